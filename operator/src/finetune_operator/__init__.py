@@ -1,0 +1,1 @@
+"""finetune-operator: a FineTuneJob becomes a working adapter in a bucket."""

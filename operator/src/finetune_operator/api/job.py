@@ -1,0 +1,111 @@
+"""FineTuneJob: one fine-tuning run, from data to a published adapter."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from finetune_operator.api.base import Name, Rule, Value, rule, rules
+from finetune_operator.api.recipe import Checkpoint, Evaluation, Training, Tuning
+from finetune_operator.api.running import Resources, RunPolicy, Scheduling, Tracking
+from finetune_operator.api.sources import Dataset, Model, Output
+
+MAX_NAME_LENGTH = 40
+"""Children add a hash, a stage and a number to the name, and a pod's host name ends at 63."""
+
+ROOT_RULES = (
+    rule(
+        f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+        f"metadata.name must be at most {MAX_NAME_LENGTH} characters long: the names of its Jobs and pods are made from it",
+    ),
+)
+
+MUTABLE = ("run_policy", "scheduling")
+"""Parts of the spec that have rules of their own for change."""
+
+
+def _unchanged(path: str, *, holder: str = "") -> str:
+    """CEL: the field at `holder`.`path` is what it was, or still not there."""
+    new, old = f"self{holder}", f"oldSelf{holder}"
+    return f"has({new}.{path}) == has({old}.{path}) && (!has({new}.{path}) || {new}.{path} == {old}.{path})"
+
+
+def _immutability(spec: type[Value]) -> list[Rule]:
+    """One transition rule a field, so that the message names the field that was changed."""
+    again = "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
+    made = [
+        rule(_unchanged(field.alias or name), f"spec.{field.alias or name}: {again}")
+        for name, field in spec.model_fields.items()
+        if name not in MUTABLE
+    ]
+    made.append(
+        rule(
+            "oldSelf.runPolicy.suspend || " + _unchanged("scheduling"),
+            "spec.scheduling: queue and priority can change only while spec.runPolicy.suspend is true",
+        )
+    )
+    made.append(
+        rule(
+            "self.runPolicy.maxAttempts == oldSelf.runPolicy.maxAttempts",
+            f"spec.runPolicy.maxAttempts: {again}",
+        )
+    )
+    return made
+
+
+class FineTuneJobSpec(Value):
+    """What is to be done. Immutable once created, but for `runPolicy` and, while suspended, `scheduling`."""
+
+    profile: Name | None = None
+    """Name of a FineTuneProfile. None: the cluster's default one."""
+    method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
+    """Supervised fine-tuning, or one of the preference methods."""
+    model: Model
+    """The base model."""
+    dataset: Dataset
+    """What is learned, and what is held out."""
+    tuning: Tuning = Tuning()
+    """Which weights learn."""
+    training: Training = Training()
+    """How the weights learn."""
+    evaluation: Evaluation = Evaluation()
+    """How good the result is."""
+    checkpoint: Checkpoint = Checkpoint()
+    """When training is saved."""
+    output: Output
+    """Where the result is written."""
+    resources: Resources = Resources()
+    """What the pods ask for."""
+    scheduling: Scheduling = Scheduling()
+    """Queues and placement."""
+    run_policy: RunPolicy = RunPolicy()
+    """How long, how often."""
+    tracking: Tracking | None = None
+    """Trackers that the run reports to."""
+    service_account_name: Name | None = None
+    """ServiceAccount of the pods, for workload identity. It needs no rights in the cluster, and gets no token."""
+
+
+FineTuneJobSpec.model_config["json_schema_extra"] = rules(*_immutability(FineTuneJobSpec))
+
+
+class Metadata(pydantic.BaseModel):
+    """The few facts of an object's metadata that we use."""
+
+    model_config = pydantic.ConfigDict(alias_generator=Value.model_config["alias_generator"], extra="ignore", frozen=True)
+
+    name: Annotated[str, pydantic.Field(min_length=1)]
+    namespace: str = ""
+    uid: str
+    generation: int = 1
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class FineTuneJob(pydantic.BaseModel):
+    """A FineTuneJob as the API server holds it. `status` is kept as it was read: it is ours to write, not to validate."""
+
+    model_config = pydantic.ConfigDict(extra="ignore", frozen=True)
+
+    metadata: Metadata
+    spec: FineTuneJobSpec
+    status: dict[str, Any] = {}

@@ -1,0 +1,164 @@
+"""Where and for how long a job runs: resources, scheduling, run policy, tracking."""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from finetune_operator.api.base import Name, Quantity, SecretRef, Value, rule, with_rules
+
+Seconds = Annotated[int, pydantic.Field(ge=1, le=31536000)]
+LabelValue = Annotated[str, pydantic.Field(min_length=1, max_length=63)]
+
+
+class PrepareResources(Value):
+    """What the Prepare pod asks for."""
+
+    cpu: Quantity | None = None
+    """CPUs."""
+    memory: Quantity | None = None
+    """Memory."""
+
+
+class ResourceClaim(Value):
+    """A claim of Dynamic Resource Allocation, passed to the training pods."""
+
+    name: Name
+    """Name within the pod."""
+    resource_claim_template_name: Name
+    """A ResourceClaimTemplate of this namespace."""
+
+
+class Resources(Value):
+    """What the training pods ask for. What is not said comes from the profile."""
+
+    model_config = with_rules(
+        rule(
+            "!(has(self.nodes) && self.nodes > 1 && has(self.gpusPerNode) && self.gpusPerNode == 0)",
+            "several nodes need GPUs: set gpusPerNode to at least 1, or nodes to 1",
+        ),
+    )
+
+    nodes: Annotated[int, pydantic.Field(ge=1, le=256)] | None = None
+    """Pods that train together, one a node."""
+    gpus_per_node: Annotated[int, pydantic.Field(ge=0, le=64)] | None = None
+    """GPUs of each pod. 0: train on CPU, the smoke mode."""
+    gpu_resource: Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] | None = None
+    """Name of the GPU resource, for example `nvidia.com/gpu`."""
+    cpu: Quantity | None = None
+    """CPUs of each pod."""
+    memory: Quantity | None = None
+    """Memory of each pod."""
+    scratch: Quantity | None = None
+    """Local disk of each pod: model, data and checkpoints pass through it."""
+    resource_claims: Annotated[list[ResourceClaim], pydantic.Field(max_length=8)] = pydantic.Field(default=[])
+    """Claims of Dynamic Resource Allocation."""
+    prepare: PrepareResources | None = None
+    """What the Prepare pod asks for."""
+
+
+class Topology(Value):
+    """How near to each other the pods shall be, in Kueue's words."""
+
+    required: Annotated[str, pydantic.Field(min_length=1, max_length=317)] | None = None
+    """Node label that all pods must share."""
+    preferred: Annotated[str, pydantic.Field(min_length=1, max_length=317)] | None = None
+    """Node label that all pods should share."""
+
+
+class Toleration(Value):
+    """A taint that the pods tolerate, as in a pod."""
+
+    key: Annotated[str, pydantic.Field(max_length=317)] | None = None
+    """Key of the taint."""
+    operator: Literal["Exists", "Equal"] | None = None
+    """How `value` is compared."""
+    value: Annotated[str, pydantic.Field(max_length=63)] | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint."""
+    toleration_seconds: Annotated[int, pydantic.Field(ge=0)] | None = None
+    """How long a NoExecute taint is tolerated (s)."""
+
+
+class Scheduling(Value):
+    """Queues and placement, passed through to the scheduler in charge."""
+
+    queue_name: LabelValue | None = None
+    """Kueue LocalQueue of the training Job."""
+    prepare_queue_name: LabelValue | None = None
+    """Kueue LocalQueue of the Prepare Job."""
+    priority_class_name: Name | None = None
+    """PriorityClass of the training pods."""
+    workload_priority_class_name: LabelValue | None = None
+    """Kueue WorkloadPriorityClass."""
+    scheduler_name: Name | None = None
+    """Scheduler of the pods."""
+    topology: Topology | None = None
+    """How near to each other the pods shall be."""
+    node_selector: Annotated[
+        dict[str, Annotated[str, pydantic.Field(max_length=63)]], pydantic.Field(max_length=32)
+    ] = pydantic.Field(default={})
+    """Labels that a node must have."""
+    tolerations: Annotated[list[Toleration], pydantic.Field(max_length=32)] = pydantic.Field(default=[])
+    """Taints that the pods tolerate."""
+
+
+class RunPolicy(Value):
+    """How long, how often. The only part of a spec that may change while the job runs."""
+
+    suspend: bool = False
+    """Pause: the training Job is removed after a checkpoint, and made again when this is false."""
+    max_attempts: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
+    """Runs that may fail by our fault or the machine's. Interruptions cost none."""
+    active_deadline_seconds: Seconds | None = None
+    """Longest time in training."""
+    pending_deadline_seconds: Seconds | None = None
+    """Longest time without a running pod, and longest wait for something outside (86400)."""
+    stall_timeout_seconds: Seconds | None = None
+    """Longest silence of the training loop (900)."""
+    ttl_seconds_after_finished: Annotated[int, pydantic.Field(ge=0, le=31536000)] | None = None
+    """When the finished job's children are removed. The FineTuneJob itself stays."""
+
+
+class Wandb(Value):
+    """Weights & Biases."""
+
+    project: Annotated[str, pydantic.Field(min_length=1, max_length=128)]
+    """Project."""
+    entity: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
+    """Team or user."""
+    base_url: Annotated[str, pydantic.Field(min_length=1, max_length=512)] | None = None
+    """Address of an own server."""
+    credentials_secret_ref: SecretRef
+    """Secret with `WANDB_API_KEY`."""
+
+
+class Mlflow(Value):
+    """MLflow."""
+
+    tracking_uri: Annotated[str, pydantic.Field(min_length=1, max_length=512)]
+    """Address of the server."""
+    experiment: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
+    """Experiment."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret with `MLFLOW_TRACKING_*`."""
+
+
+class Tensorboard(Value):
+    """TensorBoard event files beside the result."""
+
+    enabled: bool = True
+    """Write them."""
+
+
+class Tracking(Value):
+    """Trackers that the run reports to."""
+
+    wandb: Wandb | None = None
+    """Weights & Biases."""
+    mlflow: Mlflow | None = None
+    """MLflow."""
+    tensorboard: Tensorboard | None = None
+    """TensorBoard."""
+
+

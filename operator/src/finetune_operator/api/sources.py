@@ -1,0 +1,180 @@
+"""Where a job reads from and writes to: model, dataset, output."""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from finetune_operator.api.base import JobRef, SecretRef, Value, rule, uri_of, with_rules
+
+MODEL_SCHEMES = ("hf", "s3", "gs", "az", "pvc", "oci")
+DATA_SCHEMES = ("hf", "s3", "gs", "az", "pvc", "configmap", "https", "http")
+OUTPUT_SCHEMES = ("s3", "gs", "az", "pvc")
+
+Format = Literal[
+    "Auto", "messages", "sharegpt", "alpaca", "prompt-completion", "preference", "unpaired-preference", "text"
+]
+
+Column = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
+Template = Annotated[str, pydantic.Field(min_length=1, max_length=8192)]
+
+
+class AdapterFrom(Value):
+    """The adapter that training starts from. It must belong to the same base model."""
+
+    model_config = with_rules(
+        rule("has(self.jobRef) != has(self.uri)", "set exactly one of jobRef and uri"),
+    )
+
+    job_ref: JobRef | None = None
+    """A FineTuneJob of this namespace whose adapter is used; its output's Secret is used too."""
+    uri: Annotated[str, uri_of(("hf", *OUTPUT_SCHEMES))] | None = None
+    """Where the adapter lies."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret for `uri`."""
+
+
+class Model(Value):
+    """The base model."""
+
+    uri: Annotated[str, uri_of(MODEL_SCHEMES)]
+    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ..."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret for `uri`: `HF_TOKEN` for a gated model, `AWS_*` for a bucket. None: the output's when the bucket is the same, else
+    the pod's own identity."""
+    adapter_from: AdapterFrom | None = None
+    """Go on from this adapter instead of a new one."""
+    chat_template: Annotated[str, pydantic.Field(min_length=1, max_length=32768)] | None = None
+    """A Jinja chat template that replaces the model's own."""
+    attention: Literal["Auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "Auto"
+    """The attention implementation, in transformers' words."""
+    trust_remote_code: bool = False
+    """Run code that the model's repository ships. Only if the profile allows it."""
+
+
+class Columns(Value):
+    """Which column of the data plays which part. What is not named keeps its usual name."""
+
+    messages: Column | None = None
+    """The conversation, a list of `{role, content}`."""
+    prompt: Column | None = None
+    """What the model is asked (prompt-completion)."""
+    completion: Column | None = None
+    """What it shall answer (prompt-completion)."""
+    instruction: Column | None = None
+    """The instruction (alpaca)."""
+    input: Column | None = None
+    """The input beside the instruction (alpaca)."""
+    output: Column | None = None
+    """The answer (alpaca)."""
+    system: Column | None = None
+    """The system prompt."""
+    text: Column | None = None
+    """Plain text."""
+    chosen: Column | None = None
+    """The better answer (preference)."""
+    rejected: Column | None = None
+    """The worse answer (preference)."""
+    label: Column | None = None
+    """Whether the answer is good (unpaired-preference)."""
+
+
+class PromptTemplate(Value):
+    """The author's own wording over named columns: `{column}` stands for the row's value, `{{` and `}}` for braces."""
+
+    system: Template | None = None
+    """System prompt."""
+    prompt: Template
+    """What the model is asked, for example `Summarise:\\n{document}`."""
+    completion: Template
+    """What it shall answer, for example `{title}`."""
+
+
+class DataSource(Value):
+    """One file, folder or Hub dataset."""
+
+    uri: Annotated[str, uri_of(DATA_SCHEMES)]
+    """`s3://bucket/tickets.jsonl`, `hf://datasets/org/name`, `configmap://name/key`, `pvc://claim/path`, `https://...`. A folder or a
+    `*` in the last segment means all data files there."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret for `uri`. None: the output's when the bucket is the same, else the pod's own identity."""
+    split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
+    """Split of a Hub dataset."""
+    format: Format = "Auto"
+    """How a row is read; Auto looks at the columns."""
+    columns: Columns | None = None
+    """Names of columns where they are not the usual ones."""
+    template: Annotated[list[PromptTemplate], pydantic.Field(min_length=1, max_length=32)] | None = None
+    """The author's own wording. With several, each row draws one, by the seed."""
+    max_samples: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Read at most this many rows."""
+    weight: Annotated[float, pydantic.Field(gt=0, le=1000)] | None = None
+    """How often rows of this source are seen, relative to the others (1)."""
+
+
+class Duplicates(Value):
+    """Duplicate rows."""
+
+    exact: bool = True
+    """Drop rows that are the same as an earlier one."""
+    near: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
+    """Drop rows at least this similar (Jaccard, 0..1) to an earlier one."""
+
+
+class Quality(Value):
+    """Rows to leave out. Each one is counted by reason in the status."""
+
+    duplicates: Duplicates = Duplicates()
+    """Duplicate rows."""
+    min_tokens: Annotated[int, pydantic.Field(ge=0)] | None = None
+    """Shortest row (tokens)."""
+    max_tokens: Annotated[int, pydantic.Field(ge=1)] | None = None
+    """Longest row (tokens)."""
+    max_repetition: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
+    """Largest share of repeated n-grams (0..1)."""
+    blocklist: Annotated[
+        list[Annotated[str, pydantic.Field(min_length=1, max_length=256)]], pydantic.Field(max_length=1000)
+    ] = pydantic.Field(default=[])
+    """Rows that hold one of these words are left out."""
+
+
+class Dataset(Value):
+    """What is learned, and what is held out."""
+
+    train: Annotated[list[DataSource], pydantic.Field(min_length=1, max_length=32)]
+    """Training data."""
+    eval: Annotated[list[DataSource], pydantic.Field(max_length=32)] = pydantic.Field(default=[])
+    """Held-out data. Empty: `evalFraction` of the training data is held out."""
+    eval_fraction: Annotated[float, pydantic.Field(ge=0, le=0.5)] | None = None
+    """Share of the training rows held out where `eval` is empty (0.05; at least one row, at most 500). 0: nothing is held out."""
+    quality: Quality = Quality()
+    """Rows to leave out."""
+
+
+class Hub(Value):
+    """A copy on the Hugging Face Hub, beside the output."""
+
+    repo: Annotated[str, pydantic.Field(min_length=3, max_length=200, pattern=r"^[^/\s]+/[^/\s]+$")]
+    """`org/name`."""
+    private: bool = True
+    """Make a new repository private."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret with `HF_TOKEN`."""
+
+
+class Output(Value):
+    """Where the result is written."""
+
+    uri: Annotated[str, uri_of(OUTPUT_SCHEMES)]
+    """A prefix of its own: one result, one prefix."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret with the bucket's keys. None: the pod's own identity."""
+    overwrite: bool = False
+    """Replace the result of another job that lies there."""
+    work_uri: Annotated[str, uri_of(OUTPUT_SCHEMES)] | None = None
+    """Where work in progress lies (`output.uri`)."""
+    merged: bool = False
+    """Publish merged weights too."""
+    hub: Hub | None = None
+    """A copy on the Hub."""
+
+

@@ -1,0 +1,288 @@
+"""What a FineTuneJob's status says. At most 32 KiB: everything that grows is bounded here."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from finetune_operator.api.base import Value
+
+State = Literal[
+    "Pending", "Accepted", "Preparing", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"
+]
+ConditionType = Literal[
+    "Accepted", "Prepared", "Queued", "Running", "Published", "Succeeded", "Reconciling", "Stalled", "Ready"
+]
+Stage = Literal["Prepare", "Train"]
+
+Time = Annotated[str, pydantic.Field(max_length=40, json_schema_extra={"format": "date-time"})]
+Sentence = Annotated[str, pydantic.Field(max_length=1024)]
+Word = Annotated[str, pydantic.Field(max_length=128)]
+Uri = Annotated[str, pydantic.Field(max_length=2048)]
+Digest = Annotated[str, pydantic.Field(max_length=128)]
+
+
+class Condition(Value):
+    """One observation, as in metav1.Condition."""
+
+    type: ConditionType
+    """What is observed."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Word
+    """A stable word for the cause."""
+    message: Annotated[str, pydantic.Field(max_length=4096)] = ""
+    """A sentence for a person."""
+    last_transition_time: Time
+    """When `status` last changed."""
+    observed_generation: int = 0
+    """The generation this was said of."""
+
+
+class ProfileSeen(Value):
+    """The profile that the job was accepted with."""
+
+    name: Word
+    """Name."""
+    generation: int
+    """Generation."""
+
+
+class Attempt(Value):
+    """One run of pods."""
+
+    stage: Stage
+    """Prepare or Train."""
+    number: int
+    """Counted from 1, for each stage."""
+    outcome: Literal["Running", "Succeeded", "Failed", "Interrupted", "Waiting"] = "Running"
+    """Interrupted runs and Waiting ones (something outside was not there) cost no attempt."""
+    reason: Word | None = None
+    """Why it ended."""
+    message: Sentence | None = None
+    """The same as a sentence."""
+    exit_code: int | None = None
+    """Exit code of the trainer container."""
+    node: Annotated[str, pydantic.Field(max_length=253)] | None = None
+    """Where it ran."""
+    start_time: Time | None = None
+    """When its pod started."""
+    end_time: Time | None = None
+    """When it ended."""
+
+
+class Progress(Value):
+    """How far training is."""
+
+    stage: Word | None = None
+    """What the pod does right now: Download, Load, EvaluateBase, Train, Evaluate, Publish."""
+    step: int | None = None
+    """Optimiser steps done."""
+    total_steps: int | None = None
+    """Optimiser steps in all."""
+    percent: int | None = None
+    """Share of the steps done (0..100)."""
+    epoch: float | None = None
+    """Passes over the data."""
+    loss: float | None = None
+    """Training loss (nats per token)."""
+    eval_loss: float | None = None
+    """Held-out loss (nats per token)."""
+    learning_rate: float | None = None
+    """Learning rate."""
+    tokens_per_second: float | None = None
+    """Tokens that pass through the model per second."""
+    mfu: float | None = None
+    """Share of the GPUs' arithmetic that is used (0..1)."""
+    eta_seconds: int | None = None
+    """Time to the end of training (s)."""
+    updated_at: Time | None = None
+    """When the trainer said so."""
+    text: Annotated[str, pydantic.Field(max_length=32)] | None = None
+    """For the printer column: `120/500`."""
+    eta: Annotated[str, pydantic.Field(max_length=32)] | None = None
+    """For the printer column: `4m10s`."""
+
+
+class DatasetSeen(Value):
+    """What Prepare found in the data."""
+
+    digest: Digest | None = None
+    """Digest of the prepared rows."""
+    format: Annotated[str, pydantic.Field(max_length=256)] | None = None
+    """Formats found."""
+    rows: int | None = None
+    """Rows trained on."""
+    eval_rows: int | None = None
+    """Rows held out."""
+    rows_read: int | None = None
+    """Rows read."""
+    dropped: Annotated[dict[str, int], pydantic.Field(max_length=32)] | None = None
+    """Rows left out, by reason."""
+    truncated: int | None = None
+    """Rows cut to `maxLength`."""
+    tokens: int | None = None
+    """Tokens of one pass over the training rows."""
+    supervised_tokens: int | None = None
+    """Those of them that are learned."""
+    advice: Annotated[list[Sentence], pydantic.Field(max_length=8)] | None = None
+    """What a person would tell you about this data."""
+
+
+class Resolved(Value):
+    """The training settings in force, what was not said chosen by the trainer."""
+
+    epochs: float | None = None
+    """Passes over the data."""
+    total_steps: int | None = None
+    """Optimiser steps."""
+    learning_rate: float | None = None
+    """Peak learning rate."""
+    global_batch_size: int | None = None
+    """Rows per optimiser step."""
+    micro_batch_size: int | None = None
+    """Rows per forward pass of one process."""
+    max_length: int | None = None
+    """Longest row (tokens)."""
+    target_modules: Annotated[list[Word], pydantic.Field(max_length=32)] | None = None
+    """Modules that get an adapter, by their last name."""
+
+
+class Estimate(Value):
+    """What the job will need."""
+
+    gpu_memory_bytes: int | None = None
+    """Memory of one GPU."""
+    duration_seconds: int | None = None
+    """Time in training."""
+    cost: float | None = None
+    """Money, in `currency`."""
+    currency: Annotated[str, pydantic.Field(max_length=3)] | None = None
+    """ISO 4217."""
+
+
+class CheckpointSeen(Value):
+    """The last verified checkpoint."""
+
+    step: int | None = None
+    """Optimiser steps done."""
+    uri: Uri | None = None
+    """Where it lies."""
+    time: Time | None = None
+    """When it was complete."""
+
+
+class Metrics(Value):
+    """Measured on the held-out rows."""
+
+    loss: float | None = None
+    """Mean loss (nats per supervised token)."""
+    perplexity: float | None = None
+    """e to the loss."""
+    other: Annotated[dict[str, float], pydantic.Field(max_length=16)] | None = None
+    """Further metrics by name."""
+
+
+class EvaluationSeen(Value):
+    """Base against tuned."""
+
+    rows: int | None = None
+    """Held-out rows."""
+    base: Metrics | None = None
+    """The base model."""
+    tuned: Metrics | None = None
+    """The tuned model."""
+
+
+class AdapterSeen(Value):
+    """The published adapter."""
+
+    uri: Uri
+    """Where it lies."""
+    digest: Digest
+    """Digest of its manifest."""
+    type: Word | None = None
+    """LoRA, QLoRA or Full."""
+    rank: int | None = None
+    """Rank of the update."""
+    base_model: Uri | None = None
+    """Id of the base model, as the adapter names it."""
+    base_revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
+    """Revision of the base model."""
+    size_bytes: int | None = None
+    """Size of all files."""
+    serving: Annotated[dict[str, Annotated[str, pydantic.Field(max_length=1024)]], pydantic.Field(max_length=8)] | None = None
+    """What to type to serve it, by engine."""
+
+
+class Usage(Value):
+    """What the job took."""
+
+    gpu_seconds: float | None = None
+    """GPUs times seconds, all attempts."""
+    wasted_gpu_seconds: float | None = None
+    """Those of them whose work was lost."""
+    cost: float | None = None
+    """Money, in `currency`."""
+    currency: Annotated[str, pydantic.Field(max_length=3)] | None = None
+    """ISO 4217."""
+
+
+class FineTuneJobStatus(Value):
+    """What happened, how good it got, what it cost, how to serve it."""
+
+    observed_generation: int | None = None
+    """The generation that this status was written for. -1: nobody has looked yet."""
+    state: State | None = None
+    """One word, for the printer column. Programs read the conditions."""
+    conditions: Annotated[list[Condition], pydantic.Field(max_length=16)] | None = pydantic.Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    """Observations, one of each type."""
+    profile: ProfileSeen | None = None
+    """The profile that the job was accepted with."""
+    run: Annotated[str, pydantic.Field(max_length=63)] | None = None
+    """Name of the ConfigMap that holds run.json."""
+    attempts: Annotated[list[Attempt], pydantic.Field(max_length=10)] | None = pydantic.Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    )
+    """The last ten runs of pods."""
+    failures: int | None = None
+    """Training runs that cost an attempt (of `runPolicy.maxAttempts`)."""
+    progress: Progress | None = None
+    """How far training is."""
+    dataset: DatasetSeen | None = None
+    """What Prepare found in the data."""
+    resolved: Resolved | None = None
+    """The training settings in force."""
+    estimate: Estimate | None = None
+    """What the job will need."""
+    checkpoint: CheckpointSeen | None = None
+    """The last verified checkpoint."""
+    evaluation: EvaluationSeen | None = None
+    """Base against tuned."""
+    adapter: AdapterSeen | None = None
+    """The published adapter."""
+    usage: Usage | None = None
+    """What the job took."""
+    start_time: Time | None = None
+    """When the job was accepted."""
+    completion_time: Time | None = None
+    """When the job ended."""
+
+
+MAX_STATUS_BYTES = 32 * 1024
+
+
+def parse(raw: dict[str, Any]) -> FineTuneJobStatus:
+    """The status as it was read, as far as it is ours; what is damaged or foreign is taken as not said."""
+    known = {}
+    for name, field in FineTuneJobStatus.model_fields.items():
+        alias = field.alias or name
+        if alias not in raw:
+            continue
+        try:
+            one = FineTuneJobStatus.model_validate({alias: raw[alias]})
+        except pydantic.ValidationError:
+            continue
+        known[name] = getattr(one, name)
+    return FineTuneJobStatus.model_construct(**known)
