@@ -1,0 +1,88 @@
+# Every target says what it does: `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+LOCALCLUSTER = PYTHONPATH=tests/cluster $(PY) -m localcluster
+# Two busy threads on two cores can be ten times slower than one: facts of the training stack.
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE = 1
+export HF_HUB_DISABLE_TELEMETRY = 1
+export TOKENIZERS_PARALLELISM = false
+
+##@ Start here
+demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
+	$(PY) examples/demo/run.py
+
+test: check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
+
+##@ While you work
+check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
+
+fmt: $(READY)  ## Format the code
+	$(VENV)/bin/ruff format -q . && $(VENV)/bin/ruff check -q --fix . || true
+
+format-check: $(READY)
+	$(VENV)/bin/ruff format --check -q .
+
+lint: $(READY)
+	$(VENV)/bin/ruff check -q .
+
+types: $(READY)
+	$(VENV)/bin/mypy --no-error-summary operator/src/finetune_operator trainer-image/src/finetune_trainer tests/cluster/localcluster
+
+layers: $(READY)
+	$(VENV)/bin/lint-imports --no-logo
+
+unit: $(READY)  ## Unit and contract tests
+	$(VENV)/bin/pytest -q -n 2 -m "not slow" tests/unit tests/contract
+
+slow: $(READY)  ## Unit tests that train a tiny model
+	$(VENV)/bin/pytest -q -n 2 -m slow tests/unit
+
+wiring: $(READY)  ## Real kopf and client against a fake API server, in process
+	$(VENV)/bin/pytest -q tests/wiring
+
+e2e: cluster images  ## End to end, on the local cluster
+	$(VENV)/bin/pytest -q tests/e2e
+
+##@ The local cluster (CLUSTER=current: the cluster of your kubeconfig instead; see tests/cluster/README.md)
+cluster: $(READY)  ## Start a real Kubernetes on this machine, or find it running
+	$(LOCALCLUSTER) up
+
+cluster-down: $(READY)  ## Stop it and leave nothing behind
+	$(LOCALCLUSTER) down
+
+images: cluster  ## Build both images and push them to the local registry
+	$(LOCALCLUSTER) images
+
+##@ Benchmarks (each prints one JSON object as its last line)
+bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
+	$(LOCALCLUSTER) kwok-control-plane up
+	$(PY) tests/bench/bench_operator.py; code=$$?; $(LOCALCLUSTER) kwok-control-plane down; exit $$code
+
+##@ Generated files
+crds: $(READY)  ## Write crds/ and the chart's copy from the API models
+	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
+
+lock: $(READY)  ## Pin every dependency anew, with hashes
+	.ci/lock
+
+##@ The development environment
+venv: $(READY)  ## Install the pinned development environment into .venv
+
+$(READY): requirements.lock .ci/uv.txt operator/pyproject.toml trainer-image/pyproject.toml
+	.ci/venv $(VENV)
+	@touch $@
+
+clean:  ## Remove the development environment and caches of this checkout
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help:  ## This text
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e cluster cluster-down images bench-operator crds lock venv clean help
