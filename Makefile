@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM = false
 
 ##@ Start here
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
-	$(PY) examples/demo/run.py
+	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
 test: check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
 
