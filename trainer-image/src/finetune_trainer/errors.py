@@ -1,0 +1,244 @@
+"""What can go wrong, as the author of a FineTuneJob reads it.
+
+    TrainerError                        exit code
+    ├── AuthorError                     64  the author must change the spec or the data
+    │   ├── InvalidRun                      run.json is not what this image understands
+    │   ├── NotYetSupported                 a field whose behaviour does not exist yet
+    │   ├── OutputExists                    another job's result lies at output.uri
+    │   ├── BucketNotFound
+    │   ├── ModelNotFound
+    │   ├── UnsupportedModelFiles           no config, no tokenizer, or no safetensors
+    │   ├── InvalidChatTemplate             the template does not render, or loses words
+    │   ├── TargetModulesNotFound
+    │   ├── DataFileNotFound
+    │   ├── InvalidFile                     a file that cannot be read as what its name says
+    │   ├── InvalidRow                      one row that cannot be read, with file and line
+    │   ├── EmptyDataset
+    │   ├── UnknownFormat                   columns that fit no known format
+    │   ├── ColumnMissing                   a column the spec names that the data lacks
+    │   ├── TemplateColumnMissing           the same, named by a template
+    │   ├── NoAssistantTurn                 a row nobody answers in
+    │   ├── NothingToLearn                  a mask without a single learned token
+    │   └── AllRowsTooLong                  nothing learned is left after the cut to maxLength
+    ├── GateNotMet                      65  the evaluation gate was not met
+    ├── OutsideError                    69  something outside is not there yet
+    │   ├── SecretMissing
+    │   ├── ConfigMapMissing
+    │   ├── EndpointUnreachable             refused, no such host, timeout, TLS
+    │   ├── StorageUnavailable              storage or hub answers 5xx or 429
+    │   └── ScratchFull
+    ├── Interrupted                     75  stopped from outside; what stands, stands
+    ├── DeniedError                     77  access denied
+    │   ├── AccessDenied
+    │   └── GatedModel
+    ├── OutOfMemory                     86  accelerator out of memory
+    ├── InternalError                   70  anything else: our bug, or the machine's
+    └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
+
+`reason` is stable API (docs/reasons.md); `str(error)` is the sentence a person reads: which field, or which
+file and line, what is wrong, what to do.
+"""
+# ruff: noqa: N818 - a class is named by its reason, which is a word of the API and needs no "Error" behind it
+
+from enum import IntEnum
+from typing import Any, ClassVar
+
+
+class ExitCode(IntEnum):
+    """Section 4 of docs/contract.md."""
+
+    OK = 0
+    AUTHOR = 64
+    GATE = 65
+    OUTSIDE = 69
+    INTERNAL = 70
+    """One of the contract's "other" codes: sysexits' EX_SOFTWARE."""
+    INTERRUPTED = 75
+    DENIED = 77
+    OUT_OF_MEMORY = 86
+
+
+FINAL = frozenset({ExitCode.AUTHOR, ExitCode.GATE, ExitCode.DENIED, ExitCode.OUT_OF_MEMORY})
+"""Failures that no further attempt can cure; they are kept as `outcome.json`."""
+
+
+class TrainerError(Exception):
+    """Every error that ends a stage; `str()` is a sentence for a person."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+
+    @property
+    def reason(self) -> str:
+        """The stable CamelCase word; a class is named by it."""
+        return type(self).__name__
+
+
+class AuthorError(TrainerError):
+    """The author must change the spec or the data; trying again cannot help."""
+
+    exit_code = ExitCode.AUTHOR
+
+
+class InvalidRun(AuthorError):
+    """run.json is not what this image understands: operator and trainer image are of different versions."""
+
+
+class NotYetSupported(AuthorError):
+    """A field asks for something that this trainer does not do yet; ignoring it would be a lie."""
+
+
+class OutputExists(AuthorError):
+    """Another job's result lies at `output.uri`, and `output.overwrite` is not set."""
+
+
+class BucketNotFound(AuthorError):
+    """The storage server answers, but has no such bucket."""
+
+
+class ModelNotFound(AuthorError):
+    """Nothing lies at `model.uri`."""
+
+
+class UnsupportedModelFiles(AuthorError):
+    """The model's folder lacks config, tokenizer or safetensors weights."""
+
+
+class InvalidChatTemplate(AuthorError):
+    """The chat template does not compile, does not render, or drops words of the conversation."""
+
+
+class TargetModulesNotFound(AuthorError):
+    """`tuning.lora.targetModules` names modules that the model lacks, or that cannot carry an adapter."""
+
+
+class DataFileNotFound(AuthorError):
+    """Nothing lies at a data source's URI."""
+
+
+class InvalidFile(AuthorError):
+    """A data file that cannot be read as what its name says."""
+
+
+class InvalidRow(AuthorError):
+    """One row that cannot be read; the sentence names file and line."""
+
+
+class EmptyDataset(AuthorError):
+    """No row at all, or none left after the filters."""
+
+
+class UnknownFormat(AuthorError):
+    """The columns fit no known format."""
+
+
+class ColumnMissing(AuthorError):
+    """The data lacks a column that the spec names, or that the format needs."""
+
+
+class TemplateColumnMissing(AuthorError):
+    """The data lacks a column that a template names."""
+
+
+class NoAssistantTurn(AuthorError):
+    """A row in which nobody answers: nothing could be learned from it."""
+
+
+class NothingToLearn(AuthorError):
+    """No row has a single token that would be learned."""
+
+
+class AllRowsTooLong(AuthorError):
+    """Cut to `training.maxLength`, no row has a learned token left."""
+
+
+class GateNotMet(TrainerError):
+    """The evaluation gate was not met; the artefacts are kept."""
+
+    exit_code = ExitCode.GATE
+
+
+class OutsideError(TrainerError):
+    """Something outside is not there yet; waiting may help."""
+
+    exit_code = ExitCode.OUTSIDE
+
+
+class SecretMissing(OutsideError):
+    """A Secret that the spec names does not exist, or lacks a key."""
+
+
+class ConfigMapMissing(OutsideError):
+    """A ConfigMap that a data source names does not exist."""
+
+
+class EndpointUnreachable(OutsideError):
+    """Connection refused, no such host, timeout, or a certificate nobody trusts."""
+
+
+class StorageUnavailable(OutsideError):
+    """Storage or hub answers, but with an error of its own (5xx, 429)."""
+
+
+class ScratchFull(OutsideError):
+    """The pod's scratch disk is full; `resources.scratch` says how large it is."""
+
+
+class Interrupted(TrainerError):
+    """Stopped from outside (SIGTERM); a verified checkpoint or the previous one stands."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class DeniedError(TrainerError):
+    """Access is denied; only other rights or another token can help."""
+
+    exit_code = ExitCode.DENIED
+
+
+class AccessDenied(DeniedError):
+    """Keys that are wrong, or that may not do this."""
+
+
+class GatedModel(DeniedError):
+    """A gated or private repository of the Hub."""
+
+
+class OutOfMemory(TrainerError):
+    """The accelerator's memory does not suffice, not even for one row at a time."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+
+
+class InternalError(TrainerError):
+    """Our bug, or the machine's."""
+
+    @classmethod
+    def wrapping(cls, error: BaseException) -> "InternalError":
+        """The sentence for an exception that nobody expected."""
+        return cls(
+            f"the trainer met an error it does not know ({type(error).__name__}: {error}); "
+            "this is not your spec's fault, please report it with the pod's log"
+        )
+
+
+class EarlierFailure(TrainerError):
+    """An earlier attempt of this very job failed for good: the same code and the same last word again."""
+
+    def __init__(self, exit_code: int, last_word: dict[str, Any]) -> None:
+        super().__init__(str(last_word.get("message", "an earlier attempt failed for good")))
+        self.earlier_exit_code = exit_code
+        """The exit code to end with."""
+        self.last_word = last_word
+        """The last word to write, word for word."""
+
+    @property
+    def reason(self) -> str:
+        """What the earlier attempt said."""
+        return str(self.last_word.get("reason", "EarlierFailure"))
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The process's exit code for `error`."""
+    if isinstance(error, EarlierFailure):
+        return error.earlier_exit_code
+    return int(error.exit_code if isinstance(error, TrainerError) else ExitCode.INTERNAL)
