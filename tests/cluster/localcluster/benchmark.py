@@ -1,0 +1,93 @@
+"""A control plane alone, with kwok playing nodes and pods: the ground for benchmarks. On loopback, beside the cluster."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from localcluster import daemons, probes, processes, toolchain
+from localcluster.control_plane import ControlPlane, Ports
+from localcluster.daemons import Daemon
+from localcluster.places import SOURCES, Places
+from localcluster.steps import Steps
+
+ADDRESS = "127.0.0.1"
+PORTS = Ports(api=26443, etcd=22379, etcd_peers=22380, etcd_metrics=22381, controller_manager=20257, scheduler=20259)
+KWOK_PORT = 20247
+STAGES = SOURCES / "tools" / "kwok" / "stages.yaml"
+BUILT = ("kubernetes", "kubectl", "kwok")
+
+
+def plane(places: Places) -> ControlPlane:
+    """Client rates high enough that the controllers under test are what limits, not Kubernetes' own."""
+    return ControlPlane(
+        places=places,
+        binaries=places.binaries,
+        address=ADDRESS,
+        namespace=None,
+        ports=PORTS,
+        request_rate=300,
+        extra_api=("--endpoint-reconciler-type=none",),  # refuses to publish a loopback address, every ten seconds
+    )
+
+
+def up(places: Places, steps: Steps) -> dict[str, Any]:
+    """Have it running; what a benchmark needs to know."""
+    for build in toolchain.BUILDS:
+        if build.binary in BUILT:
+            toolchain.ensure_built(places, build, steps)
+    control = plane(places)
+    control.ensure(steps)
+    with steps.step("kwok", "about 1 s"):
+        daemons.ensure(places, kwok(control))
+    known = {name: daemons.record(places, name) for name in daemons.names(places)}
+    return {
+        "kubeconfig": str(places.kubeconfig),
+        "server": control.server,
+        "pids": {name: record.pid for name, record in known.items() if record},
+        "logs": str(places.logs),
+    }
+
+
+def kwok(control: ControlPlane) -> Daemon:
+    places = control.places
+    return Daemon(
+        name="kwok",
+        argv=(
+            str(control.binaries / "kwok"),
+            f"--kubeconfig={places.kubeconfig}",
+            f"--config={STAGES}",
+            "--manage-all-nodes=true",
+            f"--server-address={ADDRESS}:{KWOK_PORT}",
+            "--node-lease-duration-seconds=40",
+        ),
+        # kwok makes ~/.kwok on its own; it shall do so where `down` removes it.
+        environ={"KWOK_WORKDIR": str(places.state / "kwok"), "HOME": str(places.state)},
+        ready=probes.page(f"http://{ADDRESS}:{KWOK_PORT}/healthz"),
+    )
+
+
+def down(places: Places, steps: Steps) -> list[str]:
+    """Stop it and forget all objects; what could not be removed."""
+    with steps.step("stop the control plane for benchmarks", "about 2 s"):
+        last = ("kube-apiserver", "etcd")
+        for name in [name for name in daemons.names(places) if name not in last] + [*last]:
+            daemons.stop(places, name)
+        for folder in (places.state, places.runtime):
+            shutil.rmtree(folder, ignore_errors=True)
+    return [f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state).items()]
+
+
+def add_nodes(places: Places, count: int, capacity: Mapping[str, str]) -> None:
+    """Pretended nodes node-0 and on, made Ready by kwok."""
+    client = plane(places).api()
+    for number in range(count):
+        name = f"kwok-{number}"
+        client.apply(
+            f"/api/v1/nodes/{name}",
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "type": "kwok"}},
+                "status": {"capacity": dict(capacity), "allocatable": dict(capacity)},
+            },
+        )

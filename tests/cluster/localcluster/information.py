@@ -1,0 +1,62 @@
+"""What tests and people need to know about the cluster, as one JSON object."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localcluster import addresses, nodes, s3, toolchain
+from localcluster.errors import ClusterError
+from localcluster.places import Places
+
+CURRENT = ("FINETUNE_REGISTRY", "FINETUNE_S3_ENDPOINT", "FINETUNE_S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+def local(places: Places) -> dict[str, Any]:
+    """About the cluster that `up` made."""
+    return {
+        "kubeconfig": str(places.kubeconfig),
+        "server": addresses.API_SERVER,
+        "registry": {"push": addresses.REGISTRY, "pull": addresses.REGISTRY_NAME},
+        "s3": {
+            "endpoint": addresses.S3_ENDPOINT,
+            "region": s3.REGION,
+            "bucket": s3.BUCKET,
+            "accessKey": s3.OWNER.access_key,
+            "secretKey": s3.OWNER.secret_key,
+            "stranger": {"accessKey": s3.STRANGER.access_key, "secretKey": s3.STRANGER.secret_key},
+            "folder": str(s3.folder(places)),
+        },
+        "nodes": [{"name": node.name, "address": node.address} for node in nodes.started(places)],
+        "tools": {name: str(places.binaries / name) for name in toolchain.TOOLS},
+        "logs": str(places.logs),
+        "cache": str(places.cache),
+    }
+
+
+def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
+    """The same about somebody else's cluster, from the environment (CLUSTER=current)."""
+    lacking = [name for name in CURRENT if not environ.get(name)]
+    if lacking:
+        message = f"CLUSTER=current: set {', '.join(lacking)} (tests/cluster/README.md says what they are)"
+        raise ClusterError(message)
+    kubeconfig = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "/root")) / ".kube/config")
+    tools = {name: str(places.binaries / name) for name in toolchain.TOOLS if os.access(places.binaries / name, os.X_OK)}
+    return {
+        "kubeconfig": kubeconfig,
+        "server": None,
+        "registry": {"push": environ["FINETUNE_REGISTRY"], "pull": environ["FINETUNE_REGISTRY"]},
+        "s3": {
+            "endpoint": environ["FINETUNE_S3_ENDPOINT"],
+            "region": environ.get("AWS_REGION", s3.REGION),
+            "bucket": environ["FINETUNE_S3_BUCKET"],
+            "accessKey": environ["AWS_ACCESS_KEY_ID"],
+            "secretKey": environ["AWS_SECRET_ACCESS_KEY"],
+            "stranger": None,
+            "folder": None,
+        },
+        "nodes": [],
+        "tools": tools,
+        "logs": None,
+        "cache": str(places.cache),
+    }

@@ -1,0 +1,145 @@
+"""The programs a cluster is made of: Debian packages, and Go modules built from source."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localcluster import content, programs
+from localcluster.errors import ClusterError
+from localcluster.places import SOURCES, Places
+from localcluster.steps import Steps
+
+KUBERNETES = "v1.35.4"  # as in tests/cluster/kube/go.mod
+HELM = "v4.3.1"
+VERSION = "k8s.io/component-base/version"
+
+# A program that proves the package is there, and the package.
+DEBIAN = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+    "docker-registry": "docker-registry",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "openssl": "openssl",
+    "gcc": "gcc",
+    "/usr/include/stdio.h": "libc6-dev",
+    "conntrack": "conntrack",
+    "git": "git",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+}
+
+
+@dataclass(frozen=True)
+class Build:
+    """One `go build` in one module."""
+
+    folder: Path
+    package: str
+    binary: str
+    cost: str  # cold, on two cores
+    names: tuple[str, ...] = ()  # further names for the binary
+    variables: Mapping[str, str] = field(default_factory=dict)  # set at link time
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        settings = [f"-X {name}={value}" for name, value in self.variables.items()]
+        return ("-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", " ".join(["-s", "-w", *settings]))
+
+    @property
+    def key(self) -> str:
+        """Changes with the sources, the pinned versions and the flags."""
+        files = [path for path in self.folder.iterdir() if path.suffix in {".go", ".mod", ".sum"}]
+        return content.of_files(self.folder, files, self.package, *self.flags)
+
+
+# Without a version kubectl and Helm refuse the API server ("could not parse pre-release/metadata").
+_KUBERNETES_VERSION = {
+    f"{VERSION}.gitVersion": KUBERNETES,
+    f"{VERSION}.gitMajor": KUBERNETES.split(".")[0].removeprefix("v"),
+    f"{VERSION}.gitMinor": KUBERNETES.split(".")[1],
+    f"{VERSION}.gitTreeState": "clean",
+}
+DAEMONS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
+
+BUILDS = (
+    Build(SOURCES / "kube", ".", "kubernetes", "4 to 9 min", DAEMONS, _KUBERNETES_VERSION),
+    Build(SOURCES / "kube", "k8s.io/kubernetes/cmd/kubectl", "kubectl", "40 s", (), _KUBERNETES_VERSION),
+    Build(SOURCES / "tools/versitygw", "github.com/versity/versitygw/cmd/versitygw", "versitygw", "1 to 2 min"),
+    Build(SOURCES / "tools/coredns", "github.com/coredns/coredns", "coredns", "2 to 5 min"),
+    Build(SOURCES / "tools/helm", "helm.sh/helm/v4/cmd/helm", "helm", "2 to 4 min", (), {"helm.sh/helm/v4/internal/version.version": HELM}),
+    Build(SOURCES / "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", "1 to 3 min"),
+)
+TOOLS = ("kubectl", "helm", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "versitygw")
+
+
+def ensure(places: Places, steps: Steps) -> None:
+    """Have every program on this machine."""
+    ensure_packages(places, steps)
+    for build in BUILDS:
+        ensure_built(places, build, steps)
+
+
+def ensure_packages(places: Places, steps: Steps) -> None:
+    """Install Debian packages as root; anywhere else say what is missing and give up."""
+    needed = packages_missing()
+    if os.geteuid() != 0:
+        message = "the cluster needs root (network namespaces, mounts, cgroups)"
+        message += f"; missing packages besides: {', '.join(needed)}" if needed else ""
+        raise ClusterError(message)
+    if needed and shutil.which("apt-get") is None:
+        message = f"this machine has no apt-get; install what Debian calls {', '.join(needed)}, then run `up` again"
+        raise ClusterError(message)
+    if needed:
+        log = places.logs / "apt.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # RUNLEVEL: containerd and docker-registry come as services, which we do not want to have started.
+        environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        with steps.step(f"install Debian packages as root: {' '.join(needed)}", "about 20 s"):
+            if not programs.succeeds("apt-cache", "show", *needed):
+                programs.run("apt-get", "update", environ=environ, log=log)
+            programs.run("apt-get", "install", "--yes", "--no-install-recommends", *needed, environ=environ, log=log)
+    if shutil.which("go") is None:
+        message = "the Go compiler is missing: install Go 1.26 or later and put `go` on the PATH"
+        raise ClusterError(message)
+
+
+def packages_missing() -> list[str]:
+    """Debian packages whose programs are not there."""
+    return [package for proof, package in DEBIAN.items() if not (Path(proof).exists() if proof[0] == "/" else shutil.which(proof))]
+
+
+def ensure_built(places: Places, build: Build, steps: Steps) -> Path:
+    """The binary, built unless the same one is in the cache; under its plain name in `places.binaries` too."""
+    kept = places.cache / "go" / f"{build.binary}-{build.key}" / build.binary
+    if not kept.exists():
+        log = places.logs / f"build-{build.binary}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(".new")
+        # No cgo: static binaries. nice: the cores are shared with whoever works here.
+        environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
+        with steps.step(f"build {build.binary} from Go source", f"cold {build.cost}, cached 0 s"):
+            argv = ("nice", "-n", "10", "go", "build", *build.flags, "-o", unfinished, build.package)
+            programs.run(*argv, environ=environ, cwd=build.folder, log=log, advice="The Go module proxy must be within reach.")
+            unfinished.rename(kept)
+    places.binaries.mkdir(parents=True, exist_ok=True)
+    for name in (build.binary, *build.names):
+        _link(places.binaries / name, kept)
+    return kept
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    unfinished = link.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.symlink_to(target)
+    unfinished.replace(link)
+
