@@ -28,9 +28,10 @@ Rule = dict[str, str]
 """One `x-kubernetes-validations` entry: a CEL `rule` and the sentence a person reads when it does not hold."""
 
 
-def rule(cel: str, message: str) -> Rule:
-    """A CEL rule with its message."""
-    return {"rule": cel, "message": message}
+def rule(cel: str, message: str, *, at: str | None = None, reason: str | None = None) -> Rule:
+    """A CEL rule with its message. `at` is the path of the field that the API server blames, `reason` what it says of it."""
+    said = {"rule": cel, "message": message, "fieldPath": at, "reason": reason}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def rules(*them: Rule) -> dict[str, Any]:
@@ -52,10 +53,16 @@ def uri_of(schemes: Iterable[str], *, max_length: int = 1024) -> Any:
         min_length=1,
         max_length=max_length,
         json_schema_extra=rules(
-            rule(f"self.matches('^({alternatives})://[^[:space:]]+$')", f"must be a URI that starts with one of: {listed}")
+            rule(
+                f"self.matches('^({alternatives})://[^[:space:]]+$')",
+                f"must be a URI that starts with one of: {listed}",
+            )
         ),
     )
 
+
+JOB_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""A FineTuneJob's name is part of host names: no dots, and a letter first (RFC 1035)."""
 
 Name = Annotated[
     str,
@@ -63,15 +70,21 @@ Name = Annotated[
 ]
 """The name of a Kubernetes object."""
 
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+
+
+def _text(value: Any) -> Any:
+    """A quantity that YAML took for a number, as in `cpu: 2`, is text as well."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Quantity = Annotated[
     str,
-    pydantic.Field(
-        min_length=1,
-        max_length=32,
-        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
-    ),
+    pydantic.BeforeValidator(_text),
+    pydantic.Field(min_length=1, max_length=32, pattern=QUANTITY),
+    pydantic.WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": QUANTITY}),
 ]
-"""A Kubernetes quantity, for example `500m` or `8Gi`."""
+"""A Kubernetes quantity, for example `500m`, `2` or `8Gi`."""
 
 
 class SecretRef(Value):
@@ -84,5 +97,5 @@ class SecretRef(Value):
 class JobRef(Value):
     """Another FineTuneJob of the same namespace."""
 
-    name: Annotated[str, pydantic.Field(min_length=1, max_length=40)]
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=40, pattern=JOB_NAME)]
     """Name of the FineTuneJob."""

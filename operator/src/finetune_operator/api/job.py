@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from finetune_operator.api.base import Name, Rule, Value, rule, rules
+from finetune_operator.api.base import JOB_NAME, Name, Rule, Value, rule, rules
 from finetune_operator.api.recipe import Checkpoint, Evaluation, Training, Tuning
 from finetune_operator.api.running import Resources, RunPolicy, Scheduling, Tracking
 from finetune_operator.api.sources import Dataset, Model, Output
@@ -17,46 +17,47 @@ ROOT_RULES = (
         f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
         f"metadata.name must be at most {MAX_NAME_LENGTH} characters long: the names of its Jobs and pods are made from it",
     ),
+    rule(
+        f"self.metadata.name.matches('{JOB_NAME}')",
+        "metadata.name must begin with a letter and hold only a-z, 0-9 and '-', no dots: host names are made from it",
+    ),
 )
 
 MUTABLE = ("run_policy", "scheduling")
 """Parts of the spec that have rules of their own for change."""
 
 
-def _unchanged(path: str, *, holder: str = "") -> str:
-    """CEL: the field at `holder`.`path` is what it was, or still not there."""
-    new, old = f"self{holder}", f"oldSelf{holder}"
-    return f"has({new}.{path}) == has({old}.{path}) && (!has({new}.{path}) || {new}.{path} == {old}.{path})"
+def _unchanged(path: str) -> str:
+    """CEL: the field at `path` is what it was, or still not there."""
+    new, old = f"self.{path}", f"oldSelf.{path}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
+
+
+def _fixed(path: str) -> Rule:
+    """A transition rule that blames the very field that was changed."""
+    again = (
+        "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
+    )
+    return rule(_unchanged(path), again, at=f".{path}", reason="FieldValueForbidden")
 
 
 def _immutability(spec: type[Value]) -> list[Rule]:
-    """One transition rule a field, so that the message names the field that was changed."""
-    again = "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
-    made = [
-        rule(_unchanged(field.alias or name), f"spec.{field.alias or name}: {again}")
-        for name, field in spec.model_fields.items()
-        if name not in MUTABLE
-    ]
-    made.append(
-        rule(
-            "oldSelf.runPolicy.suspend || " + _unchanged("scheduling"),
-            "spec.scheduling: queue and priority can change only while spec.runPolicy.suspend is true",
-        )
+    """One transition rule a field, and the two fields below those that may change."""
+    names = [field.alias or name for name, field in spec.model_fields.items() if name not in MUTABLE]
+    scheduling = rule(
+        f"oldSelf.runPolicy.suspend || ({_unchanged('scheduling')})",
+        "queues, priority and placement can change only while spec.runPolicy.suspend is true",
+        at=".scheduling",
+        reason="FieldValueForbidden",
     )
-    made.append(
-        rule(
-            "self.runPolicy.maxAttempts == oldSelf.runPolicy.maxAttempts",
-            f"spec.runPolicy.maxAttempts: {again}",
-        )
-    )
-    return made
+    return [*map(_fixed, names), scheduling, _fixed("runPolicy.maxAttempts")]
 
 
 class FineTuneJobSpec(Value):
     """What is to be done. Immutable once created, but for `runPolicy` and, while suspended, `scheduling`."""
 
     profile: Name | None = None
-    """Name of a FineTuneProfile. None: the cluster's default one."""
+    """Name of a FineTuneProfile. Absent: the cluster's default one."""
     method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
     """Supervised fine-tuning, or one of the preference methods."""
     model: Model
@@ -91,7 +92,9 @@ FineTuneJobSpec.model_config["json_schema_extra"] = rules(*_immutability(FineTun
 class Metadata(pydantic.BaseModel):
     """The few facts of an object's metadata that we use."""
 
-    model_config = pydantic.ConfigDict(alias_generator=Value.model_config["alias_generator"], extra="ignore", frozen=True)
+    model_config = pydantic.ConfigDict(
+        alias_generator=Value.model_config["alias_generator"], extra="ignore", frozen=True
+    )
 
     name: Annotated[str, pydantic.Field(min_length=1)]
     namespace: str = ""

@@ -65,7 +65,9 @@ class PodMaximum(Value):
 class Gpu(Value):
     """The GPUs behind this profile."""
 
-    resource: Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] = "nvidia.com/gpu"
+    resource: Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] = (
+        "nvidia.com/gpu"
+    )
     """Name of the resource."""
     memory: Quantity | None = None
     """Memory of one GPU."""
@@ -151,7 +153,7 @@ class FineTuneProfileSpec(Value):
     default: bool = False
     """Use this profile for jobs that name none. If several say so, the first by name."""
     image: Annotated[str, pydantic.Field(min_length=1, max_length=512)] | None = None
-    """Trainer image. None: the one the operator was installed with."""
+    """Trainer image. Absent: the one the operator was installed with."""
     image_pull_secrets: Annotated[list[LocalRef], pydantic.Field(max_length=8)] = pydantic.Field(default=[])
     """Pull secrets, looked up in the job's namespace."""
     defaults: PodDefaults = PodDefaults()

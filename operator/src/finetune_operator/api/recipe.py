@@ -65,9 +65,12 @@ class Dpo(Value):
 
     beta: Annotated[float, pydantic.Field(gt=0)] | None = None
     """How close to the reference the model stays."""
-    loss_type: Annotated[list[Annotated[str, pydantic.Field(max_length=64)]], pydantic.Field(min_length=1, max_length=4)] | None = (
-        None
-    )
+    loss_type: (
+        Annotated[
+            list[Annotated[str, pydantic.Field(max_length=64)]], pydantic.Field(min_length=1, max_length=4)
+        ]
+        | None
+    ) = None
     """TRL's loss types."""
     label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=0.5)] | None = None
     """Share of labels taken to be wrong."""
@@ -115,8 +118,8 @@ class Training(Value):
     packing: bool = False
     """Put several rows into one sequence, isolated from each other."""
     loss_on: Literal["Assistant", "Completion", "All"] | None = None
-    """Which tokens are learned: the assistant's turns, the completion, or everything. None: Assistant for conversations, Completion
-    for prompt-completion, All for text."""
+    """Which tokens are learned: the assistant's turns, the completion, or everything. Absent: Assistant for conversations,
+    Completion for prompt-completion, All for text."""
     optimizer: Literal[
         "adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor"
     ] = "adamw_torch_fused"
@@ -148,6 +151,13 @@ class Training(Value):
 class Gate(Value):
     """What must hold before anything is published."""
 
+    model_config = with_rules(
+        rule(
+            "has(self.max) || has(self.min) || has(self.improvement)",
+            "set at least one of max, min and improvement: else every result passes",
+        ),
+    )
+
     metric: Annotated[str, pydantic.Field(min_length=1, max_length=64)]
     """A metric of the evaluation, for example `loss`."""
     max: float | None = None
@@ -164,7 +174,8 @@ class Evaluation(Value):
     every_steps: Positive | None = None
     """Evaluate during training, too."""
     metrics: Annotated[
-        list[Literal["loss", "perplexity", "rouge", "bleu", "bertscore", "accuracy"]], pydantic.Field(max_length=8)
+        list[Literal["loss", "perplexity", "rouge", "bleu", "bertscore", "accuracy"]],
+        pydantic.Field(max_length=8),
     ] = pydantic.Field(default=["loss", "perplexity"])
     """What is measured on the held-out rows."""
     samples: Annotated[

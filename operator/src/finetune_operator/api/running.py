@@ -42,7 +42,9 @@ class Resources(Value):
     """Pods that train together, one a node."""
     gpus_per_node: Annotated[int, pydantic.Field(ge=0, le=64)] | None = None
     """GPUs of each pod. 0: train on CPU, the smoke mode."""
-    gpu_resource: Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] | None = None
+    gpu_resource: (
+        Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] | None
+    ) = None
     """Name of the GPU resource, for example `nvidia.com/gpu`."""
     cpu: Quantity | None = None
     """CPUs of each pod."""
@@ -58,6 +60,10 @@ class Resources(Value):
 
 class Topology(Value):
     """How near to each other the pods shall be, in Kueue's words."""
+
+    model_config = with_rules(
+        rule("has(self.required) != has(self.preferred)", "set exactly one of required and preferred"),
+    )
 
     required: Annotated[str, pydantic.Field(min_length=1, max_length=317)] | None = None
     """Node label that all pods must share."""
@@ -160,5 +166,3 @@ class Tracking(Value):
     """MLflow."""
     tensorboard: Tensorboard | None = None
     """TensorBoard."""
-
-

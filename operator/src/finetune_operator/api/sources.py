@@ -39,7 +39,7 @@ class Model(Value):
     uri: Annotated[str, uri_of(MODEL_SCHEMES)]
     """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ..."""
     credentials_secret_ref: SecretRef | None = None
-    """Secret for `uri`: `HF_TOKEN` for a gated model, `AWS_*` for a bucket. None: the output's when the bucket is the same, else
+    """Secret for `uri`: `HF_TOKEN` for a gated model, `AWS_*` for a bucket. Absent: the output's when the bucket is the same, else
     the pod's own identity."""
     adapter_from: AdapterFrom | None = None
     """Go on from this adapter instead of a new one."""
@@ -93,10 +93,10 @@ class DataSource(Value):
     """One file, folder or Hub dataset."""
 
     uri: Annotated[str, uri_of(DATA_SCHEMES)]
-    """`s3://bucket/tickets.jsonl`, `hf://datasets/org/name`, `configmap://name/key`, `pvc://claim/path`, `https://...`. A folder or a
-    `*` in the last segment means all data files there."""
+    """`s3://bucket/tickets.jsonl`, `hf://datasets/org/name`, `configmap://name/key`, `pvc://claim/path`, `https://...`. A folder or
+    a `*` in the last segment means all data files there."""
     credentials_secret_ref: SecretRef | None = None
-    """Secret for `uri`. None: the output's when the bucket is the same, else the pod's own identity."""
+    """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
     split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
     """Split of a Hub dataset."""
     format: Format = "Auto"
@@ -167,7 +167,7 @@ class Output(Value):
     uri: Annotated[str, uri_of(OUTPUT_SCHEMES)]
     """A prefix of its own: one result, one prefix."""
     credentials_secret_ref: SecretRef | None = None
-    """Secret with the bucket's keys. None: the pod's own identity."""
+    """Secret with the bucket's keys. Absent: the pod's own identity."""
     overwrite: bool = False
     """Replace the result of another job that lies there."""
     work_uri: Annotated[str, uri_of(OUTPUT_SCHEMES)] | None = None
@@ -176,5 +176,3 @@ class Output(Value):
     """Publish merged weights too."""
     hub: Hub | None = None
     """A copy on the Hub."""
-
-

@@ -210,7 +210,10 @@ class AdapterSeen(Value):
     """Revision of the base model."""
     size_bytes: int | None = None
     """Size of all files."""
-    serving: Annotated[dict[str, Annotated[str, pydantic.Field(max_length=1024)]], pydantic.Field(max_length=8)] | None = None
+    serving: (
+        Annotated[dict[str, Annotated[str, pydantic.Field(max_length=1024)]], pydantic.Field(max_length=8)]
+        | None
+    ) = None
     """What to type to serve it, by engine."""
 
 
@@ -235,7 +238,8 @@ class FineTuneJobStatus(Value):
     state: State | None = None
     """One word, for the printer column. Programs read the conditions."""
     conditions: Annotated[list[Condition], pydantic.Field(max_length=16)] | None = pydantic.Field(
-        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        default=None,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     """Observations, one of each type."""
     profile: ProfileSeen | None = None
