@@ -105,7 +105,7 @@ def install(kube: Kube, cluster: dict[str, Any], images: dict[str, str]) -> None
         "trainerImage": {"reference": images["trainer"]},
         "progress": {"intervalSeconds": 2},  # a person is watching
     }
-    values_file = pathlib.Path(cluster["cacheDir"]) / "demo-values.json"
+    values_file = pathlib.Path(cluster["cache"]) / "demo-values.json"
     values_file.write_text(json.dumps(values))
     chart = str(ROOT / "charts" / "finetune-operator")
     kube.helm(
