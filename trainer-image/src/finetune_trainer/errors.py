@@ -38,7 +38,6 @@
 `reason` is stable API (docs/reasons.md); `str(error)` is the sentence a person reads: which field, or which
 file and line, what is wrong, what to do.
 """
-# ruff: noqa: N818 - a class is named by its reason, which is a word of the API and needs no "Error" behind it
 
 from enum import IntEnum
 from typing import Any, ClassVar

@@ -1,0 +1,44 @@
+"""Secrets, as the kubelet mounts them: a folder per Secret, a file per key, named as the vendors name their environment."""
+
+from pathlib import Path
+
+from finetune_trainer import errors
+from finetune_trainer.layout import Layout
+from finetune_trainer.storage.reference import Reference
+
+
+def read(reference: Reference, layout: Layout) -> dict[str, str]:
+    """The Secret's keys and values; empty where the reference names none.
+
+    Raises `SecretMissing` for a folder that is absent or empty: in Prepare the mounts are optional, so that a Secret
+    that does not exist yet is named by us instead of by a pod that hangs.
+    """
+    if reference.secret is None:
+        return {}
+    found = _files(layout.credentials / reference.secret)
+    if not found:
+        raise errors.SecretMissing(
+            f"{reference.field}: the Secret {reference.secret!r} named for {reference.uri} does not exist in the job's "
+            "namespace, or is empty; create it, the job goes on by itself"
+        )
+    return found
+
+
+def lacking(reference: Reference, keys: str) -> errors.SecretMissing:
+    """The error for a Secret that is there, without the keys that are needed."""
+    return errors.SecretMissing(
+        f"{reference.field}: the Secret {reference.secret!r} lacks {keys}, which {reference.uri} needs; add it"
+    )
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Key -> value. A trailing newline, as editors leave it, is no part of a key."""
+    if not folder.is_dir():
+        return {}
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".."))
+    return {path.name: path.read_text(encoding="utf-8").strip() for path in files}
+
+
+def authorities(layout: Layout) -> str | None:
+    """The profile's extra CA as PEM, trusted beside the usual ones."""
+    return layout.ca.read_text(encoding="utf-8") if layout.ca.is_file() else None

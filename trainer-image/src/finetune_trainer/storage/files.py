@@ -1,0 +1,136 @@
+"""Claims and ConfigMaps: folders that the kubelet has mounted. `file://` is for tests and for trying things by hand."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from finetune_trainer import errors
+from finetune_trainer.layout import Layout
+from finetune_trainer.storage.bucket import disk
+from finetune_trainer.storage.reference import Item, Reference, Role, Store
+
+
+class FileStore(Store):
+    """A mounted folder, or one file of it."""
+
+    def __init__(self, reference: Reference, layout: Layout) -> None:
+        super().__init__(reference)
+        self._root = _root(reference, layout)
+
+    def list(self, prefix: str = "") -> list[Item]:
+        """See `Store`."""
+        with self._translated(prefix):
+            found = [self._item(path) for path in self._path(prefix).rglob("*") if path.is_file()]
+        # The kubelet keeps the real files of a ConfigMap below `..data`; half-written ones start with a dot as well.
+        shown = [item for item in found if not any(part.startswith("..") for part in item.key.split("/"))]
+        return sorted((item for item in shown if not _half_written(item.key)), key=lambda item: item.key)
+
+    def head(self, key: str) -> Item | None:
+        """See `Store`."""
+        with self._translated(key):
+            path = self._path(key)
+            return self._item(path) if path.is_file() else None
+
+    def get(self, key: str, to: Path) -> None:
+        """See `Store`."""
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with self._translated(key), disk(to):
+            shutil.copyfile(self._path(key), to)
+
+    def read(self, key: str) -> bytes:
+        """See `Store`."""
+        with self._translated(key):
+            return self._path(key).read_bytes()
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        """See `Store`."""
+        with self._translated(key), self._written(content, beside=self._path(key)) as written:
+            written.replace(self._path(key))
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """See `Store`. A hard link is made or not made, in one step, on local and network file systems alike."""
+        with self._translated(key), self._written(content, beside=self._path(key)) as written:
+            try:
+                os.link(written, self._path(key))
+            except FileExistsError:
+                return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """See `Store`."""
+        with self._translated(key):
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            self._prune(path.parent)
+
+    def _prune(self, folder: Path) -> None:
+        """Remove folders that became empty, as buckets have none."""
+        while folder != self._root and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+
+    def _path(self, key: str) -> Path:
+        return self._root / key if key else self._root
+
+    def _item(self, path: Path) -> Item:
+        facts = path.stat()
+        key = "" if path == self._root else path.relative_to(self._root).as_posix()
+        return Item(key=key, size=facts.st_size, tag=f"{facts.st_size}-{facts.st_mtime_ns}")
+
+    @contextmanager
+    def _written(self, content: bytes | Path, *, beside: Path) -> Iterator[Path]:
+        """A complete file with `content` in the folder of `beside`, to be moved; what is left of it is removed."""
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=beside.parent, prefix=".finetune-writing-")
+        os.close(handle)
+        written = Path(name)
+        try:
+            if isinstance(content, Path):
+                shutil.copyfile(content, written)
+            else:
+                written.write_bytes(content)
+            written.chmod(0o644)  # mkstemp's 0600 would hide it from others who mount the claim
+            yield written
+        finally:
+            written.unlink(missing_ok=True)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        """Turn the file system's errors into ours."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self.reference.missing(self.uri_of(key)) from error
+        except OSError as error:
+            if error.errno not in {1, 13, 30}:  # EPERM, EACCES, EROFS
+                raise
+            raise errors.AccessDenied(
+                f"{self.reference.field}: {self.uri_of(key)} cannot be read or written ({error.strerror}); the pod runs as "
+                "uid 65532: give it access, or set fsGroup in the profile"
+            ) from error
+
+
+def _half_written(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(".finetune-writing-")
+
+
+def _root(reference: Reference, layout: Layout) -> Path:
+    """Where the kubelet has put it."""
+    match reference.scheme:
+        case "configmap":
+            folder = layout.configmaps / reference.place
+            if not folder.is_dir() or not any(folder.iterdir()):
+                raise errors.ConfigMapMissing(
+                    f"{reference.field}: the ConfigMap {reference.place!r} does not exist in the job's namespace, or is "
+                    "empty; create it, the job goes on by itself"
+                )
+        case "pvc":
+            folder = layout.claims / reference.place
+            if not folder.is_dir() and reference.role is not Role.OUTPUT:
+                raise reference.missing()
+        case _:
+            folder = Path("/")
+    return folder / reference.path
