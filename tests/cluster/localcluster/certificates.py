@@ -59,10 +59,10 @@ class Authority:
 
 
 def signing_key(file: Path) -> Path:
-    """The key that service-account tokens are signed with."""
+    """The key that service-account tokens are signed with, in the older of the two formats: the API server reads no other."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        programs.run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", file)
+        programs.run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", file)
     return file
 
 

@@ -40,9 +40,10 @@ def registry(address: str, folder: Path) -> str:
 
 
 def corefile(address: str, kubeconfig_file: Path) -> str:
-    """Names outside the cluster are answered at once with "there is none": the namespaces have no way out."""
+    """Two zones: the cluster's, and all the rest, which is answered at once with "there is none": the namespaces have no
+    way out. (In one block `template` would come before `kubernetes`, whatever the order written here.)"""
     return f"""\
-.:53 {{
+{addresses.DOMAIN} in-addr.arpa {{
     bind {address}
     errors
     health {address}:8080
@@ -50,7 +51,11 @@ def corefile(address: str, kubeconfig_file: Path) -> str:
         kubeconfig {kubeconfig_file}
         ttl 5
     }}
-    template ANY ANY . {{
+}}
+. {{
+    bind {address}
+    errors
+    template ANY ANY {{
         rcode NXDOMAIN
     }}
 }}

@@ -15,6 +15,7 @@ from localcluster.places import Places
 from localcluster.steps import Steps
 
 READY_WITHIN = 60  # seconds; usual is 1 to 5
+FORGET_WITHIN = 10  # seconds
 DAEMONS = ("kube-proxy", "kubelet", "containerd")  # in the order they are stopped
 
 
@@ -47,7 +48,13 @@ class Host:
 
     def ctr(self, *argv: str) -> str:
         """containerd's own client, in the namespace that Kubernetes uses."""
-        return programs.run("ctr", "--address", self.socket, "--namespace", "k8s.io", *argv)
+        return programs.run(*self._ctr(), *argv)
+
+    def ctr_succeeds(self, *argv: str) -> bool:
+        return programs.succeeds(*self._ctr(), *argv)
+
+    def _ctr(self) -> tuple[str | Path, ...]:
+        return ("ctr", "--address", self.socket, "--namespace", "k8s.io")
 
 
 def started(places: Places) -> list[Node]:
@@ -159,10 +166,15 @@ def wait_until_ready(plane: ControlPlane, node: Node) -> None:
 
 def forget_containers(host: Host) -> None:
     """Remove every container of an earlier cluster that containerd still knows; images stay."""
-    if tasks := host.ctr("tasks", "list", "--quiet").split():
-        host.ctr("tasks", "delete", "--force", *tasks)
-    if containers := host.ctr("containers", "list", "--quiet").split():
-        host.ctr("containers", "delete", *containers)
+    deadline = time.monotonic() + FORGET_WITHIN
+    while containers := host.ctr("containers", "list", "--quiet").split():
+        # Most have no task any more, which ctr calls an error; what counts is that no container is left in the end.
+        host.ctr_succeeds("tasks", "delete", "--force", *containers)
+        if not host.ctr_succeeds("containers", "delete", *containers):
+            if time.monotonic() > deadline:
+                message = f"containerd of {host.node.name} keeps containers of an earlier cluster; `down`, then `up`"
+                raise ClusterError(message)
+            time.sleep(0.2)
 
 
 def kill(host: Host) -> None:
