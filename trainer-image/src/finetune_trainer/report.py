@@ -124,11 +124,15 @@ class ProgressWriter:
 
 def write_progress(path: Path, progress: Progress) -> None:
     """Replace the document at `path` in one step."""
-    document = _document(progress) | {"message": _cut(progress.message, MAX_PROGRESS_MESSAGE)}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_bytes(_encode(document))
+    temporary.write_bytes(encode_progress(progress))
     temporary.replace(path)
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """The progress document as JSON."""
+    return _encode(_document(progress) | {"message": _cut(progress.message, MAX_PROGRESS_MESSAGE)})
 
 
 def read_progress(path: Path) -> Progress | None:
