@@ -10,7 +10,6 @@ READY := $(VENV)/.ready
 LOCALCLUSTER = PYTHONPATH=tests/cluster $(PY) -m localcluster
 # Two busy threads on two cores can be ten times slower than one: facts of the training stack.
 export OMP_NUM_THREADS ?= 1
-export HF_HUB_OFFLINE = 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export TOKENIZERS_PARALLELISM = false
 
