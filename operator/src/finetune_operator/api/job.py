@@ -15,11 +15,13 @@ MAX_NAME_LENGTH = 40
 ROOT_RULES = (
     rule(
         f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
-        f"metadata.name must be at most {MAX_NAME_LENGTH} characters long: the names of its Jobs and pods are made from it",
+        f"must be at most {MAX_NAME_LENGTH} characters long: the names of its Jobs and pods are made from it",
+        at=".metadata.name",
     ),
     rule(
         f"self.metadata.name.matches('{JOB_NAME}')",
-        "metadata.name must begin with a letter and hold only a-z, 0-9 and '-', no dots: host names are made from it",
+        "must begin with a letter and hold only a-z, 0-9 and '-', no dots: host names are made from it",
+        at=".metadata.name",
     ),
 )
 

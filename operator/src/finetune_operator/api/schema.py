@@ -22,6 +22,9 @@ HEADER = "# Made from operator/src/finetune_operator/api by `make crds`. Do not 
 UNWATCHED: Schema = {"observedGeneration": -1}
 """The status of a job that nobody has looked at: without it kstatus would call the job done (design.md, "Status")."""
 
+METADATA: Schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+"""The API server allows no more of it here. The name is there so that a rule can blame it."""
+
 ORDER = ("description", "type", "format", "enum", "default")
 """What a reader looks for first; other keys follow by name, nested schemas last."""
 NESTED = ("items", "additionalProperties", "required", "properties")
@@ -41,7 +44,7 @@ def _node(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if "properties" in made:
         made["properties"] = {name: _node(child, definitions) for name, child in made["properties"].items()}
     if "items" in made:
-        made["items"] = _node(made["items"], definitions)
+        made["items"] = _undefaulted(_node(made["items"], definitions))
     if isinstance(made.get("additionalProperties"), dict):
         made["additionalProperties"] = _node(made["additionalProperties"], definitions)
     else:
@@ -94,6 +97,18 @@ def _beyond(value: Any, node: Schema) -> Any:
     return {name: inner for name, inner in said.items() if inner != fields[name].get("default")}
 
 
+def _undefaulted(node: Schema) -> Schema:
+    """`node` without defaults.
+
+    `kubectl apply` replaces a list whole, and would see a change in every item that the API server has completed: inside of
+    lists the models' defaults hold, which fill in the rest when an object is parsed.
+    """
+    made = {key: value for key, value in node.items() if key != "default"}
+    if "properties" in made:
+        made["properties"] = {name: _undefaulted(child) for name, child in made["properties"].items()}
+    return made
+
+
 def _worded(node: Schema) -> Schema:
     """`node` with its description on one line, and with what controller tools expect beside an int-or-string."""
     made = dict(node)
@@ -121,7 +136,7 @@ def _root(kind: str, description: str, **parts: Schema) -> Schema:
         "properties": {
             "apiVersion": {"description": f"Always {GROUP}/{VERSION}.", **text},
             "kind": {"description": f"Always {kind}.", **text},
-            "metadata": {"description": "Name, namespace, labels: as of any object.", "type": "object"},
+            "metadata": METADATA,
             **parts,
         },
     }

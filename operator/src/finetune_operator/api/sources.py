@@ -100,7 +100,7 @@ class DataSource(Value):
     split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
     """Split of a Hub dataset."""
     format: Format = "Auto"
-    """How a row is read; Auto looks at the columns."""
+    """How a row is read. Auto, the default, looks at the columns."""
     columns: Columns | None = None
     """Names of columns where they are not the usual ones."""
     template: Annotated[list[PromptTemplate], pydantic.Field(min_length=1, max_length=32)] | None = None
