@@ -1,7 +1,7 @@
 """A web server on an address of this machine, for as long as a test needs it; with TLS under an authority of its own if asked."""
 
 import contextlib
-import datetime
+import datetime as dt
 import functools
 import http.server
 import ipaddress
@@ -83,13 +83,13 @@ def certificate_files(address: str, keys: pathlib.Path) -> str:
 
 def draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     """A certificate of one day, not signed yet."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
     )
