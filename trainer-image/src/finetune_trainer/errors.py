@@ -19,7 +19,9 @@
     │   ├── TemplateColumnMissing           the same, named by a template
     │   ├── NoAssistantTurn                 a row nobody answers in
     │   ├── NothingToLearn                  a mask without a single learned token
-    │   └── AllRowsTooLong                  nothing learned is left after the cut to maxLength
+    │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
+    │   ├── UnsupportedHere                 a setting that this GPU, or CPU, cannot do
+    │   └── NonFiniteLoss                   training diverged
     ├── GateNotMet                      65  the evaluation gate was not met
     ├── OutsideError                    69  something outside is not there yet
     │   ├── SecretMissing
@@ -33,6 +35,9 @@
     │   └── GatedModel
     ├── OutOfMemory                     86  accelerator out of memory
     ├── InternalError                   70  anything else: our bug, or the machine's
+    │   ├── AcceleratorMissing              GPUs were promised, and none is seen
+    │   ├── RankDied                        a rank ended without a word, mostly killed
+    │   └── Stalled                         nothing moved for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
 
 `reason` is stable API (docs/reasons.md); `str(error)` is the sentence a person reads: which field, or which
@@ -150,6 +155,14 @@ class AllRowsTooLong(AuthorError):
     """Cut to `training.maxLength`, no row has a learned token left."""
 
 
+class UnsupportedHere(AuthorError):
+    """A setting that this accelerator or image cannot do."""
+
+
+class NonFiniteLoss(AuthorError):
+    """The training loss became infinite or undefined; the sentence names the step."""
+
+
 class GateNotMet(TrainerError):
     """The evaluation gate was not met; the artefacts are kept."""
 
@@ -218,6 +231,18 @@ class InternalError(TrainerError):
             f"the trainer met an error it does not know ({type(error).__name__}: {error}); "
             "this is not your spec's fault, please report it with the pod's log"
         )
+
+
+class AcceleratorMissing(InternalError):
+    """The job has GPUs, and this pod sees none."""
+
+
+class RankDied(InternalError):
+    """A rank ended without a verdict: killed, most likely for memory."""
+
+
+class Stalled(InternalError):
+    """Nothing moved for `limits.stallTimeoutSeconds`; the ranks were killed, the next attempt resumes."""
 
 
 class EarlierFailure(TrainerError):

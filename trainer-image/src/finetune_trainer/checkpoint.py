@@ -1,0 +1,105 @@
+"""What makes a checkpoint one that training may go on from.
+
+Checkpoints are folders of many files, not written atomically: without `optimizer.pt` transformers goes on with a
+fresh optimiser and says nothing. So a folder counts only with a manifest that names every file, its size and digest,
+the step, and a fingerprint of all that shapes the weights. The manifest is written last.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from finetune_trainer import config
+
+MANIFEST = "checkpoint.json"
+"""Written last: a folder without it is unfinished."""
+
+NOT_KEPT = (
+    "training_args.bin",
+    "README.md",
+    "chat_template.jinja",
+    "tokenizer",
+    "vocab",
+    "merges",
+    "special_tokens",
+)
+"""Beginnings of file names that transformers saves, and that nobody needs to go on: a pickle, and copies of the model's files."""
+
+SHAPING = {
+    "training": {
+        "max_steps", "epochs", "learning_rate", "lr_scheduler", "warmup_ratio", "global_batch_size", "max_length",
+        "packing", "loss_on", "optimizer", "weight_decay", "max_grad_norm", "precision", "group_by_length", "seed",
+        "neftune_noise_alpha", "dpo", "extra",
+    },
+    "tuning": {"type", "lora", "quantization"},
+}  # fmt: skip
+"""Settings that shape the weights. The micro-batch, memory savings and the number of processes do not: only the global batch counts."""
+
+
+class File(config.Value):
+    """One file of a checkpoint."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(config.Value):
+    """What a finished checkpoint holds."""
+
+    version: Literal[1] = 1
+    step: int
+    """Optimiser steps done."""
+    fingerprint: str
+    """Of the settings and data that made it."""
+    time: datetime
+    """When it was sealed."""
+    files: dict[str, File]
+
+
+def fingerprint(run: config.Run, *, data: str, revision: str | None) -> str:
+    """`sha256:...` of what shapes the weights: settings, the digest of the prepared data, the base model's revision."""
+    shaping = {
+        "method": run.method,
+        "model": {"uri": run.model.uri, "revision": revision},
+        "data": data,
+        "training": run.training.model_dump(mode="json", include=SHAPING["training"]),
+        "tuning": run.tuning.model_dump(mode="json", include=SHAPING["tuning"]),
+    }
+    return "sha256:" + hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(folder: Path, *, step: int, fingerprint: str, time: datetime) -> Manifest:
+    """The manifest of a folder whose files are complete. What is not needed to go on is removed first."""
+    for path in folder.iterdir():
+        if path.name.startswith(NOT_KEPT):
+            path.unlink()
+    files = {
+        path.relative_to(folder).as_posix(): file_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    files.pop(MANIFEST, None)
+    return Manifest(step=step, fingerprint=fingerprint, time=time, files=files)
+
+
+def damage(folder: Path, files: Mapping[str, File]) -> str | None:
+    """What is wrong with the files in `folder`, as half a sentence; None where each is there as it was sealed."""
+    for name, promised in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        found = file_of(path)
+        if found.size != promised.size:
+            return f"{name} has {found.size} bytes instead of {promised.size}"
+        if found.sha256 != promised.sha256:
+            return f"{name} is not what was saved"
+    return None
+
+
+def file_of(path: Path) -> File:
+    """Size and digest of the file at `path`."""
+    with path.open("rb") as stream:
+        return File(sha256=hashlib.file_digest(stream, "sha256").hexdigest(), size=path.stat().st_size)

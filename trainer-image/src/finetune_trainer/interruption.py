@@ -1,0 +1,40 @@
+"""SIGTERM inside a rank: at once where nothing can be lost, at the end of a step while training."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from finetune_trainer import errors
+
+
+class Interruption:
+    """Whether the pod was told to end. One per process, installed before anything slow is imported."""
+
+    def __init__(self) -> None:
+        self.noted = False
+        self._deferred = False
+
+    def install(self) -> None:
+        """Take SIGTERM: python as PID 1 would ignore it, and else it would end without a word."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def check(self) -> None:
+        """Raise `Interrupted` where SIGTERM has come."""
+        if self.noted:
+            raise errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Only note SIGTERM meanwhile: the training loop saves first, and stops by itself."""
+        self.check()
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del number, frame
+        self.noted = True
+        if not self._deferred:
+            self.check()

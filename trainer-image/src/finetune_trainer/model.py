@@ -1,0 +1,42 @@
+"""The base model and its tokenizer, from files on scratch and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from finetune_trainer import config
+from finetune_trainer.accelerator import Arithmetic
+
+
+def identity(model: config.Model) -> str:
+    """The id that adapters name their base by: `org/name` on the Hub, else the URI. Never a path of the pod."""
+    scheme, _, rest = model.uri.partition("://")
+    return rest.partition("@")[0] if scheme == "hf" else model.uri
+
+
+def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic) -> PreTrainedModel:
+    """The weights in `folder`, in the dtype decided. Never left to a default: transformers, TRL and the config disagree."""
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=getattr(torch, arithmetic.dtype),
+        attn_implementation=arithmetic.attention,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=spec.trust_remote_code,
+    )
+    # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.
+    model.name_or_path = model.config.name_or_path = identity(spec)
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def load_tokenizer(folder: Path, spec: config.Model) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, with the author's chat template if there is one."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
+    )
+    if spec.chat_template:
+        tokenizer.chat_template = spec.chat_template
+    return tokenizer

@@ -1,0 +1,88 @@
+"""How the ranks are started: the command and the environment of `accelerate launch`. Nothing here starts anything."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from finetune_trainer import config
+from finetune_trainer.layout import Layout
+
+RANK_PROGRAM = "finetune_trainer.rank"
+MAIN_PORT = 29500
+"""Where the ranks of several nodes meet; torch's own default."""
+
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+"""What a program needs to run at all."""
+
+PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_")
+"""What the device plugin and the image say about GPUs and their network."""
+
+
+def command(run: config.Run, task: Path, *, node: int, main_address: str, main_port: int) -> list[str]:
+    """`accelerate launch` for this node's ranks. Everything is said: what it guesses, it guesses wrong on CPU.
+
+    On CPU `--num_processes 2` starts one process without a word, and two machines train apart; torchrun underneath is
+    reached by `--multi_gpu` alone, on CPU too (over gloo).
+    """
+    resources = run.resources
+    count = resources.processes
+    several = ["--multi_gpu"] if count > 1 else ["--cpu"] if resources.accelerator == "cpu" else []
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--quiet"),
+        *several,
+        *("--num_processes", str(count)),
+        *("--num_machines", str(resources.nodes)),
+        *("--machine_rank", str(node)),
+        *("--main_process_ip", main_address),
+        *("--main_process_port", str(main_port)),
+        *("--mixed_precision", "no"),  # decided in the rank program, for both worlds alike
+        *("--dynamo_backend", "no"),
+        *("--module", RANK_PROGRAM),
+        *("--task", str(task)),
+    ]
+
+
+def environment(run: config.Run, layout: Layout, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the ranks see: no credentials, no network to ask, folders they may write to."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
+    }
+    told = {
+        "HOME": str(layout.home),
+        "HF_HOME": str(layout.hub_cache),
+        "TMPDIR": str(layout.temporary),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        # A rank that saves must not be killed before the pod is (torchrun's own patience is 30 s).
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(run.limits.grace_period_seconds),
+    }
+    if run.resources.accelerator == "cpu":
+        # Threads beyond what the pod may use spin: ten times slower beside another busy process.
+        told["OMP_NUM_THREADS"] = str(max(1, int(run.resources.cpu) // run.resources.processes_per_node))
+        told["CUDA_VISIBLE_DEVICES"] = ""
+    return kept | told
+
+
+def node_of(inherited: Mapping[str, str]) -> int:
+    """This pod's place in an Indexed Job."""
+    return int(inherited.get("JOB_COMPLETION_INDEX") or 0)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def inherited() -> Mapping[str, str]:
+    """The environment the pod was given."""
+    return os.environ

@@ -1,0 +1,95 @@
+"""The launcher and every process below it: started, signalled, killed and reaped.
+
+As PID 1 of the pod we inherit whatever loses its parent: after SIGTERM `accelerate launch` dies at once, and its rank, which
+is still saving, becomes ours. Where we are not PID 1 (tests, a run by hand) the kernel is asked for the same.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+PR_SET_CHILD_SUBREAPER = 36
+"""linux/prctl.h"""
+
+KILL_PAUSE = 0.05
+"""Seconds between two looks for survivors."""
+
+
+class Processes:
+    """The gang of one pod. Only one may exist in a process: it reaps every child."""
+
+    def __init__(self, launcher: int) -> None:
+        self._launcher = launcher
+        self.exits: dict[int, int] = {}
+        """pid -> exit code as a shell tells it (128 + signal), of all children that are gone."""
+
+    @classmethod
+    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Start `command` in a session of its own, so that a signal to its group does not reach us."""
+        _inherit_orphans()
+        # S603: the command is ours. Output passes through to the pod's log.
+        child = subprocess.Popen(  # noqa: S603
+            command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        child.returncode = 0  # Popen must not wait for it: reap() does, for all children alike
+        return cls(child.pid)
+
+    def alive(self) -> bool:
+        """Whether any process is left; collects those that are not."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            code = os.waitstatus_to_exitcode(status)
+            self.exits[pid] = code if code >= 0 else 128 - code
+
+    @property
+    def launched(self) -> bool:
+        """Whether the launcher is still there."""
+        return self._launcher not in self.exits
+
+    def interrupt(self) -> None:
+        """SIGTERM to the launcher and to the ranks: below one process both share its group, torchrun forwards it.
+
+        Orphans of the launcher are told as well: their group outlives it.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._launcher, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL everything, level by level: whose parent dies becomes our child, and is seen in the next round."""
+        while self.alive():
+            for pid in children(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(KILL_PAUSE)
+
+
+def children(parent: int) -> Iterator[int]:
+    """The pids whose parent is `parent`."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and _parent(folder) == parent:
+            yield int(folder.name)
+
+
+def _parent(folder: Path) -> int | None:
+    """Field 4 of /proc/PID/stat; the name before it may hold spaces and brackets."""
+    try:
+        stat = (folder / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def _inherit_orphans() -> None:
+    """Become the parent of every descendant that loses its own, as PID 1 is anyway."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -1,0 +1,112 @@
+"""`/progress`, `/metrics` and `/healthz` on one port, from a thread of the standard library's server: a handful of requests a minute."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import prometheus_client
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from finetune_trainer import report
+
+PORT = 8080
+
+Source = Callable[[], report.Progress | None]
+"""Where the progress document comes from; None: there is none yet."""
+
+GAUGES = {
+    "step": "Optimiser steps done.",
+    "total_steps": "Optimiser steps in all.",
+    "epoch": "Passes over the data.",
+    "loss": "Training loss (nats per token).",
+    "eval_loss": "Held-out loss (nats per token).",
+    "learning_rate": "Learning rate.",
+    "tokens_per_second": "Tokens that pass through the model per second.",
+    "mfu": "Share of the GPUs' arithmetic that is used.",
+    "eta_seconds": "Time to the end of training.",
+}
+"""Field of the progress document -> help text."""
+
+
+class ProgressCollector(Collector):
+    """The progress document as Prometheus metrics, read when asked."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        progress = self._source()
+        if progress is None:
+            return
+        for name, told in GAUGES.items():
+            value = getattr(progress, name)
+            if value is not None:
+                yield GaugeMetricFamily(f"finetune_trainer_{name}", told, value=float(value))
+        yield GaugeMetricFamily("finetune_trainer_attempt", "This attempt's number.", value=progress.attempt)
+        moved = progress.updated_at.timestamp()
+        yield GaugeMetricFamily("finetune_trainer_updated_timestamp_seconds", "When the work last moved.", value=moved)
+        stage = GaugeMetricFamily("finetune_trainer_stage", "1 for the stage the pod is in.", labels=["stage"])
+        stage.add_metric([progress.stage], 1.0)
+        yield stage
+        if progress.checkpoint:
+            step = progress.checkpoint.step
+            yield GaugeMetricFamily("finetune_trainer_checkpoint_step", "Step of the last checkpoint.", value=step)
+
+
+class Server:
+    """Serves until the process ends; a daemon thread never keeps a pod alive."""
+
+    def __init__(self, source: Source, *, port: int = PORT) -> None:
+        registry = prometheus_client.CollectorRegistry()
+        registry.register(ProgressCollector(source))
+        self._http = ThreadingHTTPServer(("", port), _handler(source, registry))
+        self._http.daemon_threads = True
+        threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._http.server_address[1])
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+    """A handler class that knows where its answers come from: the server makes one object per request."""
+
+    def metrics() -> tuple[int, str, bytes]:
+        return 200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
+
+    def progress() -> tuple[int, str, bytes]:
+        document = source()
+        if document is None:
+            return 503, "text/plain; charset=utf-8", b"nothing to tell yet\n"
+        return 200, "application/json", report.encode_progress(document)
+
+    answers = {
+        "/progress": progress,
+        "/metrics": metrics,
+        "/healthz": lambda: (200, "text/plain; charset=utf-8", b"ok\n"),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        """Three fixed paths."""
+
+        def do_GET(self) -> None:  # noqa: N802 - the name is the protocol of http.server
+            answer = answers.get(self.path.partition("?")[0])
+            status, kind, body = answer() if answer else (404, "text/plain; charset=utf-8", b"no such path\n")
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are not news."""
+
+    return Handler

@@ -1,0 +1,95 @@
+"""What the supervisor tells the ranks, as a file, and where they leave what they made.
+
+The ranks get no credentials: everything they read is on the pod's scratch disk before they start, and everything they
+make is left there for the supervisor.
+"""
+
+from pathlib import Path
+
+from finetune_trainer import config
+
+
+class Task(config.Value):
+    """One start of the ranks. All paths are absolute."""
+
+    run: Path
+    """run.json."""
+    attempt: int
+    """Counted from 1."""
+    dataset: Path
+    """Folder of the prepared dataset."""
+    model: Path
+    """Folder of the base model."""
+    progress: Path
+    """The progress document, written by rank 0."""
+    work: Path
+    """The ranks' own folder, empty at the start."""
+    resume: Path | None = None
+    """A verified checkpoint to go on from."""
+
+    @property
+    def output(self) -> Path:
+        """Where the trainer saves; one run, one fresh folder: left-over files would be read."""
+        return self.work / "trainer"
+
+    @property
+    def finished(self) -> Path:
+        """Complete checkpoints, as `step-N`: moved here in one step, taken away by the supervisor."""
+        return self.work / "finished"
+
+    @property
+    def verdicts(self) -> Path:
+        """How each rank ended."""
+        return self.work / "verdicts"
+
+    @property
+    def artefact(self) -> Path:
+        """The files to publish."""
+        return self.work / "artefact"
+
+    @property
+    def trained(self) -> Path:
+        """What training and evaluation came to: `Trained`."""
+        return self.work / "trained.json"
+
+    def save(self) -> Path:
+        """Write the task into its work folder; the path is the ranks' argument."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        path = self.work / "task.json"
+        path.write_text(self.model_dump_json(by_alias=True), encoding="utf-8")
+        return path
+
+
+def load(path: Path) -> Task:
+    """The task at `path`."""
+    return Task.model_validate_json(path.read_bytes())
+
+
+class Measured(config.Value):
+    """How good one model is on the held-out rows."""
+
+    loss: float
+    """Mean over all supervised tokens, nats."""
+    perplexity: float | None
+    """e to the loss; None where that is beyond all numbers."""
+
+
+class Evaluated(config.Value):
+    """Base against tuned, on the same rows by the same code."""
+
+    rows: int
+    base: Measured
+    tuned: Measured
+
+
+class Trained(config.Value):
+    """What the ranks came to, for the supervisor's result."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float | None
+    """Training loss of the last steps, nats per token."""
+    tokens_per_second: float | None
+    evaluation: Evaluated | None
+    """None where nothing is held out."""
