@@ -85,6 +85,8 @@ class WebStore(Store):
                 f"{self.reference.field}: {uri} answers HTTP {status}; use an address that may be read, for example a fresh "
                 "presigned one"
             )
+        if status < 500 and status not in {408, 429}:  # noqa: PLR2004 - by definition of 4xx the asker's fault
+            return self.reference.error(f"{self.reference.field}: {uri} answers HTTP {status}; correct the address")
         return errors.StorageUnavailable(
             f"{self.reference.field}: {uri} answers HTTP {status}; tried again later"
         )
