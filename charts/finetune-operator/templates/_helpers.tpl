@@ -1,0 +1,70 @@
+{{- define "finetune.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* The name of nearly everything: the release's, with the chart's unless the release is called so. */ -}}
+{{- define "finetune.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains (include "finetune.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "finetune.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "finetune.selector" -}}
+app.kubernetes.io/name: {{ include "finetune.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "finetune.labels" -}}
+{{ include "finetune.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: finetune
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "finetune.serviceAccount" -}}
+{{- $made := ternary (include "finetune.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- default $made .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- /* Roles that aggregate are shared by all releases that see them; the name tells them apart. */ -}}
+{{- define "finetune.clusterName" -}}
+{{- if eq .Release.Namespace (include "finetune.fullname" .) -}}
+{{- include "finetune.fullname" . -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Namespace (include "finetune.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the operator may do with what belongs to a namespace. docs/rbac.md says why; a test holds the two together. */ -}}
+{{- define "finetune.rules" -}}
+- apiGroups: [finetune.dev]
+  resources: [finetunejobs]
+  verbs: [get, list, watch]
+- apiGroups: [finetune.dev]
+  resources: [finetunejobs/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [create, get, list, watch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create, get]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, list]
+{{- end -}}
+
+{{- /* What it may do with what belongs to the cluster. */ -}}
+{{- define "finetune.clusterRules" -}}
+- apiGroups: [finetune.dev]
+  resources: [finetuneprofiles]
+  verbs: [list, watch]
+{{- end -}}
