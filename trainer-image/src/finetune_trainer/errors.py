@@ -7,6 +7,7 @@
     │   ├── OutputExists                    another job's result lies at output.uri
     │   ├── BucketNotFound
     │   ├── ModelNotFound
+    │   ├── ModelChanged                    other files than those that were prepared for
     │   ├── UnsupportedModelFiles           no config, no tokenizer, or no safetensors
     │   ├── InvalidChatTemplate             the template does not render, or loses words
     │   ├── TargetModulesNotFound
@@ -103,6 +104,10 @@ class ModelNotFound(AuthorError):
     """Nothing lies at `model.uri`."""
 
 
+class ModelChanged(AuthorError):
+    """The base model's files are not those that the data was prepared for."""
+
+
 class UnsupportedModelFiles(AuthorError):
     """The model's folder lacks config, tokenizer or safetensors weights."""
 
@@ -161,6 +166,10 @@ class UnsupportedHere(AuthorError):
 
 class NonFiniteLoss(AuthorError):
     """The training loss became infinite or undefined; the sentence names the step."""
+
+
+class InvalidBatchSize(AuthorError):
+    """`training.globalBatchSize` is no multiple of the processes times `training.microBatchSize`."""
 
 
 class GateNotMet(TrainerError):

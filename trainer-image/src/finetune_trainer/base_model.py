@@ -1,0 +1,142 @@
+"""The base model as files: which revision, which files, and fetching them. Nothing here loads weights."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_trainer import config, errors, storage
+from finetune_trainer.layout import Layout
+from finetune_trainer.prepared import BaseModelFacts
+from finetune_trainer.storage import Item, Reference, Role, Store
+from finetune_trainer.storage.hub import HubStore
+
+FIELD = "spec.model.uri"
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+WEIGHTS = re.compile(r"^(?!adapter_model|consolidated).*\.safetensors$")
+"""Mistral's `consolidated.safetensors` is the same weights once more, in another layout."""
+PICKLES = re.compile(r"\.(bin|pt|pth|ckpt|pkl|msgpack|h5)$")
+TOKENIZERS = frozenset({"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"})
+SMALL = re.compile(
+    r"^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$"
+    r"|^(merges|vocab)\.txt$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|\.jinja$"
+)
+"""Config and tokenizer: what Prepare needs, and what a published adapter takes along."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """The base model's files at one revision."""
+
+    store: Store
+    facts: BaseModelFacts
+    files: tuple[Item, ...]
+
+    @property
+    def small(self) -> tuple[Item, ...]:
+        """Config and tokenizer."""
+        return tuple(item for item in self.files if SMALL.search(item.key))
+
+    @property
+    def weights(self) -> tuple[Item, ...]:
+        """The safetensors files and, if they are several, their index."""
+        return tuple(item for item in self.files if WEIGHTS.match(item.key) or item.key == INDEX)
+
+    def fetch(self, items: Iterable[Item], to: Path, told: Callable[[Item], object] = lambda _: None) -> None:
+        """Download `items` into the folder `to`; `told` hears of each one first. What is there in full size stays."""
+        for item in items:
+            told(item)
+            file = to / item.key
+            if not file.is_file() or file.stat().st_size != item.size:
+                self.store.get(item.key, file)
+
+
+def reference(run: config.Run, uri: str) -> Reference:
+    """The model's reference, with `uri` in place of the spec's (which may pin a revision)."""
+    secret = run.model.credentials_secret_ref
+    return Reference(
+        uri=uri, field=FIELD, role=Role.MODEL, secret=secret.name if secret else None, hub=run.hub
+    )
+
+
+def locate(run: config.Run, layout: Layout) -> BaseModel:
+    """The model that the spec names, at the revision that stands there now.
+
+    Raises `ModelNotFound`, `GatedModel` and the like, and `UnsupportedModelFiles` where files are missing.
+    """
+    return _opened(storage.open_store(reference(run, run.model.uri), layout), run.model.uri)
+
+
+def pinned(run: config.Run, layout: Layout, facts: BaseModelFacts) -> BaseModel:
+    """The model at the revision of `facts`. Raises `ModelChanged` where the files are others by now."""
+    uri = f"hf://{facts.id}@{facts.revision}" if run.model.uri.startswith("hf://") else run.model.uri
+    found = _opened(storage.open_store(reference(run, uri), layout), run.model.uri)
+    if found.facts.revision != facts.revision:
+        raise errors.ModelChanged(
+            f"{FIELD}: the files at {run.model.uri} have changed since the data was prepared for them; apply the job under a "
+            "new name, to prepare it for the new ones"
+        )
+    return found
+
+
+def _opened(store: Store, uri: str) -> BaseModel:
+    files = tuple(item for item in store.list() if "/" not in item.key)
+    if not files:
+        raise store.reference.missing(uri)
+    _check(uri, {item.key for item in files}, store)
+    if isinstance(store, HubStore):
+        facts = BaseModelFacts(id=store.repo, uri=uri, revision=store.commit)
+    else:
+        facts = BaseModelFacts(id=uri, uri=uri, revision=_revision(files))
+    return BaseModel(store=store, facts=facts, files=files)
+
+
+def _revision(files: Iterable[Item]) -> str:
+    """A digest of the listing: changes when a file does."""
+    listing = [[item.key, item.size, item.tag] for item in files]
+    return "sha256:" + hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def _check(uri: str, names: set[str], store: Store) -> None:
+    """Refuse a folder that cannot be trained, with what is wrong with it."""
+    for wrong, sentence in (
+        (
+            CONFIG not in names and "adapter_config.json" in names,
+            "is an adapter, not a base model; name the model it belongs to",
+        ),
+        (
+            CONFIG not in names,
+            f"has no {CONFIG}; a model is a folder as transformers' save_pretrained writes it",
+        ),
+        (not names & TOKENIZERS, "has no tokenizer; put tokenizer.json beside the weights"),
+        (not any(map(WEIGHTS.match, names)) and any(map(PICKLES.search, names)), _pickled()),
+        (
+            not any(map(WEIGHTS.match, names)),
+            "has no safetensors weights (model.safetensors, or shards with an index)",
+        ),
+    ):
+        if wrong:
+            raise errors.UnsupportedModelFiles(f"{FIELD}: {uri} {sentence}")
+    if INDEX in names and (lost := _shards(store, uri) - names):
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: {uri} lacks {len(lost)} of the files that {INDEX} names, {min(lost)} among them; copy them there"
+        )
+
+
+def _shards(store: Store, uri: str) -> set[str]:
+    try:
+        return set(json.loads(store.read(INDEX))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: {INDEX} of {uri} cannot be read; copy it there again"
+        ) from error
+
+
+def _pickled() -> str:
+    return (
+        "has its weights as pickles only, which may run code when they are loaded; convert them to safetensors "
+        "(save_pretrained of transformers writes them so)"
+    )

@@ -1,0 +1,97 @@
+"""What lies at the output already: a result, a final failure, somebody else's result. Both stages look here first.
+
+A finished job is final, whatever was deleted in the cluster: a wiped status must never train twice.
+"""
+
+import contextlib
+import hashlib
+import json
+from typing import Any
+
+from finetune_trainer import config, errors, storage
+from finetune_trainer.layout import Layout
+from finetune_trainer.report import LastWord
+from finetune_trainer.storage import Reference, Role, Store
+
+MANIFEST = "finetune-manifest.json"
+OUTCOME = "outcome.json"
+PROBE = "probe"
+
+
+def output(run: config.Run, layout: Layout) -> Store:
+    """Where the result goes."""
+    return storage.open_store(_reference(run, run.output.uri, "spec.output.uri"), layout)
+
+
+def work_area(run: config.Run, layout: Layout) -> Store:
+    """Where work in progress lies: this job's own folder."""
+    base, field = run.output.uri, "spec.output.uri"
+    if run.output.work_uri:
+        base, field = run.output.work_uri, "spec.output.workUri"
+    return storage.open_store(_reference(run, f"{base.rstrip('/')}/.finetune/{run.job.uid}", field), layout)
+
+
+def look(run: config.Run, layout: Layout) -> dict[str, Any] | None:
+    """Train's result where this very job has published already, None where there is work to do.
+
+    Raises `EarlierFailure` where it has failed for good, and `OutputExists` where another job's result is in the way.
+    """
+    target = output(run, layout)
+    raw = target.read_if_there(MANIFEST)
+    manifest = _document(raw)
+    if raw is not None and manifest.get("job", {}).get("uid") == run.job.uid:
+        return _published(raw, manifest)
+    if earlier := _document(work_area(run, layout).read_if_there(OUTCOME)):
+        raise errors.EarlierFailure(int(earlier["exitCode"]), dict(earlier["lastWord"]))
+    if raw is not None and not run.output.overwrite:
+        owner = manifest.get("job", {})
+        whose = f"of {owner.get('namespace')}/{owner.get('name')}" if owner else "of another job"
+        raise errors.OutputExists(
+            f"spec.output.uri: {run.output.uri} holds the result {whose}; choose another prefix, or set "
+            "spec.output.overwrite to replace it"
+        )
+    return None
+
+
+def probe(run: config.Run, layout: Layout) -> None:
+    """Write and remove a small object, so that a missing right is told before anything is computed."""
+    area = work_area(run, layout)
+    area.put(PROBE, b"written to see whether it can be")
+    area.delete(PROBE)
+
+
+def record_failure(run: config.Run, layout: Layout, *, exit_code: int, word: LastWord) -> bool:
+    """Keep a final failure for every later attempt of this job; whether it was kept.
+
+    Never raises: what has failed may well be the storage itself, and the last word must be written all the same.
+    """
+    if exit_code not in errors.FINAL:
+        return False
+    document = {"version": 1, "exitCode": int(exit_code), "lastWord": word.wire()}
+    with contextlib.suppress(Exception):
+        work_area(run, layout).put(OUTCOME, json.dumps(document, ensure_ascii=True).encode())
+        return True
+    return False
+
+
+def _published(raw: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Train's result; the adapter's digest is the manifest's own, which could not stand inside it."""
+    result = dict(manifest.get("result") or {})
+    adapter = {**result.get("adapter", {}), "digest": "sha256:" + hashlib.sha256(raw).hexdigest()}
+    return {**result, "adapter": adapter}
+
+
+def _document(raw: bytes | None) -> dict[str, Any]:
+    """JSON that somebody may have damaged: empty where it is no object."""
+    try:
+        document = json.loads(raw or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _reference(run: config.Run, uri: str, field: str) -> Reference:
+    secret = run.output.credentials_secret_ref
+    return Reference(
+        uri=uri, field=field, role=Role.OUTPUT, secret=secret.name if secret else None, hub=run.hub
+    )
