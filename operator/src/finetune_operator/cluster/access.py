@@ -1,0 +1,50 @@
+"""Where the API server is, and who we are to it: in the pod, or by KUBECONFIG."""
+
+import os
+from dataclasses import dataclass
+
+from kubernetes.aio import client, config
+from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
+
+CONNECTIONS = 64
+Configuration = client.Configuration
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a client of another make needs to reach the same API server."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    token: str | None
+    certificate_path: str | None
+    key_path: str | None
+
+
+async def configuration() -> Configuration:
+    """The pod's service account; outside of a pod, or where KUBECONFIG is said, the kubeconfig."""
+    found = client.Configuration()
+    if (
+        SERVICE_HOST_ENV_NAME in os.environ
+        and "KUBECONFIG" not in os.environ
+        and os.path.exists(SERVICE_TOKEN_FILENAME)
+    ):
+        config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # the client is half typed
+    else:
+        await config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]  # same
+    found.connection_pool_maxsize = CONNECTIONS
+    return found
+
+
+async def access(found: Configuration) -> Access:
+    """`found` in plain words. Asked anew after each 401, so that a rotated token is read again."""
+    header = await found.get_api_key_with_prefix("BearerToken")
+    return Access(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        token=header.split(" ", 1)[1].strip() if header and " " in header else header,
+        certificate_path=found.cert_file,
+        key_path=found.key_file,
+    )

@@ -1,0 +1,128 @@
+"""Every reason that the operator writes into a condition, an attempt or an Event. Words are stable API."""
+
+import enum
+
+
+class Reason(enum.StrEnum):
+    """A stable word, and what it means to the person who reads it."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str) -> "Reason":
+        """A word that carries its meaning."""
+        one = str.__new__(cls, word)
+        one._value_ = word
+        one.meaning = meaning
+        return one
+
+    # Accept
+    ACCEPTED = "Accepted", "Spec and profile fit; the resolved run is written to an immutable ConfigMap."
+    SPEC_INVALID = (
+        "SpecInvalid",
+        "The spec says something that cannot be; the message names the field. Apply a corrected job under a new name.",
+    )
+    NOT_YET_SUPPORTED = (
+        "NotYetSupported",
+        "The field's behaviour is not there yet. Leave it out and apply the job under a new name.",
+    )
+    POLICY_DENIED = (
+        "PolicyDenied",
+        "The profile does not allow it; the message names the rule. Change the job, or ask the admin.",
+    )
+    PROFILE_NOT_FOUND = (
+        "ProfileNotFound",
+        "No FineTuneProfile of that name. The job waits for it until `pendingDeadlineSeconds`.",
+    )
+    PROFILE_INVALID = (
+        "ProfileInvalid",
+        "The FineTuneProfile cannot be read by this version of the operator. The job waits until the admin corrects it.",
+    )
+    RUN_TOO_LARGE = (
+        "RunTooLarge",
+        "The resolved run does not fit into a ConfigMap (512 KiB). Shorten templates, samples or blocklists.",
+    )
+    RUN_LOST = (
+        "RunLost",
+        "The ConfigMap of the resolved run was deleted, so that another attempt could not be the same run. Apply the job under a new name.",
+    )
+    NAME_TAKEN = "NameTaken", "The name of a child is held by an object of somebody else. Delete that object."
+
+    # On the way
+    IN_PROGRESS = "InProgress", "The job is on its way; `state` says where."
+    WAITING_FOR_PROFILE = "WaitingForProfile", "Nothing can start before the profile exists."
+    PREPARING = "Preparing", "The Prepare pod checks model, data and access, and tokenises. No GPU is held."
+    PREPARED = "Prepared", "Data and model are checked; the prepared rows lie in the bucket."
+    ALREADY_PUBLISHED = (
+        "AlreadyPublished",
+        "This job's result already lies at the output; nothing was trained again.",
+    )
+    NOT_STARTED = "NotStarted", "No training pod yet."
+    STARTING = "Starting", "The training Job exists; its pod does not run yet."
+    RUNNING = "Running", "The training pod runs."
+    PROGRESS_UNAVAILABLE = (
+        "ProgressUnavailable",
+        "The training pod runs, but does not answer on port 8080. Training itself is not touched by that.",
+    )
+    ENDING = "Ending", "Pods of an earlier attempt are still ending; the next one starts after them."
+    RETRYING = "Retrying", "The last attempt ended early; the next one starts after a pause."
+    QUEUED = "Queued", "The Job is suspended by a queue (Kueue), and starts when there is room."
+    ADMITTED = "Admitted", "The queue let the Job start."
+    SUSPENDED = "Suspended", "`runPolicy.suspend` is true. Set it to false to go on from the last checkpoint."
+    NOT_PUBLISHED = "NotPublished", "Nothing is published yet."
+    PUBLISHED = "Published", "The adapter lies at the output, whole, with its manifest."
+
+    # A pod that cannot start
+    IMAGE_PULL_FAILED = "ImagePullFailed", "The node cannot pull the trainer image."
+    UNSCHEDULABLE = "Unschedulable", "No node has room for the pod; the message is the scheduler's."
+    QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace forbids the pod."
+    POD_REJECTED = "PodRejected", "An admission rule of the cluster forbids the pod."
+    SERVICE_ACCOUNT_MISSING = (
+        "ServiceAccountMissing",
+        "The ServiceAccount of the pod does not exist in the job's namespace.",
+    )
+    PRIORITY_CLASS_MISSING = "PriorityClassMissing", "The PriorityClass does not exist."
+    SECRET_MISSING = "SecretMissing", "A Secret that the pod mounts does not exist in the job's namespace."
+    CONFIG_MAP_MISSING = (
+        "ConfigMapMissing",
+        "A ConfigMap that the pod mounts does not exist in the job's namespace.",
+    )
+    CLAIM_MISSING = "ClaimMissing", "A PersistentVolumeClaim of the job does not exist, or is not bound."
+    VOLUME_FAILED = "VolumeFailed", "The node cannot mount a volume of the pod."
+    CREATE_CONTAINER_FAILED = "CreateContainerFailed", "The node cannot start the container."
+
+    # How an attempt ends, where the trainer left no reason of its own
+    INPUT_REFUSED = "InputRefused", "Exit 64 without a last word: the spec or the data must change."
+    GATE_NOT_MET = "GateNotMet", "Exit 65 without a last word: the evaluation gate was not met."
+    NOT_THERE_YET = (
+        "NotThereYet",
+        "Exit 69 without a last word: something outside is not there yet. Tried again until `pendingDeadlineSeconds`.",
+    )
+    INTERRUPTED = (
+        "Interrupted",
+        "Exit 75: stopped from outside after a checkpoint. Resumed; costs no attempt.",
+    )
+    ACCESS_DENIED = "AccessDenied", "Exit 77 without a last word: a bucket, a model or a token was refused."
+    GPU_OUT_OF_MEMORY = (
+        "GpuOutOfMemory",
+        "Exit 86 without a last word: the accelerator's memory does not suffice.",
+    )
+    TRAINER_FAILED = (
+        "TrainerFailed",
+        "The trainer ended with another exit code: its fault or the machine's. Tried again up to `runPolicy.maxAttempts`.",
+    )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "The kernel killed the container for memory. Raise `spec.resources.memory` (or `prepare.memory`).",
+    )
+    NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."
+    EVICTED = "Evicted", "The node or the scheduler removed the pod. Resumed; costs no attempt."
+    POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."
+    JOB_DELETED = "JobDeleted", "Somebody deleted the child Job. Resumed; costs no attempt."
+    PENDING_DEADLINE_EXCEEDED = (
+        "PendingDeadlineExceeded",
+        "Nothing ran for `pendingDeadlineSeconds`; the message says what it waited for.",
+    )
+
+    # The API server
+    API_DENIED = "ApiDenied", "The API server refused to create a child; the message is its own. Tried again."
+    API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. Tried again."

@@ -1,0 +1,1 @@
+"""The outside: kopf's watches, the HTTP pages, and the assembly of everything."""

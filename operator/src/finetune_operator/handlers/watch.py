@@ -1,0 +1,102 @@
+"""kopf as a watch source, and only that: `on.event` into the intake. No finalizer, no annotation, no progress, no diff."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from finetune_operator import names
+from finetune_operator.cluster.access import Access
+from finetune_operator.reconcile.intake import Intake
+
+PATIENCE = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, *[30.0] * 60)
+"""Pauses between tries of a request (s). With kopf's own 54 s an API server that is away for a minute ends the operator."""
+CHUNK = 500
+
+
+class NoDiff(kopf.DiffBaseStorage):
+    """kopf would copy every object for a diff that nobody reads: half of its time."""
+
+    def build(self, **_: Any) -> Any:
+        """Nothing."""
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        """Nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nowhere."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Handlers of events keep no progress."""
+
+    def fetch(self, **_: Any) -> Any:
+        """Nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nowhere."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing to purge."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing to touch."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """As it is."""
+        return essence
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    """kopf, quiet: it watches what carries our label, writes nothing, and keeps nothing."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoDiff()
+    settings.persistence.progress_storage = NoProgress()
+    settings.watching.chunk_size = CHUNK
+    for kind in ("jobs.batch", "pods"):
+        settings.watching.label_selectors[kind] = names.OURS  # keys of another form match nothing, silently
+    settings.networking.error_backoffs = PATIENCE
+    settings.queueing.idle_timeout = 1.0
+    settings.process.ultimate_exiting_timeout = 20.0
+    return settings
+
+
+def registry(intake: Intake, access: Callable[[], Awaitable[Access]]) -> kopf.OperatorRegistry:
+    """The four watches, and who we are to the API server."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=found)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        """Asked at start and after each 401."""
+        ours = await access()
+        return kopf.ConnectionInfo(
+            server=ours.server,
+            ca_path=ours.ca_path,
+            insecure=ours.insecure,
+            token=ours.token,
+            certificate_path=ours.certificate_path,
+            private_key_path=ours.key_path,
+        )
+
+    _watch(found, (names.GROUP, names.VERSION, names.JOBS), intake.job)
+    _watch(found, (names.GROUP, names.VERSION, names.PROFILES), intake.profile)
+    _watch(found, ("batch", "v1", "jobs"), intake.child)
+    _watch(found, ("", "v1", "pods"), intake.pod)
+    return found
+
+
+def _watch(
+    found: kopf.OperatorRegistry,
+    resource: tuple[str, str, str],
+    take: Callable[[str | None, dict[str, Any]], None],
+) -> None:
+    """Hand every event of a kind to `take`."""
+
+    @kopf.on.event(*resource, registry=found, id=resource[2])
+    async def on_event(event: Any, **_: Any) -> None:
+        take(event["type"], event["object"])

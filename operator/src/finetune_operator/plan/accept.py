@@ -1,0 +1,84 @@
+"""Accept: may this job run as it stands, and what exactly is it? The answer is written down once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pydantic
+
+from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.errors import SpecInvalid
+from finetune_operator.names import Owner
+from finetune_operator.observe.job import JobSeen, ProfileSeen
+from finetune_operator.plan import mounts, not_yet, policy, resolve
+from finetune_operator.plan.resolve import Chosen, Sizes
+from finetune_operator.plan.run_config import run_config, with_credentials
+from finetune_operator.plan.run_plan import PodPlan, RunPlan
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The installer's choices that a run depends on."""
+
+    trainer_image: str
+    stall_timeout: int = 900
+    pending_deadline: float = 86400.0
+    start_grace: float = 10.0
+    retry_base: float = 15.0
+    retry_cap: float = 300.0
+    keep_attempts: int = 3
+    progress_interval: float = 30.0
+
+
+def spec_of(job: JobSeen) -> FineTuneJobSpec:
+    """The parsed spec. The API server has checked it; another version's CRD may let through what this one cannot read."""
+    try:
+        return FineTuneJobSpec.model_validate_json(job.spec)
+    except pydantic.ValidationError as error:
+        raise SpecInvalid(
+            f"{resolve.first_error(error)}; correct it and apply the job under a new name"
+        ) from error
+
+
+def accept(job: JobSeen, profiles: Mapping[str, ProfileSeen], installed: Installed) -> RunPlan:
+    """The resolved run, or the FineTuneError that tells why there is none."""
+    spec = spec_of(job)
+    chosen = resolve.chosen(spec.profile, profiles)
+    sizes = resolve.sizes(spec, chosen.spec)
+    policy.check(policy.Asked(spec, chosen.spec, sizes, job.namespace), chosen.label)
+    not_yet.check(spec, chosen.spec, chosen.label)
+    image = chosen.spec.image or installed.trainer_image
+    run = run_config(job.owner, spec, chosen, sizes, image=image, stall_timeout=installed.stall_timeout)
+    return RunPlan(run=run, pods=_pods(job.owner, with_credentials(spec), chosen, sizes, image))
+
+
+def _pods(owner: Owner, spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> PodPlan:
+    """What the pods need beside run.json."""
+    profile = chosen.spec
+    return PodPlan(
+        image=image,
+        image_pull_secrets=[one.name for one in profile.image_pull_secrets],
+        service_account=spec.service_account_name,
+        secrets=mounts.secrets(spec),
+        config_maps=mounts.config_maps(spec),
+        claims=mounts.claims(spec),
+        extra_ca=profile.extra_ca.name if profile.extra_ca else None,
+        nodes=sizes.nodes,
+        gpus=sizes.gpus,
+        gpu_resource=sizes.gpu_resource,
+        cpu=sizes.cpu,
+        memory=sizes.memory,
+        scratch=sizes.scratch,
+        prepare_cpu=sizes.prepare_cpu,
+        prepare_memory=sizes.prepare_memory,
+        node_selector=profile.placement.node_selector,
+        tolerations=profile.placement.tolerations,
+        runtime_class=profile.placement.runtime_class_name,
+        scheduler_name=profile.placement.scheduler_name,
+        queue_name=profile.queues.queue_name,
+        prepare_queue_name=profile.queues.prepare_queue_name,
+        fs_group=profile.fs_group,
+        grace_period_seconds=profile.grace_period_seconds,
+        env=profile.env,
+        currency=profile.prices.currency if profile.prices.gpu_hour is not None else None,
+        gpu_hour=profile.prices.gpu_hour,
+    )

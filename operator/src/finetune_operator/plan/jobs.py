@@ -1,0 +1,29 @@
+"""What both Jobs have in common: one attempt each, created and never applied."""
+
+from finetune_operator import names
+from finetune_operator.names import Owner, Stage
+from finetune_operator.plan.pod import Manifest
+
+
+def job(
+    owner: Owner,
+    stage: Stage,
+    attempt: int,
+    *,
+    template: Manifest,
+    queue: dict[str, str | None],
+    shape: Manifest,
+) -> Manifest:
+    """A batch/v1 Job. Attempts are ours to count, so the Job itself never tries again, and never runs two pods of one index."""
+    labels = names.labels(owner, stage, attempt) | {label: value for label, value in queue.items() if value}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": names.child(owner, stage, attempt),
+            "namespace": owner.namespace,
+            "labels": labels,
+            "ownerReferences": [names.owner_reference(owner)],
+        },
+        "spec": {"backoffLimit": 0, "podReplacementPolicy": "Failed", **shape, "template": template},
+    }

@@ -1,0 +1,48 @@
+"""What a job's sources need mounted: Secrets, ConfigMaps, claims. All of the job's own namespace: a source cannot name another."""
+
+from collections.abc import Iterator
+
+from finetune_operator.api.base import SecretRef
+from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.plan import uris
+from finetune_operator.plan.run_plan import ClaimMount
+
+
+def secrets(spec: FineTuneJobSpec) -> list[str]:
+    """Names of all Secrets, each once."""
+    tracking = spec.tracking
+    found: list[SecretRef | None] = [
+        spec.output.credentials_secret_ref,
+        spec.model.credentials_secret_ref,
+        spec.model.adapter_from.credentials_secret_ref if spec.model.adapter_from else None,
+        *(source.credentials_secret_ref for source in (*spec.dataset.train, *spec.dataset.eval)),
+        spec.output.hub.credentials_secret_ref if spec.output.hub else None,
+        tracking.wandb.credentials_secret_ref if tracking and tracking.wandb else None,
+        tracking.mlflow.credentials_secret_ref if tracking and tracking.mlflow else None,
+    ]
+    return sorted({one.name for one in found if one is not None})
+
+
+def config_maps(spec: FineTuneJobSpec) -> list[str]:
+    """Names of all ConfigMaps that hold data."""
+    return sorted({place.authority for place, _ in _places(spec) if place.scheme == "configmap"})
+
+
+def claims(spec: FineTuneJobSpec) -> list[ClaimMount]:
+    """All claims; writable where one is the output or the work area."""
+    writable = {place.authority for place, is_output in _places(spec) if place.scheme == "pvc" and is_output}
+    all_of_them = {place.authority for place, _ in _places(spec) if place.scheme == "pvc"}
+    return [ClaimMount(name=name, writable=name in writable) for name in sorted(all_of_them)]
+
+
+def _places(spec: FineTuneJobSpec) -> Iterator[tuple[uris.Place, bool]]:
+    """Every place that the job reads from or writes to; whether it writes there."""
+    yield uris.place(spec.model.uri, "spec.model.uri"), False
+    if spec.model.adapter_from and spec.model.adapter_from.uri:
+        yield uris.place(spec.model.adapter_from.uri, "spec.model.adapterFrom.uri"), False
+    for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
+        for at, source in enumerate(sources):
+            yield uris.place(source.uri, f"spec.dataset.{part}[{at}].uri"), False
+    yield uris.place(spec.output.uri, "spec.output.uri"), True
+    if spec.output.work_uri:
+        yield uris.place(spec.output.work_uri, "spec.output.workUri"), True

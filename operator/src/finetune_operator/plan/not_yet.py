@@ -1,0 +1,130 @@
+"""Fields whose behaviour is not there yet. They are refused by name: a setting is never silently ignored.
+
+One row a field: when a later version brings the behaviour, its row goes.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.api.profile import FineTuneProfileSpec
+from finetune_operator.api.sources import DataSource
+from finetune_operator.errors import NotYetSupported
+
+Row = tuple[str, Callable[[FineTuneJobSpec], Any], str]
+"""Field; whether it asks for something that is not there; what works today."""
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0]
+
+
+JOB: tuple[Row, ...] = (
+    ("spec.method", lambda s: s.method != "SFT", "SFT works today"),
+    (
+        "spec.model.uri",
+        lambda s: _scheme(s.model.uri) in {"gs", "az", "oci"},
+        "hf://, s3:// and pvc:// work today",
+    ),
+    (
+        "spec.model.adapterFrom",
+        lambda s: s.model.adapter_from,
+        "leave it out: training starts from a new adapter",
+    ),
+    (
+        "spec.model.trustRemoteCode",
+        lambda s: s.model.trust_remote_code,
+        "models that transformers knows work today",
+    ),
+    (
+        "spec.model.attention",
+        lambda s: s.model.attention.startswith("flash"),
+        "Auto, sdpa and eager work today",
+    ),
+    ("spec.tuning.type", lambda s: s.tuning.type != "LoRA", "LoRA works today"),
+    ("spec.training.earlyStopping", lambda s: s.training.early_stopping, "leave it out"),
+    ("spec.training.dpo", lambda s: s.training.dpo, "leave it out"),
+    ("spec.training.extra", lambda s: s.training.extra, "leave it out"),
+    (
+        "spec.training.optimizer",
+        lambda s: "8bit" in s.training.optimizer or "paged" in s.training.optimizer,
+        "adamw_torch_fused, adamw_torch and adafactor work today",
+    ),
+    (
+        "spec.evaluation.metrics",
+        lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},
+        "loss and perplexity work today",
+    ),
+    ("spec.evaluation.gate", lambda s: s.evaluation.gate, "leave it out"),
+    ("spec.evaluation.keepBest", lambda s: s.evaluation.keep_best, "leave it out"),
+    ("spec.checkpoint.resumeFrom", lambda s: s.checkpoint.resume_from, "leave it out"),
+    ("spec.output.uri", lambda s: _scheme(s.output.uri) in {"gs", "az"}, "s3:// and pvc:// work today"),
+    (
+        "spec.output.workUri",
+        lambda s: _scheme(s.output.work_uri or "s3") in {"gs", "az"},
+        "s3:// and pvc:// work today",
+    ),
+    ("spec.output.merged", lambda s: s.output.merged, "leave it out"),
+    ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
+    (
+        "spec.resources.nodes",
+        lambda s: (s.resources.nodes or 1) > 1,
+        "one node, with as many GPUs as it has, works today",
+    ),
+    ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
+    ("spec.scheduling.topology", lambda s: s.scheduling.topology, "leave it out"),
+    (
+        "spec.runPolicy.activeDeadlineSeconds",
+        lambda s: s.run_policy.active_deadline_seconds,
+        "leave it out; set it to nothing, or delete the job to stop it",
+    ),
+    (
+        "spec.runPolicy.ttlSecondsAfterFinished",
+        lambda s: s.run_policy.ttl_seconds_after_finished is not None,
+        "leave it out; the children go with the FineTuneJob",
+    ),
+    ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
+)
+
+SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
+    (
+        "uri",
+        lambda d: _scheme(d.uri) in {"gs", "az"},
+        "s3://, https://, hf://, pvc:// and configmap:// work today",
+    ),
+    (
+        "format",
+        lambda d: d.format in {"sharegpt", "preference", "unpaired-preference"},
+        "Auto, messages, alpaca, prompt-completion and text work today",
+    ),
+)
+
+PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
+    ("spec.modelCache", lambda p: p.model_cache, "leave it out"),
+    ("spec.defaults.nodes", lambda p: p.defaults.nodes > 1, "one node works today"),
+)
+
+
+def check(spec: FineTuneJobSpec, profile: FineTuneProfileSpec, profile_name: str) -> None:
+    """NotYetSupported with the first field that asks for something that is not there."""
+    for field, advice in _found(spec, profile, profile_name):
+        raise NotYetSupported(f"{field} is not supported yet: {advice}")
+
+
+def _found(
+    spec: FineTuneJobSpec, profile: FineTuneProfileSpec, profile_name: str
+) -> Iterator[tuple[str, str]]:
+    """Fields and advice, in the order of the tables."""
+    yield from ((field, advice) for field, asks, advice in JOB if asks(spec))
+    for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
+        for at, source in enumerate(sources):
+            yield from (
+                (f"spec.dataset.{part}[{at}].{field}", advice)
+                for field, asks, advice in SOURCE
+                if asks(source)
+            )
+    yield from (
+        (f"{field} of FineTuneProfile {profile_name!r}", advice)
+        for field, asks, advice in PROFILE
+        if asks(profile)
+    )

@@ -1,0 +1,123 @@
+"""What the profile forbids: an ordered table of rules. The first that is broken is told, with the rule that did it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.api.profile import FineTuneProfileSpec
+from finetune_operator.errors import PolicyDenied
+from finetune_operator.plan import quantities, uris
+from finetune_operator.plan.resolve import Sizes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a rule looks at."""
+
+    spec: FineTuneJobSpec
+    profile: FineTuneProfileSpec
+    sizes: Sizes
+    namespace: str
+
+
+Rule = Callable[[Asked], Iterator[str]]
+
+
+def check(asked: Asked, profile_name: str) -> None:
+    """PolicyDenied with the first broken rule."""
+    for rule in RULES:
+        for sentence in rule(asked):
+            raise PolicyDenied(f"{sentence} (FineTuneProfile {profile_name!r})")
+
+
+def _counts(asked: Asked) -> Iterator[str]:
+    maximum, sizes = asked.profile.maximum, asked.sizes
+    for field, found, most in (
+        ("nodes", sizes.nodes, maximum.nodes),
+        ("gpusPerNode", sizes.gpus, maximum.gpus_per_node),
+    ):
+        if most is not None and found > most:
+            yield f"spec.resources.{field}: {found} is more than maximum.{field}, {most}; ask for less"
+
+
+def _quantities(asked: Asked) -> Iterator[str]:
+    maximum, sizes = asked.profile.maximum, asked.sizes
+    for field, found, rule, most in (
+        ("cpu", sizes.cpu, "cpu", maximum.cpu),
+        ("memory", sizes.memory, "memory", maximum.memory),
+        ("scratch", sizes.scratch, "scratch", maximum.scratch),
+        ("prepare.cpu", sizes.prepare_cpu, "cpu", maximum.cpu),
+        ("prepare.memory", sizes.prepare_memory, "memory", maximum.memory),
+    ):
+        if most is not None and quantities.number(found) > quantities.number(most):
+            yield f"spec.resources.{field}: {found} is more than maximum.{rule}, {most}; ask for less"
+
+
+def _active_deadline(asked: Asked) -> Iterator[str]:
+    most, found = asked.profile.maximum.active_deadline_seconds, asked.spec.run_policy.active_deadline_seconds
+    if most is not None and (found is None or found > most):
+        yield f"spec.runPolicy.activeDeadlineSeconds: must be said and at most maximum.activeDeadlineSeconds, {most}"
+
+
+def _prefixes(asked: Asked) -> Iterator[str]:
+    spec, allowed = asked.spec, asked.profile.allowed
+    adapter = spec.model.adapter_from
+    checked = [
+        ("spec.model.uri", spec.model.uri, "models", allowed.models),
+        ("spec.model.adapterFrom.uri", adapter.uri if adapter else None, "models", allowed.models),
+        ("spec.output.uri", spec.output.uri, "outputs", allowed.outputs),
+        ("spec.output.workUri", spec.output.work_uri, "outputs", allowed.outputs),
+    ]
+    for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
+        checked += [
+            (f"spec.dataset.{part}[{at}].uri", source.uri, "datasets", allowed.datasets)
+            for at, source in enumerate(sources)
+        ]
+    for field, uri, rule, prefixes in checked:
+        if uri is None or not prefixes:
+            continue
+        found = uris.place(uri, field)
+        if not any(uris.within(found, prefix, namespace=asked.namespace) for prefix in prefixes):
+            listed = ", ".join(prefix.replace("{namespace}", asked.namespace) for prefix in prefixes)
+            yield f"{field}: {uri!r} is below none of allowed.{rule}: {listed}"
+
+
+def _endpoints(asked: Asked) -> Iterator[str]:
+    tracking, allowed = asked.spec.tracking, asked.profile.allowed.endpoints
+    if tracking is None or not allowed:
+        return
+    for field, found in (
+        ("wandb.baseUrl", tracking.wandb.base_url if tracking.wandb else None),
+        ("mlflow.trackingUri", tracking.mlflow.tracking_uri if tracking.mlflow else None),
+    ):
+        if found is not None and found.rstrip("/") not in {one.rstrip("/") for one in allowed}:
+            yield f"spec.tracking.{field}: {found!r} is not one of allowed.endpoints: {', '.join(allowed)}"
+
+
+def _service_account(asked: Asked) -> Iterator[str]:
+    name, allowed = asked.spec.service_account_name, asked.profile.allowed.service_accounts
+    if name is not None and name not in allowed:
+        listed = ", ".join(allowed) or "none"
+        yield f"spec.serviceAccountName: {name!r} is not one of allowed.serviceAccounts: {listed}"
+
+
+def _remote_code(asked: Asked) -> Iterator[str]:
+    if asked.spec.model.trust_remote_code and not asked.profile.allowed.trust_remote_code:
+        yield "spec.model.trustRemoteCode: allowed.trustRemoteCode is false"
+
+
+def _cpu(asked: Asked) -> Iterator[str]:
+    if asked.sizes.gpus == 0 and not asked.profile.allowed.cpu:
+        yield "spec.resources.gpusPerNode: training on CPU is switched off (allowed.cpu is false); ask for at least one GPU"
+
+
+RULES: tuple[Rule, ...] = (
+    _counts,
+    _quantities,
+    _active_deadline,
+    _prefixes,
+    _endpoints,
+    _service_account,
+    _remote_code,
+    _cpu,
+)

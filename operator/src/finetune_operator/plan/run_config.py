@@ -1,0 +1,82 @@
+"""run.json: the resolved run, as docs/contract.md has it."""
+
+from typing import Any, TypeVar
+
+from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.api.sources import DataSource, Model, Output
+from finetune_operator.names import Owner
+from finetune_operator.plan import quantities, uris
+from finetune_operator.plan.resolve import Chosen, Sizes
+
+VERSION = 1
+Source = TypeVar("Source", DataSource, Model)
+
+
+def run_config(
+    owner: Owner, spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, *, image: str, stall_timeout: int
+) -> dict[str, Any]:
+    """The document that the trainer reads."""
+    spec = with_credentials(spec)
+    wire = spec.wire()
+    parts = (
+        "method",
+        "model",
+        "dataset",
+        "tuning",
+        "training",
+        "evaluation",
+        "checkpoint",
+        "output",
+        "tracking",
+    )
+    return {
+        "version": VERSION,
+        "job": {"namespace": owner.namespace, "name": owner.name, "uid": owner.uid},
+        "image": image,
+        "profile": {"name": chosen.name, "generation": chosen.generation} if chosen.name else None,
+        **{part: wire[part] for part in parts if part in wire},
+        "resources": _resources(chosen, sizes),
+        "limits": {
+            "stallTimeoutSeconds": spec.run_policy.stall_timeout_seconds or stall_timeout,
+            "gracePeriodSeconds": chosen.spec.grace_period_seconds,
+        },
+        "hub": {"endpoint": chosen.spec.mirrors.hub, "offline": chosen.spec.mirrors.offline},
+    }
+
+
+def _resources(chosen: Chosen, sizes: Sizes) -> dict[str, Any]:
+    """What the pods have."""
+    gpu = chosen.spec.gpu
+    return {
+        "nodes": sizes.nodes,
+        "processesPerNode": max(1, sizes.gpus),
+        "accelerator": "cuda" if sizes.gpus else "cpu",
+        "gpuMemoryBytes": quantities.whole(gpu.memory) if gpu.memory else None,
+        "gpuTeraflops": gpu.teraflops,
+        "cpu": float(quantities.number(sizes.cpu)),
+        "memoryBytes": quantities.whole(sizes.memory),
+        "scratchBytes": quantities.whole(sizes.scratch),
+    }
+
+
+def with_credentials(spec: FineTuneJobSpec) -> FineTuneJobSpec:
+    """A source without a Secret of its own gets the output's where scheme and bucket are the same."""
+    dataset = spec.dataset.model_copy(
+        update={
+            part: [
+                _credited(source, f"spec.dataset.{part}", spec.output)
+                for source in getattr(spec.dataset, part)
+            ]
+            for part in ("train", "eval")
+        }
+    )
+    model = _credited(spec.model, "spec.model", spec.output)
+    return spec.model_copy(update={"dataset": dataset, "model": model})
+
+
+def _credited(source: Source, field: str, output: Output) -> Source:
+    """`source` with the output's Secret, if it is the output's bucket and it names none."""
+    here, there = uris.place(source.uri, field), uris.place(output.uri, "spec.output.uri")
+    if source.credentials_secret_ref or here.scheme not in uris.BUCKETS or here.bucket != there.bucket:
+        return source
+    return source.model_copy(update={"credentials_secret_ref": output.credentials_secret_ref})

@@ -1,0 +1,140 @@
+"""Carrying out a decision, and looking at what it asks for. Whatever the API server answers goes into the caches at once."""
+
+import logging
+from dataclasses import replace
+
+from finetune_operator import errors, names
+from finetune_operator.cluster import api
+from finetune_operator.cluster.api import Api, Object
+from finetune_operator.observe.child import child, controller
+from finetune_operator.observe.job import JobSeen
+from finetune_operator.observe.pod import event, pod
+from finetune_operator.plan.config_map import run_plan
+from finetune_operator.plan.run_plan import RunPlan
+from finetune_operator.reconcile.caches import Caches
+from finetune_operator.reconcile.world import Action, CreateJob, CreateRun, DeleteJob, Look, World
+
+LOG = logging.getLogger(__name__)
+
+
+class Actions:
+    """The hands of the loop."""
+
+    def __init__(self, cluster: Api, caches: Caches) -> None:
+        self._api, self._caches = cluster, caches
+
+    async def look(self, world: World, what: Look) -> World:
+        """`world` with what was asked for."""
+        match what:
+            case "children":
+                return await self._children(world)
+            case "run":
+                return await self._run(world)
+            case "events":
+                return await self._events(world)
+
+    async def _children(self, world: World) -> World:
+        """A live list of the job's children."""
+        job = world.job
+        labels = names.of_job(job.uid)
+        jobs: list[Object] = []
+        pods: list[Object] = []
+        version = 0
+        async for page in self._api.list(api.JOBS, namespace=job.namespace, labels=labels):
+            jobs += page.items
+            version = page.version
+        async for page in self._api.list(api.PODS, namespace=job.namespace, labels=labels):
+            pods += page.items
+        children = [seen for seen in map(child, jobs) if seen is not None and seen.owner_uid == job.uid]
+        self._caches.replace_of(
+            job.uid, children, [seen for seen in map(pod, pods) if seen is not None], version=version
+        )
+        return replace(with_children(world, self._caches), confirmed=True)
+
+    async def _run(self, world: World) -> World:
+        """The resolved run, from its ConfigMap."""
+        job = world.job
+        try:
+            raw = await self._api.get(api.CONFIG_MAPS, job.namespace, names.run(job.owner))
+        except errors.NotFound:
+            return replace(world, run=None, run_missing=True)
+        return self._with_run(world, _owned_plan(job, raw))
+
+    async def _events(self, world: World) -> World:
+        """Events about the job's unfinished children and their pods."""
+        job = world.job
+        about = [one.uid for one in world.children if not one.finished] + [
+            one.uid for one in world.pods if not one.ended
+        ]
+        found = []
+        for uid in about:
+            async for page in self._api.list(
+                api.EVENTS, namespace=job.namespace, fields=f"involvedObject.uid={uid}"
+            ):
+                found += [event(raw) for raw in page.items]
+        return replace(world, events=tuple(found))
+
+    async def act(self, world: World, actions: tuple[Action, ...]) -> World:
+        """Carry them out, in order."""
+        for action in actions:
+            match action:
+                case CreateRun(manifest):
+                    world = self._with_run(world, await self._create_run(world.job, manifest))
+                case CreateJob(manifest):
+                    await self._create_job(world.job, manifest)
+                case DeleteJob(name, uid):
+                    await self._api.delete(api.JOBS, world.job.namespace, name, uid=uid)
+        return with_children(world, self._caches)
+
+    async def _create_run(self, job: JobSeen, manifest: Object) -> RunPlan:
+        """The plan that is written down: ours, or the one that was written before a restart."""
+        name = manifest["metadata"]["name"]
+        try:
+            return run_plan(await self._api.create(api.CONFIG_MAPS, job.namespace, manifest))
+        except errors.AlreadyExists:
+            return _owned_plan(job, await self._api.get(api.CONFIG_MAPS, job.namespace, name))
+
+    async def _create_job(self, job: JobSeen, manifest: Object) -> None:
+        """The attempt's Job; one that is there already and ours is as good."""
+        name = manifest["metadata"]["name"]
+        try:
+            raw = await self._api.create(api.JOBS, job.namespace, manifest)
+        except errors.AlreadyExists:
+            raw = await self._api.get(api.JOBS, job.namespace, name)
+        seen = child(raw)
+        if seen is None or seen.owner_uid != job.uid:
+            raise _taken("Job", name)
+        self._caches.put_child(seen)
+
+    def _with_run(self, world: World, plan: RunPlan) -> World:
+        self._caches.runs[world.job.uid] = plan
+        return replace(world, run=plan, run_missing=False)
+
+
+def with_children(world: World, caches: Caches) -> World:
+    """`world` with what the caches now hold of the job."""
+    uid = world.job.uid
+    return replace(
+        world,
+        children=tuple(caches.children.get(uid, {}).values()),
+        pods=tuple(caches.pods.get(uid, {}).values()),
+    )
+
+
+def _owned_plan(job: JobSeen, raw: Object) -> RunPlan:
+    """The plan in a ConfigMap, if the ConfigMap is this very job's."""
+    name = names.run(job.owner)
+    if controller(raw, names.KIND) != job.uid:
+        raise _taken("ConfigMap", name)
+    try:
+        return run_plan(raw)
+    except (ValueError, KeyError) as error:
+        raise errors.NameTaken(
+            f"the ConfigMap {name} does not hold a run that this version can read; delete the job, and apply it again"
+        ) from error
+
+
+def _taken(kind: str, name: str) -> errors.NameTaken:
+    return errors.NameTaken(
+        f"the {kind} {name} belongs to somebody else; delete it, so that this job's own can be created"
+    )

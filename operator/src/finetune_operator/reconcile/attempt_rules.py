@@ -1,0 +1,194 @@
+"""Rules between attempts: wait for the last one's remains, give up, pause, start the next."""
+
+from typing import Any
+
+from finetune_operator.api.status import Attempt, Estimate, State
+from finetune_operator.errors.reasons import Reason
+from finetune_operator.names import Stage
+from finetune_operator.observe import times
+from finetune_operator.observe.child import ChildSeen
+from finetune_operator.plan.accept import spec_of
+from finetune_operator.plan.prepare_job import prepare_job
+from finetune_operator.plan.run_plan import RunPlan
+from finetune_operator.plan.training_job import training_job
+from finetune_operator.reconcile import ending_rules, live_rules
+from finetune_operator.reconcile.case import Case
+from finetune_operator.reconcile.world import Action, CreateJob, Decision, DeleteJob
+from finetune_operator.status import attempts, results
+from finetune_operator.status.conditions import Says, on_the_way
+from finetune_operator.status.results import Prepared
+
+Talk = dict[Any, Says | None]
+
+
+def stage_of(found: Case) -> Stage:
+    """What comes next: training once Prepare has left its rows."""
+    return "Train" if _digest(found) else "Prepare"
+
+
+def _prepared(found: Case) -> Prepared | None:
+    """What the Prepare attempt that has just ended left."""
+    for one in found.judged:
+        if one.stage == "Prepare" and one.outcome == "Succeeded":
+            return results.prepared(one.word)
+    return None
+
+
+def _digest(found: Case) -> str | None:
+    """Digest of the prepared rows, of now or of before."""
+    just = _prepared(found)
+    if just is not None:
+        return just.digest
+    said, dataset = found.says_now("Prepared"), found.old.dataset
+    if said is None or said.truth != "True" or dataset is None:
+        return None
+    return dataset.digest
+
+
+def leftovers(found: Case) -> Decision | None:
+    """Two live Jobs of one stage must never be: wait until no pod of an earlier attempt is left."""
+    stage = stage_of(found)
+    children = [one for one in found.world.children if one.stage == stage and not one.finished]
+    pods = [one.name for one in found.world.pods if one.stage == stage and not one.ended]
+    if not children and not pods:
+        return None
+    if not found.world.confirmed:
+        return Decision("leftovers", look="children")
+    message = (
+        f"waiting for the end of {', '.join([*(one.name for one in children), *pods])}, of an earlier attempt"
+    )
+    stop = tuple(DeleteJob(one.name, one.uid) for one in children if not one.deleting)
+    says: Talk = {**on_the_way(Reason.ENDING, message), "Running": Says("False", Reason.ENDING, message)}
+    return found.decided("leftovers", _state(stage), says, actions=stop, after=live_rules.PATIENCE)
+
+
+def given_up(found: Case) -> Decision | None:
+    """All attempts are spent, or the wait has lasted too long."""
+    stage = stage_of(found)
+    last = found.last(stage)
+    if last is None or last.outcome == "Running":
+        return None
+    if last.outcome == "Waiting":
+        return ending_rules.overdue(found, last, last.message or last.reason or "")
+    most = spec_of(found.world.job).run_policy.max_attempts
+    spent = attempts.failures(stage, found.attempts)
+    if last.outcome == "Failed" and spent >= most:
+        message = (
+            f"{last.message or last.reason} (attempt {spent} of {most} that failed; runPolicy.maxAttempts)"
+        )
+        return ending_rules.fail(found, "given-up", last.reason or Reason.TRAINER_FAILED, message)
+    return None
+
+
+def pausing(found: Case) -> Decision | None:
+    """Waiting can help: not before a pause that doubles."""
+    stage, world = stage_of(found), found.world
+    last = found.last(stage)
+    if last is None or last.outcome in {"Running", "Succeeded"}:
+        return None
+    pause = attempts.pause(
+        stage, found.attempts, base=world.installed.retry_base, cap=world.installed.retry_cap
+    )
+    left = (times.instant(last.end_time) or world.now) + pause - world.now
+    if left <= 0:
+        return None
+    return found.decided("pausing", _state(stage), _retrying(found, last), after=left)
+
+
+def next_attempt(found: Case) -> Decision:
+    """Start it. A second attempt is decided on live facts only."""
+    stage, world = stage_of(found), found.world
+    last = found.last(stage)
+    if last is not None and not world.confirmed:
+        return Decision("next-attempt", look="children")
+    if found.run is None:
+        return Decision("next-attempt", look="run")
+    number = last.number + 1 if last is not None else 1
+    new = Attempt(stage=stage, number=number, start_time=times.stamp(world.now))
+    actions: tuple[Action, ...] = (_create(found, found.run, stage, number), *_old_jobs(found, stage, number))
+    started = Case(
+        world, found.old, found.judged, attempts.merged(found.attempts, [new]), found.says, found.changes
+    )
+    return started.decided(
+        f"start-{stage.lower()}",
+        _state(stage),
+        _started(started, stage, number),
+        actions=actions,
+        after=world.installed.start_grace,
+    )
+
+
+def _create(found: Case, plan: RunPlan, stage: Stage, number: int) -> CreateJob:
+    """The Job of the attempt. Queue and priority are the spec's of now: they may change while a job is suspended."""
+    owner, scheduling = found.world.job.owner, spec_of(found.world.job).scheduling
+    if stage == "Prepare":
+        return CreateJob(prepare_job(owner, plan, scheduling, number))
+    return CreateJob(training_job(owner, plan, scheduling, number, prepared=_digest(found) or ""))
+
+
+def _old_jobs(found: Case, stage: Stage, number: int) -> tuple[DeleteJob, ...]:
+    """Ended Jobs that are older than those we keep for their logs."""
+    keep = found.world.installed.keep_attempts
+    return tuple(
+        DeleteJob(one.name, one.uid)
+        for one in found.world.children
+        if one.stage == stage and one.attempt <= number - keep and _droppable(one)
+    )
+
+
+def _droppable(one: ChildSeen) -> bool:
+    return bool(one.finished) and not one.deleting
+
+
+def _started(found: Case, stage: Stage, number: int) -> Talk:
+    """What is said of a new attempt."""
+    if stage == "Prepare":
+        return live_rules.preparing(found)
+    message = f"training attempt {number} starts"
+    says: Talk = {
+        **on_the_way(Reason.STARTING, message),
+        "Running": Says("False", Reason.STARTING, message),
+        "Queued": None,
+    }
+    return says
+
+
+def with_prepared(found: Case) -> Case:
+    """What a Prepare attempt that has just ended left goes into the status, whatever comes next."""
+    just = _prepared(found)
+    if just is None:
+        return found
+    word = next(one.word for one in found.judged if one.stage == "Prepare" and one.outcome == "Succeeded")
+    says: Talk = {
+        "Prepared": Says("True", Reason.PREPARED, (word.message if word else "") or "the rows are prepared")
+    }
+    return found.adding(
+        says, dataset=just.dataset, resolved=just.resolved, estimate=_priced(just.estimate, found.run)
+    )
+
+
+def _priced(estimate: Estimate | None, plan: RunPlan | None) -> Estimate | None:
+    """The estimate with its price, where the profile tells one."""
+    if estimate is None or plan is None or plan.pods.gpu_hour is None or estimate.duration_seconds is None:
+        return estimate
+    gpus = plan.pods.gpus * plan.pods.nodes
+    cost = round(estimate.duration_seconds / 3600 * gpus * plan.pods.gpu_hour, 2)
+    return estimate.model_copy(update={"cost": cost, "currency": plan.pods.currency})
+
+
+def _retrying(found: Case, last: Attempt) -> Talk:
+    """Why the last attempt ended, and that another comes."""
+    said = last.message or last.reason or ""
+    reason = last.reason or Reason.RETRYING
+    message = f"{said} (tried again; {last.stage} attempt {last.number} ended)"
+    says: Talk = {**on_the_way(reason, message), "Queued": None}
+    if last.stage == "Prepare":
+        says["Prepared"] = Says("False", reason, said)
+        says["Running"] = Says("False", Reason.NOT_STARTED, "training starts after Prepare")
+    else:
+        says["Running"] = Says("False", Reason.RETRYING, message)
+    return says
+
+
+def _state(stage: Stage) -> State:
+    return "Preparing" if stage == "Prepare" else "Starting"

@@ -1,0 +1,143 @@
+"""What the watches have told, slim. Newer resourceVersions win; responses of our own writes are put here too, so we read what we wrote."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from finetune_operator.names import Key
+from finetune_operator.observe.child import ChildSeen
+from finetune_operator.observe.job import JobSeen, ProfileSeen
+from finetune_operator.observe.pod import PodSeen
+from finetune_operator.observe.words import ProgressSeen
+from finetune_operator.plan.run_plan import RunPlan
+
+Seen = TypeVar("Seen", ChildSeen, PodSeen)
+
+
+class Caches:
+    """Jobs by key, children and pods by the uid of their FineTuneJob."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[Key, JobSeen] = {}
+        self.profiles: dict[str, ProfileSeen] = {}
+        self.children: dict[str, dict[str, ChildSeen]] = {}
+        self.pods: dict[str, dict[str, PodSeen]] = {}
+        self.runs: dict[str, RunPlan] = {}
+        self.progress: dict[str, ProgressSeen] = {}
+        self.progress_written: dict[str, float] = {}
+        self._keys: dict[str, Key] = {}
+
+    def key_of(self, uid: str) -> Key | None:
+        """The FineTuneJob of that uid."""
+        return self._keys.get(uid)
+
+    def put_job(self, job: JobSeen) -> bool:
+        """Whether something changed that a decision may see."""
+        old = self.jobs.get(job.key)
+        if old is not None and old.uid == job.uid and old.version >= job.version:
+            return False
+        if old is not None and old.uid != job.uid:
+            if old.version > job.version:
+                return False
+            self._forget(old.uid)
+        self.jobs[job.key] = job
+        self._keys[job.uid] = job.key
+        if job.settled:
+            self.settle(job.uid)
+        return old != job
+
+    def drop_job(self, key: Key, uid: str) -> None:
+        """The FineTuneJob was deleted."""
+        job = self.jobs.get(key)
+        if job is not None and job.uid == uid:
+            del self.jobs[key]
+        self._forget(uid)
+
+    def settle(self, uid: str) -> None:
+        """A job that has ended needs none of this any more."""
+        for table in (self.children, self.pods, self.runs, self.progress, self.progress_written):
+            table.pop(uid, None)
+
+    def put_profile(self, profile: ProfileSeen) -> bool:
+        """Whether it changed."""
+        old = self.profiles.get(profile.name)
+        self.profiles[profile.name] = profile
+        return old != profile
+
+    def put_child(self, child: ChildSeen) -> bool:
+        """Whether something changed that a decision may see."""
+        return self._put(self.children, child.owner_uid, child)
+
+    def drop_child(self, child: ChildSeen) -> bool:
+        """Whether it was known."""
+        return self._drop(self.children, child.owner_uid, child)
+
+    def put_pod(self, pod: PodSeen) -> bool:
+        """Whether something changed that a decision may see."""
+        return self._put(self.pods, pod.job_uid, pod)
+
+    def drop_pod(self, pod: PodSeen) -> bool:
+        """Whether it was known."""
+        return self._drop(self.pods, pod.job_uid, pod)
+
+    def _put(self, table: dict[str, dict[str, Seen]], uid: str, one: Seen) -> bool:
+        key = self._keys.get(uid)
+        job = self.jobs.get(key) if key is not None else None
+        if job is not None and job.settled:
+            return False
+        mine = table.setdefault(uid, {})
+        old = mine.get(one.name)
+        if old is not None and old.version >= one.version:
+            return False
+        mine[one.name] = one
+        return old != one
+
+    def _drop(self, table: dict[str, dict[str, Seen]], uid: str, one: Seen) -> bool:
+        mine = table.get(uid, {})
+        old = mine.get(one.name)
+        if old is None or old.uid != one.uid:
+            return False
+        del mine[one.name]
+        if not mine:
+            del table[uid]
+        return True
+
+    def replace_of(
+        self, uid: str, children: Iterable[ChildSeen], pods: Iterable[PodSeen], *, version: int
+    ) -> None:
+        """What a list of one job's children brought."""
+        self._replace(self.children, uid, list(children), version)
+        self._replace(self.pods, uid, list(pods), version)
+
+    def _replace(self, table: dict[str, dict[str, Seen]], uid: str, listed: list[Seen], version: int) -> None:
+        """Everything listed, and nothing older that is not: an object newer than the list may not be on it."""
+        for one in listed:
+            self._put(table, uid, one)
+        there = {one.uid for one in listed}
+        for one in list(table.get(uid, {}).values()):
+            if one.uid not in there and one.version <= version:
+                self._drop(table, uid, one)
+
+    def prune(self, kind: str, uids: set[str], version: int, dropped: Callable[[Key], None]) -> None:
+        """Forget what a full list at `version` did not show: a watch may have missed its deletion."""
+        if kind == "jobs":
+            for job in [one for one in self.jobs.values() if one.uid not in uids and one.version <= version]:
+                self.drop_job(job.key, job.uid)
+                dropped(job.key)
+        elif kind == "children":
+            self._prune(self.children, uids, version, dropped)
+        elif kind == "pods":
+            self._prune(self.pods, uids, version, dropped)
+
+    def _prune(
+        self, table: dict[str, dict[str, Seen]], uids: set[str], version: int, dropped: Callable[[Key], None]
+    ) -> None:
+        for uid, mine in list(table.items()):
+            for one in [one for one in mine.values() if one.uid not in uids and one.version <= version]:
+                self._drop(table, uid, one)
+                key = self._keys.get(uid)
+                if key is not None:
+                    dropped(key)
+
+    def _forget(self, uid: str) -> None:
+        self._keys.pop(uid, None)
+        self.settle(uid)

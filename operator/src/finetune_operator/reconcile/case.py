@@ -1,0 +1,141 @@
+"""A World read through once: the old status parsed, open attempts judged. The rules of `decide` work on it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from finetune_operator.api import status as api_status
+from finetune_operator.api.status import Attempt, FineTuneJobStatus, State
+from finetune_operator.errors.reasons import Reason
+from finetune_operator.names import Stage
+from finetune_operator.plan.run_plan import RunPlan
+from finetune_operator.reconcile.world import Action, Decision, World
+from finetune_operator.status import attempts, compose
+from finetune_operator.status.conditions import Says, Sayings
+from finetune_operator.status.judge import Judged, judge
+
+STAGES: tuple[Stage, ...] = ("Prepare", "Train")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One job, read."""
+
+    world: World
+    old: FineTuneJobStatus
+    judged: tuple[Judged, ...]
+    """Attempts that were open when the status was last written."""
+    attempts: list[Attempt]
+    """All that are known, the judged ones as they stand now."""
+    says: dict[Any, Says | None] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the run is written down, as far as the status knows."""
+        return self.old.run is not None
+
+    @property
+    def live(self) -> Judged | None:
+        """The attempt that is on its way."""
+        return next((one for one in reversed(self.judged) if one.outcome == "Running"), None)
+
+    @property
+    def run(self) -> RunPlan | None:
+        """The resolved run, if it is at hand."""
+        return self.world.run
+
+    def last(self, stage: Stage) -> Attempt | None:
+        """The newest attempt of a stage."""
+        mine = attempts.of(stage, self.attempts)
+        return mine[-1] if mine else None
+
+    def says_now(self, kind: str) -> Says | None:
+        """What a condition says in the old status."""
+        found = next((one for one in self.old.conditions or () if one.type == kind), None)
+        return Says(found.status, found.reason, found.message) if found else None
+
+    def since(self, kind: str) -> str | None:
+        """Since when it says so."""
+        return next((one.last_transition_time for one in self.old.conditions or () if one.type == kind), None)
+
+    def adding(self, says: Sayings, **changes: Any) -> "Case":
+        """With more to say, whatever else is decided."""
+        return replace(self, says={**self.says, **says}, changes={**self.changes, **changes})
+
+    def decided(
+        self,
+        rule: str,
+        state: State,
+        says: Sayings,
+        *,
+        actions: tuple[Action, ...] = (),
+        after: float | None = None,
+        **changes: Any,
+    ) -> Decision:
+        """A decision with the whole status in it; no status where it would change nothing."""
+        noted = {
+            "attempts": self.attempts or None,
+            "failures": attempts.failures("Train", self.attempts) or None,
+        }
+        new = compose.composed(
+            self.old,
+            generation=self.world.job.generation,
+            now=self.world.now,
+            state=state,
+            sayings={**self.says, **says},
+            changes={**noted, **self.changes, **changes},
+        )
+        return Decision(
+            rule, actions=actions, status=None if new.wire() == self.old.wire() else new, requeue_after=after
+        )
+
+
+def case(world: World) -> Case:
+    """Read `world`."""
+    old = api_status.parse(json.loads(world.job.status or b"{}"))
+    judged = tuple(_judged(world, old))
+    lines = [attempts.attempt(one, now=world.now) for one in judged]
+    known = {(one.stage, one.number): one for one in old.attempts or ()}
+    return Case(
+        world, old, judged, attempts.merged(old.attempts or (), [_steady(one, known) for one in lines])
+    )
+
+
+def _judged(world: World, old: FineTuneJobStatus) -> list[Judged]:
+    """Open attempts, and Jobs that the status does not know yet, oldest first."""
+    found = []
+    for stage in STAGES:
+        known = {one.number: one for one in attempts.of(stage, old.attempts or ())}
+        highest = max(known, default=0)
+        children = {one.attempt: one for one in world.children if one.stage == stage}
+        open_ones = {number for number, one in known.items() if one.outcome == "Running"}
+        for number in sorted(open_ones | {number for number in children if number > highest}):
+            pods = [one for one in world.pods if one.stage == stage and one.attempt == number]
+            one = judge(
+                stage,
+                number,
+                children.get(number),
+                pods,
+                name=world.job.name,
+                confirmed=world.confirmed,
+                now=world.now,
+            )
+            found.append(_told_suspended(one) if world.job.suspend else one)
+    return found
+
+
+def _told_suspended(one: Judged) -> Judged:
+    """An interruption that we asked for."""
+    if one.outcome != "Interrupted":
+        return one
+    return replace(one, reason=Reason.SUSPENDED, message="suspended by spec.runPolicy.suspend")
+
+
+def _steady(new: Attempt, known: Mapping[tuple[Stage, int], Attempt]) -> Attempt:
+    """An attempt that has not ended keeps its start time: a pod that starts is no reason to write."""
+    before = known.get((new.stage, new.number))
+    if before is None or new.outcome != "Running" or new.node != before.node:
+        return new
+    return new.model_copy(update={"start_time": before.start_time})

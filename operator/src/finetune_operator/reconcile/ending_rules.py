@@ -1,0 +1,122 @@
+"""Rules that end a job, or cannot tell yet."""
+
+from typing import Any
+
+from finetune_operator.api.status import Attempt, Usage
+from finetune_operator.errors.reasons import Reason
+from finetune_operator.observe import times
+from finetune_operator.plan.accept import spec_of
+from finetune_operator.reconcile.case import Case
+from finetune_operator.reconcile.world import Decision, DeleteJob
+from finetune_operator.status import attempts, conditions, results
+from finetune_operator.status.conditions import Says
+from finetune_operator.status.judge import Judged
+
+
+def unclear(found: Case) -> Decision | None:
+    """What the caches say cannot be: look at the API server before deciding."""
+    if any(one.unclear for one in found.judged):
+        return Decision("unclear", look="children")
+    return None
+
+
+def run_lost(found: Case) -> Decision | None:
+    """The resolved run is gone. What runs may end; nothing else can be started."""
+    if (
+        not found.world.run_missing
+        or found.live is not None
+        and found.live.pod is not None
+        and found.live.pod.running
+    ):
+        return None
+    if any(one.outcome == "Succeeded" or one.final for one in found.judged):
+        return None
+    message = f"the ConfigMap {found.old.run!r} with the resolved run was deleted; apply the job under a new name to run it again"
+    return fail(found, "run-lost", Reason.RUN_LOST, message)
+
+
+def succeeded(found: Case) -> Decision | None:
+    """Training has published, or Prepare found it published."""
+    for one in found.judged:
+        published = (
+            results.published(one.word, name=found.world.job.name) if one.outcome == "Succeeded" else None
+        )
+        if published is None:
+            continue
+        if found.run is None and not found.world.run_missing:
+            return Decision("succeeded", look="run")  # for the price; only after a restart
+        reason = Reason.PUBLISHED if one.stage == "Train" else Reason.ALREADY_PUBLISHED
+        message = f"the adapter is at {published.adapter.uri}"
+        says = {**conditions.succeeded(reason, message)}
+        if one.stage == "Prepare":
+            says["Prepared"] = Says("True", reason, "the result of this very job already lies at the output")
+        return found.decided(
+            "succeeded",
+            "Succeeded",
+            says,
+            completion_time=times.stamp(found.world.now),
+            adapter=published.adapter,
+            evaluation=published.evaluation or found.old.evaluation,
+            progress=published.progress or found.old.progress,
+            usage=_priced(published.usage, found),
+        )
+    return None
+
+
+def _priced(usage: Usage | None, found: Case) -> Usage | None:
+    """Usage with its price, where the profile tells one."""
+    plan = found.run
+    if usage is None or plan is None or plan.pods.gpu_hour is None or usage.gpu_seconds is None:
+        return usage
+    cost = round(usage.gpu_seconds / 3600 * plan.pods.gpu_hour, 2)
+    return usage.model_copy(update={"cost": cost, "currency": plan.pods.currency})
+
+
+def failed_for_good(found: Case) -> Decision | None:
+    """An end that no other attempt could better."""
+    for one in found.judged:
+        if one.final:
+            return fail(found, "failed-for-good", one.reason, one.message, judged=one)
+    return None
+
+
+def fail(found: Case, rule: str, reason: str, message: str, *, judged: Judged | None = None) -> Decision:
+    """The job has failed. What is still there of it is stopped."""
+    says: dict[Any, Says | None] = conditions.failed(reason, message)
+    if _prepared_not(found, judged):
+        says["Prepared"] = Says("False", reason, message)
+    stop = tuple(
+        DeleteJob(one.name, one.uid)
+        for one in found.world.children
+        if not one.finished and not one.deleting and (judged is None or one is not judged.child)
+    )
+    return found.decided(rule, "Failed", says, actions=stop, completion_time=times.stamp(found.world.now))
+
+
+def _prepared_not(found: Case, judged: Judged | None) -> bool:
+    """Whether it was Prepare that failed."""
+    if judged is not None:
+        return judged.stage == "Prepare"
+    return found.last("Train") is None
+
+
+def pending_deadline(found: Case) -> float:
+    """Longest time without a running pod (s)."""
+    said = spec_of(found.world.job).run_policy.pending_deadline_seconds
+    return float(said if said is not None else found.world.installed.pending_deadline)
+
+
+def waiting_since(found: Case, last: Attempt) -> float:
+    """Since when nothing has run: the first of a row of attempts that waited, else the last one's start."""
+    row = attempts.row(last.stage, [one for one in found.attempts if one.outcome != "Running"])
+    first = row[0] if row and row[0].outcome == "Waiting" and last.outcome in {"Waiting", "Running"} else last
+    return times.instant(first.start_time) or found.world.now
+
+
+def overdue(found: Case, last: Attempt, what: str) -> Decision | None:
+    """The wait has lasted too long."""
+    deadline = pending_deadline(found)
+    if found.world.now - waiting_since(found, last) < deadline:
+        return None
+    message = f"gave up after {results.duration(int(deadline))} (pendingDeadlineSeconds) of waiting: {what}"
+    return fail(found, "pending-deadline", Reason.PENDING_DEADLINE_EXCEEDED, message)

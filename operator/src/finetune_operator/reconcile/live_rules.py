@@ -1,0 +1,224 @@
+"""Rules for an attempt that is on its way: queued, starting, running, ending, suspended."""
+
+from typing import Any
+
+from finetune_operator.api.status import State
+from finetune_operator.errors import Denied
+from finetune_operator.errors.reasons import Reason
+from finetune_operator.reconcile import ending_rules
+from finetune_operator.reconcile.case import Case
+from finetune_operator.reconcile.world import Decision, DeleteJob
+from finetune_operator.status import results, starting as starts
+from finetune_operator.status.conditions import Says, on_the_way
+from finetune_operator.status.judge import Judged
+from finetune_operator.status.starting import Obstacle
+
+PATIENCE = 300.0
+"""Longest pause between two looks at the Events of a pod that does not start (s)."""
+PROGRESS_FAILURES = 3
+Talk = dict[Any, Says | None]
+
+
+def trouble_if_any(found: Case) -> Decision | None:
+    """The API server refused what we wanted to create."""
+    return trouble(found) if found.world.trouble is not None else None
+
+
+def trouble(found: Case) -> Decision:
+    """Tell the author in the API server's words, and try again."""
+    error = found.world.trouble
+    message, reason = str(error), error.reason if error is not None else Reason.API_DENIED
+    if isinstance(error, Denied) and reason is Reason.API_DENIED:
+        reason, message = starts.explained(message, Reason.API_DENIED)
+    says: Talk = {**on_the_way(reason, message), "Running": Says("False", reason, message)}
+    state: State = found.old.state or "Pending"
+    return found.decided("trouble", state, says, after=error.retry_after if error is not None else None)
+
+
+def suspended(found: Case) -> Decision | None:
+    """Paused by the author: stop what runs, start nothing."""
+    if not found.world.job.suspend:
+        return None
+    live = found.live
+    stop = (
+        ()
+        if live is None or live.child is None or live.child.deleting or live.child.finished
+        else (live.child,)
+    )
+    message = (
+        "paused by spec.runPolicy.suspend; set it to false to go on"
+        if live is None
+        else "stopping the pods, to pause"
+    )
+    says: Talk = {
+        **on_the_way(Reason.SUSPENDED, message),
+        "Running": Says("False", Reason.SUSPENDED, message),
+        "Queued": None,
+    }
+    return found.decided(
+        "suspended", "Suspended", says, actions=tuple(DeleteJob(one.name, one.uid) for one in stop)
+    )
+
+
+def queued(found: Case) -> Decision | None:
+    """A queue holds the Job back."""
+    live = found.live
+    if live is None or live.child is None or not live.child.suspended:
+        return None
+    where = f"queue {live.child.queue!r}" if live.child.queue else "a queue"
+    message = f"the {live.stage} Job waits in {where}"
+    late = _overdue(found, live, message)
+    if late is not None:
+        return late
+    says = _talk(Reason.QUEUED, message)
+    says["Queued"] = Says("True", Reason.QUEUED, message)
+    return found.decided("queued", "Queued", says, after=PATIENCE)
+
+
+def starting(found: Case) -> Decision | None:
+    """The pod is not running yet; after a while, say why."""
+    live = found.live
+    if live is None or live.child is None or live.child.finished or live.child.deleting or _begun(live):
+        return None
+    installed, age = found.world.installed, found.world.now - _born(live)
+    obstacle = _obstacle(found, live, age)
+    if isinstance(obstacle, Decision):
+        return obstacle
+    state: State = "Preparing" if live.stage == "Prepare" else "Starting"
+    if obstacle is None:
+        says = _usual(found, live)
+        wait = installed.start_grace - age if age < installed.start_grace else min(PATIENCE, max(age, 1.0))
+        return _overdue(found, live, "the pod did not start") or found.decided(
+            "starting", state, says, after=wait
+        )
+    message = f"the {live.stage} pod cannot start: {obstacle.message}"
+    late = _overdue(found, live, message)
+    if late is not None:
+        return late
+    says = _talk(obstacle.reason, message)
+    return found.decided("cannot-start", state, says, after=min(PATIENCE, max(age, installed.start_grace)))
+
+
+def _obstacle(found: Case, live: Judged, age: float) -> Obstacle | Decision | None:
+    """What keeps the pod from starting, or what to look at to know."""
+    world = found.world
+    if age < world.installed.start_grace:
+        return None
+    if world.events is None and starts.needs_events(live.pod):
+        return Decision("starting", look="events")
+    obstacle = starts.obstacle(live.pod, world.events)
+    if (
+        obstacle is not None
+        and obstacle.reason is Reason.CONFIG_MAP_MISSING
+        and (found.old.run or "-") in obstacle.message
+    ):
+        if not world.run_missing:
+            return Decision("starting", look="run")
+    return obstacle
+
+
+def running(found: Case) -> Decision | None:
+    """The pod runs."""
+    live = found.live
+    if live is None or live.pod is None or not live.pod.running or live.child is None:
+        return None
+    if live.stage == "Prepare":
+        return found.decided("preparing", "Preparing", _usual(found, live))
+    says: Talk = {
+        **on_the_way(Reason.RUNNING, f"training attempt {live.number} runs"),
+        "Running": _running(found, live),
+        "Queued": Says("False", Reason.ADMITTED, "the queue let the Job start")
+        if found.says_now("Queued")
+        else None,
+    }
+    return found.decided("running", "Running", says, **_progress(found, live))
+
+
+def _running(found: Case, live: Judged) -> Says:
+    """Whether `/progress` answers is told, and changes nothing else."""
+    seen = found.world.progress
+    where = f"training attempt {live.number} runs on node {live.node}"
+    if seen is not None and seen.attempt == live.number and seen.failures >= PROGRESS_FAILURES:
+        return Says("True", Reason.PROGRESS_UNAVAILABLE, f"{where}; it does not answer on port 8080")
+    return Says("True", Reason.RUNNING, where)
+
+
+def _progress(found: Case, live: Judged) -> dict[str, Any]:
+    """Progress worth writing now."""
+    seen = found.world.progress
+    if seen is None or seen.document is None or seen.attempt != live.number or not found.world.progress_due:
+        return {}
+    return {
+        "progress": results.progress(seen.document),
+        "checkpoint": results.checkpoint(seen.document) or found.old.checkpoint,
+    }
+
+
+def ending(found: Case) -> Decision | None:
+    """The pod has ended, or its Job is gone, and the rest is still to come."""
+    live = found.live
+    if live is None:
+        return None
+    if live.child is None or live.child.deleting:
+        return _waiting_for_the_end(found, live)
+    return Decision("ending", requeue_after=found.world.installed.start_grace)
+
+
+def _waiting_for_the_end(found: Case, live: Judged) -> Decision:
+    """The Job was deleted, and its pod still saves a checkpoint."""
+    message = f"the Job of {live.stage} attempt {live.number} was deleted; the next attempt starts when its pod has ended"
+    says = _talk(Reason.ENDING, message)
+    return found.decided("ending", found.old.state or "Pending", says, after=PATIENCE)
+
+
+def _begun(live: Judged) -> bool:
+    return live.pod is not None and (live.pod.running or live.pod.ended)
+
+
+def _born(live: Judged) -> float:
+    """Since when it could have started (s): a queue may have held the Job back until `startTime`."""
+    if live.pod is not None:
+        return live.pod.created
+    child = live.child
+    return 0.0 if child is None else max(child.created, child.started or 0.0)
+
+
+def _usual(found: Case, live: Judged) -> Talk:
+    """Nothing is known to be wrong."""
+    if live.stage == "Prepare":
+        return preparing(found)
+    message = f"training attempt {live.number} starts"
+    says: Talk = {**on_the_way(Reason.STARTING, message), "Running": Says("False", Reason.STARTING, message)}
+    if found.says_now("Queued"):
+        says["Queued"] = Says("False", Reason.ADMITTED, "the queue let the Job start")
+    return says
+
+
+def preparing(found: Case) -> Talk:
+    """What is said while Prepare runs; after an attempt that waited, still what it waited for."""
+    ended = [one for one in found.attempts if one.stage == "Prepare" and one.outcome in {"Waiting", "Failed"}]
+    says: Talk = {
+        "Running": Says("False", Reason.NOT_STARTED, "training starts after Prepare"),
+        "Queued": None,
+    }
+    if ended:
+        message = ended[-1].message or ""
+        reason = ended[-1].reason or Reason.PREPARING
+        return {**says, **on_the_way(reason, message), "Prepared": Says("False", reason, message)}
+    message = "the Prepare pod checks model, data and access"
+    return {
+        **says,
+        **on_the_way(Reason.PREPARING, message),
+        "Prepared": Says("Unknown", Reason.PREPARING, message),
+    }
+
+
+def _talk(reason: str, message: str) -> Talk:
+    """The same in every condition that a person may look at."""
+    return {**on_the_way(reason, message), "Running": Says("False", reason, message)}
+
+
+def _overdue(found: Case, live: Judged, what: str) -> Decision | None:
+    """Whether it has waited longer than it may."""
+    last = next((one for one in found.attempts if (one.stage, one.number) == (live.stage, live.number)), None)
+    return ending_rules.overdue(found, last, what) if last is not None else None

@@ -1,0 +1,65 @@
+"""Kubernetes Events, in the background: they tell a person, and nothing depends on them."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+
+from finetune_operator import errors, names
+from finetune_operator.cluster import api
+from finetune_operator.cluster.api import Api
+from finetune_operator.observe import times
+from finetune_operator.observe.job import JobSeen
+from finetune_operator.status.transitions import Told
+
+LOG = logging.getLogger(__name__)
+MOST = 2000
+"""Events that wait to be sent; more are dropped, since the status holds the truth."""
+
+
+class Recorder:
+    """Sends Events one after the other."""
+
+    def __init__(self, cluster: Api, identity: str) -> None:
+        self._api, self._identity = cluster, identity
+        self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(MOST)
+
+    def tell(self, job: JobSeen, told: list[Told], now: float) -> None:
+        """Events about `job`."""
+        for one in told:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._waiting.put_nowait((job.namespace, self._event(job, one, now)))
+
+    async def forever(self) -> None:
+        """Send them."""
+        while True:
+            namespace, body = await self._waiting.get()
+            try:
+                await self._api.create(api.EVENTS, namespace, body)
+            except errors.ApiError as error:
+                LOG.debug("event not sent", extra={"error": str(error)})
+
+    def _event(self, job: JobSeen, told: Told, now: float) -> dict[str, Any]:
+        """core/v1 Event."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{job.name}.{time.time_ns():x}", "namespace": job.namespace},
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "namespace": job.namespace,
+                "name": job.name,
+                "uid": job.uid,
+            },
+            "type": told.kind,
+            "reason": told.reason,
+            "message": told.message,
+            "source": {"component": names.MANAGER},
+            "reportingComponent": names.MANAGER,
+            "reportingInstance": self._identity,
+            "firstTimestamp": times.stamp(now),
+            "lastTimestamp": times.stamp(now),
+            "count": 1,
+        }

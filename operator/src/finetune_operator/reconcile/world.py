@@ -1,0 +1,84 @@
+"""What a decision sees, and what it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.errors import FineTuneError
+from finetune_operator.observe.child import ChildSeen
+from finetune_operator.observe.job import JobSeen, ProfileSeen
+from finetune_operator.observe.pod import EventSeen, PodSeen
+from finetune_operator.observe.words import ProgressSeen
+from finetune_operator.plan.accept import Installed
+from finetune_operator.plan.run_plan import RunPlan
+
+Look = Literal["children", "run", "events"]
+"""Facts that cost a request, and are therefore gathered only when a decision asks for them."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that one decision may know. The clock is in it; randomness is not."""
+
+    job: JobSeen
+    now: float
+    installed: Installed
+    profiles: Mapping[str, ProfileSeen] = field(default_factory=dict)
+    children: tuple[ChildSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    confirmed: bool = False
+    """`children` and `pods` were just listed from the API server."""
+    run: RunPlan | None = None
+    run_missing: bool = False
+    """The ConfigMap was looked for, and is not there."""
+    events: tuple[EventSeen, ...] | None = None
+    progress: ProgressSeen | None = None
+    progress_due: bool = True
+    """Long enough since the last write for progress alone."""
+    trouble: FineTuneError | None = None
+    """Why the last action was refused."""
+
+
+@dataclass(frozen=True)
+class CreateRun:
+    """Write the RunPlan down."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Start an attempt."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Stop an attempt, or drop the leftovers of an old one."""
+
+    name: str
+    uid: str
+
+
+Action = CreateRun | CreateJob | DeleteJob
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done, and what the status shall say."""
+
+    rule: str
+    """Name of the rule that decided, for the log and the docs."""
+    actions: tuple[Action, ...] = ()
+    status: FineTuneJobStatus | None = None
+    """None: as it is."""
+    look: Look | None = None
+    """Gather this and decide again."""
+    again: bool = False
+    """Carry out the actions and decide again."""
+    requeue_after: float | None = None
+    """Seconds until time alone may change the decision."""
+    observe: int | None = None
+    """Write this observedGeneration and nothing else."""

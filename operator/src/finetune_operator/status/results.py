@@ -1,0 +1,154 @@
+"""What last words and progress documents bring, in the status's own types. What is damaged is left out, never guessed."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pydantic
+
+from finetune_operator.api.base import Value
+from finetune_operator.api.status import (
+    AdapterSeen,
+    CheckpointSeen,
+    DatasetSeen,
+    Estimate,
+    EvaluationSeen,
+    Metrics,
+    Progress,
+    Resolved,
+    Usage,
+)
+from finetune_operator.observe.words import LastWord
+from finetune_operator.status.serving import snippets
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+Model = TypeVar("Model", bound=Value)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What Prepare left."""
+
+    digest: str
+    dataset: DatasetSeen
+    resolved: Resolved | None
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What training left."""
+
+    adapter: AdapterSeen
+    evaluation: EvaluationSeen | None
+    progress: Progress | None
+    usage: Usage | None
+
+
+def prepared(word: LastWord | None) -> Prepared | None:
+    """Prepare's result; None unless it names the prepared rows."""
+    result = word.result if word is not None and word.stage == "Prepare" else None
+    dataset = lenient(DatasetSeen, (result or {}).get("dataset"))
+    if result is None or dataset is None or not DIGEST.fullmatch(dataset.digest or ""):
+        return None
+    return Prepared(
+        digest=dataset.digest or "",
+        dataset=dataset,
+        resolved=lenient(Resolved, result.get("resolved")),
+        estimate=lenient(Estimate, result.get("estimate")),
+    )
+
+
+def published(word: LastWord | None, *, name: str) -> Published | None:
+    """Training's result, also where Prepare found it at the output; None unless it names an adapter."""
+    if word is None or word.reason not in {"Published", "AlreadyPublished"} or word.result is None:
+        return None
+    result = word.result.get("published") if word.stage == "Prepare" else word.result
+    result = result if isinstance(result, dict) else {}
+    adapter = lenient(AdapterSeen, result.get("adapter"))
+    if adapter is None:
+        return None
+    return Published(
+        adapter=adapter.model_copy(update={"serving": snippets(adapter, name) or None}),
+        evaluation=_evaluation(result.get("evaluation")),
+        progress=_finished(lenient(Progress, result.get("progress"))),
+        usage=lenient(Usage, result.get("usage")),
+    )
+
+
+def progress(document: dict[str, Any]) -> Progress:
+    """The progress document as the status shows it."""
+    seen = lenient(Progress, document) or Progress()
+    return seen.model_copy(
+        update={
+            "percent": _percent(seen),
+            "text": _text(seen),
+            "eta": None if seen.eta_seconds is None else duration(seen.eta_seconds),
+        }
+    )
+
+
+def checkpoint(document: dict[str, Any]) -> CheckpointSeen | None:
+    """The last verified checkpoint that the progress document names."""
+    return lenient(CheckpointSeen, document.get("checkpoint"))
+
+
+def duration(seconds: int) -> str:
+    """`4m10s`; two units are enough for a person."""
+    left = max(0, seconds)
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2]) or "0s"
+
+
+def _percent(seen: Progress) -> int | None:
+    if seen.step is None or not seen.total_steps:
+        return None
+    return max(0, min(100, 100 * seen.step // seen.total_steps))
+
+
+def _text(seen: Progress) -> str | None:
+    if seen.step is None:
+        return None
+    return f"{seen.step}/{seen.total_steps}" if seen.total_steps else str(seen.step)
+
+
+def _finished(seen: Progress | None) -> Progress | None:
+    """The last progress of a job that is done."""
+    if seen is None:
+        return None
+    done = {"stage": "Done", "eta_seconds": None, "eta": None}
+    return seen.model_copy(update={"percent": _percent(seen), "text": _text(seen), **done})
+
+
+def _evaluation(raw: Any) -> EvaluationSeen | None:
+    """Base against tuned; one damaged side does not cost the other."""
+    if not isinstance(raw, dict):
+        return None
+    rows = raw.get("rows")
+    return EvaluationSeen(
+        rows=rows if isinstance(rows, int) and not isinstance(rows, bool) else None,
+        base=lenient(Metrics, raw.get("base")),
+        tuned=lenient(Metrics, raw.get("tuned")),
+    )
+
+
+def lenient(model: type[Model], raw: Any) -> Model | None:
+    """`raw` as a `model`, without the fields that are unknown or damaged; None where nothing valid remains."""
+    if not isinstance(raw, dict):
+        return None
+    aliases = {field.alias or name for name, field in model.model_fields.items()}
+    kept = {name: value for name, value in raw.items() if name in aliases and value is not None}
+    for _ in range(len(kept) + 1):
+        try:
+            return model.model_validate(kept)
+        except pydantic.ValidationError as error:
+            damaged = {str(one["loc"][0]) for one in error.errors(include_url=False) if one["loc"]}
+            remaining = {name: value for name, value in kept.items() if name not in damaged}
+            if len(remaining) == len(kept):
+                return None
+            kept = remaining
+    return None
