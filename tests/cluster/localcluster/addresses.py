@@ -61,7 +61,9 @@ S3_PORT = 7070
 
 API_SERVER = f"https://{FIRST.address}:{API_PORT}"
 REGISTRY = f"{FIRST.address}:{REGISTRY_PORT}"
-REGISTRY_NAME = "registry.test"  # what pods write before the image's name; containerd is told what it stands for
+REGISTRY_NAME = (
+    "registry.test"  # what pods write before the image's name; containerd is told what it stands for
+)
 S3_ENDPOINT = f"http://{FIRST.address}:{S3_PORT}"
 
 

@@ -47,13 +47,17 @@ class Api:
     def patch(self, path: str, operations: list[dict[str, Any]]) -> None:
         self._call("PATCH", path, operations, JSON_PATCH)
 
-    def _call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: object = None, kind: str = "application/json"
+    ) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=str(self.authority))
         context.load_cert_chain(self.client.certificate, self.client.key)
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.server + path, data, {"Content-Type": kind}, method=method)
+        request = urllib.request.Request(self.server + path, data, {"Content-Type": kind}, method=method)  # noqa: S310
+        # A proxy from the environment must not be asked for an address inside this machine.
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
         try:
-            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            with urllib.request.build_opener(*handlers).open(request, timeout=30) as answer:
                 document: dict[str, Any] = json.load(answer)
                 return document
         except urllib.error.HTTPError as error:

@@ -1,7 +1,7 @@
 """A control plane alone, with kwok playing nodes and pods: the ground for benchmarks. On loopback, beside the cluster."""
 
 import shutil
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from localcluster import daemons, probes, processes, toolchain
@@ -11,9 +11,12 @@ from localcluster.places import SOURCES, Places
 from localcluster.steps import Steps
 
 ADDRESS = "127.0.0.1"
-PORTS = Ports(api=26443, etcd=22379, etcd_peers=22380, etcd_metrics=22381, controller_manager=20257, scheduler=20259)
+PORTS = Ports(
+    api=26443, etcd=22379, etcd_peers=22380, etcd_metrics=22381, controller_manager=20257, scheduler=20259
+)
 KWOK_PORT = 20247
 STAGES = SOURCES / "tools" / "kwok" / "stages.yaml"
+CAPACITY = {"cpu": "1k", "memory": "1Ti", "pods": "1M", "nvidia.com/gpu": "100k"}
 BUILT = ("kubernetes", "kubectl", "kwok")
 
 
@@ -26,19 +29,22 @@ def plane(places: Places) -> ControlPlane:
         namespace=None,
         ports=PORTS,
         request_rate=300,
-        extra_api=("--endpoint-reconciler-type=none",),  # refuses to publish a loopback address, every ten seconds
+        extra_api=(
+            "--endpoint-reconciler-type=none",
+        ),  # refuses to publish a loopback address, every ten seconds
     )
 
 
-def up(places: Places, steps: Steps) -> dict[str, Any]:
-    """Have it running; what a benchmark needs to know."""
+def up(places: Places, stages: Path, count: int, steps: Steps) -> dict[str, Any]:
+    """Have it running with `count` pretended nodes; what a benchmark needs to know."""
     for build in toolchain.BUILDS:
         if build.binary in BUILT:
             toolchain.ensure_built(places, build, steps)
     control = plane(places)
     control.ensure(steps)
-    with steps.step("kwok", "about 1 s"):
-        daemons.ensure(places, kwok(control))
+    with steps.step(f"kwok with {count} nodes", "about 1 s"):
+        daemons.ensure(places, kwok(control, stages))
+        add_nodes(control, count)
     known = {name: daemons.record(places, name) for name in daemons.names(places)}
     return {
         "kubeconfig": str(places.kubeconfig),
@@ -48,18 +54,19 @@ def up(places: Places, steps: Steps) -> dict[str, Any]:
     }
 
 
-def kwok(control: ControlPlane) -> Daemon:
+def kwok(control: ControlPlane, stages: Path) -> Daemon:
     places = control.places
     return Daemon(
         name="kwok",
         argv=(
             str(control.binaries / "kwok"),
             f"--kubeconfig={places.kubeconfig}",
-            f"--config={STAGES}",
+            f"--config={places.state / 'stages.yaml'}",
             "--manage-all-nodes=true",
             f"--server-address={ADDRESS}:{KWOK_PORT}",
             "--node-lease-duration-seconds=40",
         ),
+        files={places.state / "stages.yaml": stages.read_text()},
         # kwok makes ~/.kwok on its own; it shall do so where `down` removes it.
         environ={"KWOK_WORKDIR": str(places.state / "kwok"), "HOME": str(places.state)},
         ready=probes.page(f"http://{ADDRESS}:{KWOK_PORT}/healthz"),
@@ -77,17 +84,16 @@ def down(places: Places, steps: Steps) -> list[str]:
     return [f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state).items()]
 
 
-def add_nodes(places: Places, count: int, capacity: Mapping[str, str]) -> None:
-    """Pretended nodes node-0 and on, made Ready by kwok."""
-    client = plane(places).api()
+def add_nodes(control: ControlPlane, count: int) -> None:
+    """Pretended nodes kwok-0 and on, big enough that no benchmark fills them; kwok makes them Ready."""
+    client = control.api()
     for number in range(count):
         name = f"kwok-{number}"
-        client.apply(
-            f"/api/v1/nodes/{name}",
-            {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "type": "kwok"}},
-                "status": {"capacity": dict(capacity), "allocatable": dict(capacity)},
-            },
-        )
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+            "status": {"capacity": CAPACITY, "allocatable": CAPACITY},
+        }
+        client.apply(f"/api/v1/nodes/{name}", node)
+        client.apply(f"/api/v1/nodes/{name}/status", node)

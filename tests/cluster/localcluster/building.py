@@ -9,7 +9,11 @@ from pathlib import Path
 from localcluster import mounts, programs
 from localcluster.places import Places
 
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # where Debian images look for it
+COMPRESSION = ("--compression-format=zstd", "--compression-level=1")  # measured, see tests/cluster/README.md
+CA_SECRET = (
+    "ca"  # the name by which a Dockerfile mounts the host's authorities: RUN --mount=type=secret,id=ca
+)
+CA_BUNDLE = f"/run/secrets/{CA_SECRET}"  # where it finds them then; nothing of them stays in the image
 # Index settings of the host that a build must follow too; a Dockerfile takes them by ARG of the same name.
 INDEX_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX")
 
@@ -26,22 +30,27 @@ class Buildah:
         """One buildah command. RUN --mount=type=cache keeps its folders below TMPDIR, and so in the cache."""
         temporary = self.storage / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
-        options = ("--root", self.storage / "storage", "--runroot", self.places.runtime / "buildah", "--storage-driver", "overlay")
+        folders = (f"--root={self.storage / 'storage'}", f"--runroot={self.places.runtime / 'buildah'}")
         environ = {**os.environ, "TMPDIR": str(temporary)}
-        return programs.run("nice", "-n", "5", "buildah", *options, *argv, environ=environ, log=log)
+        program = ("nice", "-n", "5", "buildah", *folders, "--storage-driver=overlay")
+        return programs.run(*program, *argv, environ=environ, log=log)
 
     def has(self, reference: str) -> bool:
         return reference in self.run("images", "--all", "--format", "{{.Name}}:{{.Tag}}").split()
 
-    def build(self, context: Path, reference: str, arguments: Mapping[str, str], volumes: Mapping[str, str], log: Path) -> None:
+    def build(
+        self,
+        context: Path,
+        reference: str,
+        arguments: Mapping[str, str],
+        secrets: Mapping[str, str],
+        log: Path,
+    ) -> None:
         """Run a Dockerfile. Unchanged steps come from the layers of earlier builds."""
         given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-        given += [word for host, inside in volumes.items() for word in ("--volume", f"{host}:{inside}")]
-        self.run(
-            *("bud", "--isolation", "chroot", "--layers", "--format", "oci", "--tls-verify=false", "--pull=false"),
-            *("--file", context / "Dockerfile", "--tag", reference, *given, context),
-            log=log,
-        )
+        given += [word for name, file in secrets.items() for word in ("--secret", f"id={name},src={file}")]
+        how = ("bud", "--isolation", "chroot", "--layers", "--format", "oci", "--pull=false")
+        self.run(*how, "--file", context / "Dockerfile", "--tag", reference, *given, context, log=log)
 
     def from_files(self, reference: str, files: Mapping[Path, str], *config: str) -> None:
         """An image of nothing but the given files (source: target), without a Dockerfile."""
@@ -54,8 +63,10 @@ class Buildah:
         finally:
             self.run("rm", container)
 
-    def push(self, reference: str, target: str, *compression: str, log: Path | None = None) -> None:
-        self.run("push", "--quiet", "--tls-verify=false", *compression, reference, f"docker://{target}", log=log)
+    def push(self, reference: str, target: str, *, plain: bool, log: Path | None = None) -> None:
+        """Send the layers that are not there yet; `plain`: to a registry without TLS."""
+        way = ("--tls-verify=false",) if plain else ()
+        self.run("push", "--quiet", *way, *COMPRESSION, reference, f"docker://{target}", log=log)
 
     def settle(self) -> None:
         """buildah leaves its storage mounted upon itself."""
@@ -63,12 +74,12 @@ class Buildah:
 
 
 def host_settings(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """PURE: build arguments and volumes by which a build trusts and asks whom the host trusts and asks."""
+    """PURE: build arguments and secrets (files) by which a build trusts and asks whom the host trusts and asks."""
     arguments = {name: environ[name] for name in INDEX_SETTINGS if environ.get(name)}
     bundle = environ.get("SSL_CERT_FILE")
     if not bundle:
         return arguments, {}
-    return {**arguments, "SSL_CERT_FILE": CA_BUNDLE, "PIP_CERT": CA_BUNDLE}, {bundle: f"{CA_BUNDLE}:ro"}
+    return {**arguments, "SSL_CERT_FILE": CA_BUNDLE, "PIP_CERT": CA_BUNDLE}, {CA_SECRET: bundle}
 
 
 def stage(files: list[Path], folder: Path, target: Path) -> None:

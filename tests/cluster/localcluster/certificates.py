@@ -6,7 +6,13 @@ from pathlib import Path
 from localcluster import documents, programs
 
 DAYS = "3650"  # a cluster lives for days; its certificates should never be why it stops
-CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")  # made in milliseconds, unlike RSA
+CURVE = (
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-noenc",
+)  # made in milliseconds, unlike RSA
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class Authority:
     def ensure(self) -> Pair:
         if not self.pair.certificate.exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _openssl(self.pair, f"/CN={self.name}", "-addext", "keyUsage=critical,keyCertSign,digitalSignature")
+            _openssl(
+                self.pair, f"/CN={self.name}", "-addext", "keyUsage=critical,keyCertSign,digitalSignature"
+            )
         return self.pair
 
     def issue(self, name: str, common_name: str, *, group: str = "", hosts: tuple[str, ...] = ()) -> Pair:
@@ -75,5 +83,19 @@ def alternative_names(hosts: tuple[str, ...]) -> str:
 def _openssl(pair: Pair, subject: str, *more: str) -> None:
     # The certificate appears under its name only when it is whole: a run cut off in between starts over.
     unfinished = pair.certificate.with_suffix(".new")
-    programs.run("openssl", "req", "-x509", *CURVE, "-days", DAYS, "-subj", subject, "-keyout", pair.key, "-out", unfinished, *more)
+    programs.run(
+        "openssl",
+        "req",
+        "-x509",
+        *CURVE,
+        "-days",
+        DAYS,
+        "-subj",
+        subject,
+        "-keyout",
+        pair.key,
+        "-out",
+        unfinished,
+        *more,
+    )
     unfinished.rename(pair.certificate)

@@ -14,7 +14,9 @@ def hierarchies() -> list[Path]:
     """cgroup v2: the one; v1 and hybrid: one folder a controller."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
-    return sorted({path.resolve() for path in ROOT.iterdir() if path.is_dir() and (path / "cgroup.procs").exists()})
+    return sorted(
+        {path.resolve() for path in ROOT.iterdir() if path.is_dir() and (path / "cgroup.procs").exists()}
+    )
 
 
 def ensure(node: Node) -> None:
@@ -22,7 +24,10 @@ def ensure(node: Node) -> None:
     for hierarchy in hierarchies():
         folder = hierarchy / node.namespace
         folder.mkdir(exist_ok=True)
-        for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new folder, and then no process may enter
+        for name in (
+            "cpuset.cpus",
+            "cpuset.mems",
+        ):  # v1: empty in a new folder, and then no process may enter
             if (folder / name).exists() and not (folder / "cgroup.controllers").exists():
                 (folder / name).write_text((hierarchy / name).read_text())
         if (hierarchy / "cgroup.subtree_control").exists() and hierarchy == ROOT:
@@ -57,7 +62,9 @@ def remove(node: Node) -> None:
     """Remove the node's folders, deepest first. One that is busy stays, and is reported by `left_over`."""
     for hierarchy in hierarchies():
         top = hierarchy / node.namespace
-        folders = sorted((path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
+        folders = sorted(
+            (path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)
+        )
         for folder in [*folders, top]:
             try:
                 folder.rmdir()

@@ -2,7 +2,19 @@
 
 import json
 
-from localcluster import addresses, daemons, dns, gpus, images, networks, nodes, registry, s3, teardown, toolchain
+from localcluster import (
+    addresses,
+    daemons,
+    dns,
+    gpus,
+    images,
+    networks,
+    nodes,
+    registry,
+    s3,
+    teardown,
+    toolchain,
+)
 from localcluster.addresses import Node
 from localcluster.control_plane import ControlPlane, of_cluster
 from localcluster.errors import ClusterError
@@ -17,7 +29,9 @@ def up(places: Places, count: int, gpu_count: int, steps: Steps) -> None:
     forget_earlier_boot(places, steps)
     plane = of_cluster(places, places.binaries)
     here = nodes.started(places)
-    wanted = here + [node for node in (Node(number) for number in range(1, addresses.MOST_NODES + 1)) if node not in here]
+    wanted = here + [
+        node for node in (Node(number) for number in range(1, addresses.MOST_NODES + 1)) if node not in here
+    ]
     first, *others = sorted(wanted[: max(count, len(here))], key=lambda node: node.number)
     with steps.step("network of node1", "under 1 s") as step:
         made = networks.ensure(first)
@@ -40,9 +54,11 @@ def up(places: Places, count: int, gpu_count: int, steps: Steps) -> None:
 def add_node(places: Places, gpu_count: int, steps: Steps) -> Node:
     """One more node; the lowest free number."""
     here = nodes.started(places)
-    free = [node for node in (Node(number) for number in range(1, addresses.MOST_NODES + 1)) if node not in here]
-    if not here or not free:
-        message = "no cluster is up: run `up` first" if not here else f"{addresses.MOST_NODES} nodes are the most"
+    free = [
+        node for node in (Node(number) for number in range(1, addresses.MOST_NODES + 1)) if node not in here
+    ]
+    if not free:
+        message = f"{addresses.MOST_NODES} nodes are the most"
         raise ClusterError(message)
     node, plane = free[0], of_cluster(places, places.binaries)
     networks.ensure(node)
@@ -68,6 +84,13 @@ def kill_node(places: Places, name: str, steps: Steps) -> None:
         nodes.kill(Host(_present(places, name), places))
 
 
+def require(places: Places) -> None:
+    """Complain if `up` has not been run."""
+    if not nodes.started(places):
+        message = "no cluster is up: run `up` first"
+        raise ClusterError(message)
+
+
 def forget_earlier_boot(places: Places, steps: Steps) -> None:
     """After a restart of the machine nothing of the old cluster lives: its state would only mislead."""
     file = places.state / "boot.json"
@@ -86,7 +109,9 @@ def _services(places: Places, plane: ControlPlane, steps: Steps) -> None:
     with steps.step("image registry", "about 1 s") as step:
         step.note = _word(daemons.ensure(places, registry.daemon(places))) + f" at {addresses.REGISTRY}"
     with steps.step("S3 server", "about 1 s") as step:
-        step.note = _word(daemons.ensure(places, s3.daemon(places, places.binaries))) + f" at {addresses.S3_ENDPOINT}"
+        step.note = (
+            _word(daemons.ensure(places, s3.daemon(places, places.binaries))) + f" at {addresses.S3_ENDPOINT}"
+        )
         s3.ensure_bucket(places, places.binaries, s3.BUCKET)
         s3.ensure_account(places.binaries, s3.STRANGER)
     with steps.step("CoreDNS", "about 1 s") as step:

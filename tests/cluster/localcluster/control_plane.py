@@ -62,8 +62,12 @@ class ControlPlane:
 
     def etcd(self) -> Daemon:
         ports = self.ports
-        client, peer, metrics = (f"http://127.0.0.1:{port}" for port in (ports.etcd, ports.etcd_peers, ports.etcd_metrics))
-        if self.namespace:  # loopback of the namespace is out of the probe's reach; metrics say nothing secret
+        client, peer, metrics = (
+            f"http://127.0.0.1:{port}" for port in (ports.etcd, ports.etcd_peers, ports.etcd_metrics)
+        )
+        if (
+            self.namespace
+        ):  # loopback of the namespace is out of the probe's reach; metrics say nothing secret
             metrics = f"http://{self.address}:{ports.etcd_metrics}"
         return Daemon(
             name="etcd",
@@ -89,9 +93,21 @@ class ControlPlane:
         issue, folder = self.authority.issue, self.places.certificates
         front = certificates.Authority(folder, "front-proxy")
         front.ensure()
-        hosts = (self.address, "127.0.0.1", addresses.API_SERVICE, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-        serving = issue("kube-apiserver", "kube-apiserver", hosts=(*hosts, f"kubernetes.default.svc.{addresses.DOMAIN}"))
-        to_kubelets = issue("kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", group="system:masters")
+        hosts = (
+            self.address,
+            "127.0.0.1",
+            addresses.API_SERVICE,
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+        )
+        serving = issue(
+            "kube-apiserver", "kube-apiserver", hosts=(*hosts, f"kubernetes.default.svc.{addresses.DOMAIN}")
+        )
+        to_kubelets = issue(
+            "kube-apiserver-kubelet-client", "kube-apiserver-kubelet-client", group="system:masters"
+        )
         proxy = front.issue("front-proxy-client", "front-proxy-client")
         signing = certificates.signing_key(folder / "service-accounts.key")
         return Daemon(

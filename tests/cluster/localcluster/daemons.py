@@ -90,7 +90,12 @@ def names(places: Places) -> list[str]:
 def ensure(places: Places, daemon: Daemon) -> bool:
     """Have the daemon running with this very configuration and ready. True if it had to be started."""
     known = record(places, daemon.name)
-    if known and known.alive() and known.fingerprint == daemon.fingerprint and _ready_within(daemon, known, seconds=10):
+    if (
+        known
+        and known.alive()
+        and known.fingerprint == daemon.fingerprint
+        and _ready_within(daemon, known, seconds=10)
+    ):
         return False
     stop(places, daemon.name)
     known = _start(places, daemon)

@@ -19,7 +19,11 @@ def allow(api: Api) -> None:
             "kind": "ClusterRole",
             "metadata": {"name": USER},
             "rules": [
-                {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": watch},
+                {
+                    "apiGroups": [""],
+                    "resources": ["endpoints", "services", "pods", "namespaces"],
+                    "verbs": watch,
+                },
                 {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": watch},
             ],
         },

@@ -19,8 +19,12 @@ def kubeconfig(server: str, authority: Path, certificate: Path, key: Path) -> st
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "finetune", "cluster": {"server": server, "certificate-authority": str(authority)}}],
-            "users": [{"name": "finetune", "user": {"client-certificate": str(certificate), "client-key": str(key)}}],
+            "clusters": [
+                {"name": "finetune", "cluster": {"server": server, "certificate-authority": str(authority)}}
+            ],
+            "users": [
+                {"name": "finetune", "user": {"client-certificate": str(certificate), "client-key": str(key)}}
+            ],
             "contexts": [{"name": "finetune", "context": {"cluster": "finetune", "user": "finetune"}}],
             "current-context": "finetune",
         }

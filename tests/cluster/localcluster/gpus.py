@@ -27,7 +27,9 @@ def ensure(places: Places, client: Api, node: Node) -> int:
     count = remembered(places, node) or 0
     capacity = client.get(f"/api/v1/nodes/{node.name}")["status"].get("capacity", {})
     if int(capacity.get(RESOURCE, 0)) != count:
-        client.patch(f"/api/v1/nodes/{node.name}/status", [{"op": "add", "path": CAPACITY, "value": str(count)}])
+        client.patch(
+            f"/api/v1/nodes/{node.name}/status", [{"op": "add", "path": CAPACITY, "value": str(count)}]
+        )
     return count
 
 

@@ -47,33 +47,87 @@ class Pause:
     def _make(self, source: Path, tag: str) -> None:
         buildah, binary = Buildah(self.places), self.places.state / "pause"
         programs.run("gcc", "-Os", "-static", "-s", "-o", binary, source)
-        buildah.from_files(f"localhost/pause:{tag}", {binary: "/pause"}, "--entrypoint", '["/pause"]', "--user", "65535:65535")
-        buildah.push(f"localhost/pause:{tag}", f"{addresses.REGISTRY}/pause:{tag}")
+        buildah.from_files(
+            f"localhost/pause:{tag}",
+            {binary: "/pause"},
+            "--entrypoint",
+            '["/pause"]',
+            "--user",
+            "65535:65535",
+        )
+        buildah.push(f"localhost/pause:{tag}", f"{addresses.REGISTRY}/pause:{tag}", plain=True)
         buildah.settle()
 
 
-def build_all(places: Places, target: str, wanted: Mapping[str, Path], environ: Mapping[str, str], steps: Steps) -> dict[str, str]:
-    """Build and push every image of `wanted` (name: folder with a Dockerfile); their tags by name."""
-    buildah = Buildah(places)
-    try:
-        base = environ.get("BASE_IMAGE") or debian_base(places, steps)
-        return {name: f"{name}:{_build(buildah, name, folder, base, target, environ, steps)}" for name, folder in wanted.items()}
-    finally:
-        buildah.settle()
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Building images for one registry."""
+
+    buildah: Buildah
+    registry: str
+    local: bool  # our own registry, without TLS; any other one is used as buildah is configured to
+    environ: Mapping[str, str]
+    steps: Steps
+
+    def build_all(self, folders: Mapping[str, Path]) -> dict[str, str]:
+        """Build and push an image for every folder with a Dockerfile; their tags by name."""
+        try:
+            base = self.environ.get("BASE_IMAGE") or (
+                debian_base(self.buildah, self.steps) if self.local else ""
+            )
+            return {name: self._build(name, folder, base) for name, folder in folders.items()}
+        finally:
+            self.buildah.settle()
+
+    def _build(self, name: str, folder: Path, base: str) -> str:
+        files = context_files(folder)
+        if folder / "Dockerfile" not in files:
+            message = f"image {name}: there is no Dockerfile in {folder}"
+            raise ClusterError(message)
+        tag = content.of_files(folder, files, base)
+        if self.local and registry.has(self.registry, name, tag):
+            self.steps.say(f"image {name}:{tag} is in the registry already")
+            return tag
+        arguments, secrets = building.host_settings(self.environ)
+        if base:  # else the Dockerfile's own default
+            arguments["BASE_IMAGE"] = base
+        log = self.buildah.places.logs / f"build-{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        staged = self.buildah.storage / "contexts" / name
+        building.stage(files, folder, staged)
+        with self.steps.step(f"build image {name}:{tag}", f"follow it: tail -f {log}"):
+            self.buildah.build(staged, f"localhost/{name}:{tag}", arguments, secrets, log)
+        with self.steps.step(f"push image {name} to {self.registry}", "only layers that are not there yet"):
+            self.buildah.push(
+                f"localhost/{name}:{tag}", f"{self.registry}/{name}:{tag}", log=log, plain=self.local
+            )
+        return tag
 
 
-def debian_base(places: Places, steps: Steps) -> str:
+def debian_base(buildah: Buildah, steps: Steps) -> str:
     """Debian with Python 3.11, by debootstrap: stands in for python:3.11-slim where no registry is within reach."""
-    buildah = Buildah(places)
     reference = f"localhost/python:3.11-{content.fingerprint(DEBIAN_RELEASE, BASE_PACKAGES, BASE_SETUP)}"
     if not buildah.has(reference):
-        log, root = places.logs / "build-base.log", buildah.storage / "debootstrap"
+        log, root = buildah.places.logs / "build-base.log", buildah.storage / "debootstrap"
         log.parent.mkdir(parents=True, exist_ok=True)
         with steps.step("base image: Debian with Python 3.11", "cold 65 s, cached 0 s"):
             shutil.rmtree(root, ignore_errors=True)
-            programs.run("nice", "debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", DEBIAN_RELEASE, root, log=log)
+            programs.run(
+                "nice",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={BASE_PACKAGES}",
+                DEBIAN_RELEASE,
+                root,
+                log=log,
+            )
             programs.run("sh", "-c", BASE_SETUP, "setup", root, log=log)
-            config = ("--env", "PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin", "--env", "LANG=C.UTF-8")
+            config = (
+                "--env",
+                "PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin",
+                "--env",
+                "LANG=C.UTF-8",
+            )
             buildah.from_files(reference, {root: "/"}, *config, "--cmd", "python3")
             shutil.rmtree(root, ignore_errors=True)
     return reference
@@ -94,39 +148,16 @@ def context_files(folder: Path) -> list[Path]:
     return sorted(path for path in set(found) if path.is_file())
 
 
-def _build(
-    buildah: Buildah, name: str, folder: Path, base: str, target: str, environ: Mapping[str, str], steps: Steps
-) -> str:
-    files = context_files(folder)
-    if folder / "Dockerfile" not in files:
-        message = f"image {name}: there is no Dockerfile in {folder}"
-        raise ClusterError(message)
-    tag = content.of_files(folder, files, base)
-    if registry.has(target, name, tag):
-        steps.say(f"image {name}:{tag} is in the registry already")
-        return tag
-    arguments, volumes = building.host_settings(environ)
-    log = buildah.places.logs / f"build-{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    staged = buildah.storage / "contexts" / name
-    building.stage(files, folder, staged)
-    with steps.step(f"build image {name}:{tag}", f"follow it: tail -f {log}"):
-        buildah.build(staged, f"localhost/{name}:{tag}", {"BASE_IMAGE": base, **arguments}, volumes, log)
-    with steps.step(f"push image {name} to {target}", "layers that are there already are not sent"):
-        buildah.push(f"localhost/{name}:{tag}", f"{target}/{name}:{tag}", log=log)
-    return tag
-
-
-def named(pairs: list[str]) -> dict[str, Path]:
+def wanted(pairs: list[str]) -> dict[str, Path]:
     """NAME=FOLDER arguments; without any, our own images as far as their Dockerfiles exist."""
     if not pairs:
         return {name: folder for name, folder in OURS.items() if (folder / "Dockerfile").exists()}
-    wanted = {}
+    found = {}
     for pair in pairs:
         name, separator, folder = pair.partition("=")
         path = Path(folder or OURS.get(name, Path())).resolve()
         if not (separator or name in OURS):
             message = f"{pair!r}: say NAME=FOLDER, or one of {', '.join(OURS)}"
             raise ClusterError(message)
-        wanted[name] = path
-    return wanted
+        found[name] = path
+    return found

@@ -9,7 +9,13 @@ from localcluster import addresses, nodes, s3, toolchain
 from localcluster.errors import ClusterError
 from localcluster.places import Places
 
-CURRENT = ("FINETUNE_REGISTRY", "FINETUNE_S3_ENDPOINT", "FINETUNE_S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+CURRENT = (
+    "FINETUNE_REGISTRY",
+    "FINETUNE_S3_ENDPOINT",
+    "FINETUNE_S3_BUCKET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 
 
 def local(places: Places) -> dict[str, Any]:
@@ -36,12 +42,13 @@ def local(places: Places) -> dict[str, Any]:
 
 def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
     """The same about somebody else's cluster, from the environment (CLUSTER=current)."""
-    lacking = [name for name in CURRENT if not environ.get(name)]
-    if lacking:
-        message = f"CLUSTER=current: set {', '.join(lacking)} (tests/cluster/README.md says what they are)"
-        raise ClusterError(message)
+    require(environ, *CURRENT)
     kubeconfig = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "/root")) / ".kube/config")
-    tools = {name: str(places.binaries / name) for name in toolchain.TOOLS if os.access(places.binaries / name, os.X_OK)}
+    tools = {
+        name: str(places.binaries / name)
+        for name in toolchain.TOOLS
+        if os.access(places.binaries / name, os.X_OK)
+    }
     return {
         "kubeconfig": kubeconfig,
         "server": None,
@@ -60,3 +67,17 @@ def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
         "logs": None,
         "cache": str(places.cache),
     }
+
+
+def registry(environ: Mapping[str, str]) -> str:
+    """Where images of somebody else's cluster go; `info` asks for more variables than building needs."""
+    require(environ, "FINETUNE_REGISTRY")
+    return environ["FINETUNE_REGISTRY"]
+
+
+def require(environ: Mapping[str, str], *names: str) -> None:
+    """Complain about variables that are not set."""
+    lacking = [name for name in names if not environ.get(name)]
+    if lacking:
+        message = f"CLUSTER=current: set {', '.join(lacking)} (tests/cluster/README.md says what they are)"
+        raise ClusterError(message)

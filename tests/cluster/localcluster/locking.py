@@ -1,12 +1,14 @@
-"""Two commands that change the cluster take turns."""
+"""Two commands that change the same thing take turns."""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from localcluster.steps import Steps
+
+Turn = AbstractContextManager[None]
 
 
 @contextmanager
@@ -18,7 +20,8 @@ def turn(file: Path, steps: Steps) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            steps.say(f"waiting for another command to finish (pid {lock.read().strip() or 'unknown'}, lock {file})")
+            holder = lock.read().strip() or "unknown"
+            steps.say(f"waiting for another command to finish (pid {holder}, lock {file})")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -13,8 +13,9 @@ def below(*folders: Path) -> list[Path]:
 def parse(mountinfo: str, *folders: Path) -> list[Path]:
     """PURE: `below`, given the kernel's table. Spaces in paths are written as \\040 there."""
     points = [Path(line.split(" ")[4].encode().decode("unicode_escape")) for line in mountinfo.splitlines()]
+    points.reverse()  # one mounted over another comes off first; sorting keeps that order
     ours = [point for point in points if any(point.is_relative_to(folder) for folder in folders)]
-    return sorted(reversed(ours), key=lambda point: -len(point.parts))
+    return sorted(ours, key=lambda point: -len(point.parts))
 
 
 def unmount(*folders: Path) -> None:

@@ -52,9 +52,9 @@ def _behind(node: Node) -> str:
 
 
 def _cable_is_plugged(node: Node) -> bool:
-    return programs.succeeds("nsenter", f"--net={NAMESPACES / node.namespace}", "ip", "route", "get", node.gateway) and programs.succeeds(
-        *_prefix(node), "ip", "route", "get", node.address
-    )
+    return programs.succeeds(
+        "nsenter", f"--net={NAMESPACES / node.namespace}", "ip", "route", "get", node.gateway
+    ) and programs.succeeds(*_prefix(node), "ip", "route", "get", node.address)
 
 
 def _prefix(node: Node) -> tuple[str, ...]:

@@ -59,7 +59,9 @@ class Host:
 
 def started(places: Places) -> list[Node]:
     """The nodes of this cluster, dead ones too: those that have a state folder."""
-    return sorted((addresses.node(path.name) for path in places.state.glob("node[1-9]")), key=lambda node: node.number)
+    return sorted(
+        (addresses.node(path.name) for path in places.state.glob("node[1-9]")), key=lambda node: node.number
+    )
 
 
 def ensure(host: Host, plane: ControlPlane, pause_image: Callable[[], str], steps: Steps) -> None:
@@ -126,7 +128,9 @@ def kubelet(host: Host, plane: ControlPlane) -> Daemon:
 def kube_proxy(host: Host, plane: ControlPlane) -> Daemon:
     node = host.node
     client = plane.authority.issue("kube-proxy", "system:kube-proxy")
-    kubeconfig = plane.authority.kubeconfig(plane.places.state / "kube-proxy.kubeconfig", plane.server, client)
+    kubeconfig = plane.authority.kubeconfig(
+        plane.places.state / "kube-proxy.kubeconfig", plane.server, client
+    )
     return Daemon(
         name=host.daemon_name("kube-proxy"),
         argv=(

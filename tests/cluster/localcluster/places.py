@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parent.parent  # tests/cluster: the Go modules and the pause container's source
+SOURCES = (
+    Path(__file__).resolve().parent.parent
+)  # tests/cluster: the Go modules and the pause container's source
 CHECKOUT = SOURCES.parent.parent
 
 
@@ -40,6 +42,11 @@ class Places:
     @property
     def binaries(self) -> Path:
         return self.cache / "bin"
+
+    @property
+    def caches(self) -> tuple[Path, ...]:
+        """What `down --purge` removes: ours alone, since other parts of the project have caches in the same folder."""
+        return tuple(self.cache / name for name in ("bin", "go", "buildah", "containerd", "registry"))
 
     def benchmark(self) -> "Places":
         """The places of the control plane for benchmarks: the same cache, a state of its own."""

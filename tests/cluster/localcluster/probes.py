@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Callable
 
 # Health pages only, on certificates that the daemons made for themselves: nothing secret is sent.
-UNVERIFIED = ssl._create_unverified_context()  # noqa: SLF001, S323
+UNVERIFIED = ssl._create_unverified_context()  # noqa: S323
 
 
 def page(url: str, timeout: float = 2) -> Callable[[], bool]:

@@ -60,6 +60,6 @@ def ancestors(pid: int) -> set[int]:
 
 def _network_of(pid: int) -> int:
     try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
     except OSError:
         return 0

@@ -26,7 +26,9 @@ def daemon(places: Places) -> Daemon:
 
 def has(registry: str, name: str, tag: str) -> bool:
     """Whether the registry at `registry` holds an image."""
-    request = urllib.request.Request(f"http://{registry}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFESTS}, method="HEAD")
+    request = urllib.request.Request(
+        f"http://{registry}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFESTS}, method="HEAD"
+    )
     try:
         with OPENER.open(request, timeout=10):
             return True

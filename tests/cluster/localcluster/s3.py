@@ -19,7 +19,9 @@ class Account:
 
 # No secrets: the server listens inside this machine alone, and tests need keys that they can write down.
 OWNER = Account("finetune", "finetune-secret")
-STRANGER = Account("stranger", "stranger-secret")  # a valid account that may do nothing: its requests end in AccessDenied
+STRANGER = Account(
+    "stranger", "stranger-secret"
+)  # a valid account that may do nothing: its requests end in AccessDenied
 
 
 def folder(places: Places) -> Path:
@@ -62,7 +64,16 @@ def ensure_account(binaries: Path, account: Account) -> bool:
     """Have an account without any rights but on buckets of its own. True if it had to be made."""
     if account.access_key in _admin(binaries, "list-users").split():
         return False
-    _admin(binaries, "create-user", "--access", account.access_key, "--secret", account.secret_key, "--role", "user")
+    _admin(
+        binaries,
+        "create-user",
+        "--access",
+        account.access_key,
+        "--secret",
+        account.secret_key,
+        "--role",
+        "user",
+    )
     return True
 
 

@@ -1,6 +1,5 @@
 """Down: stop what was started, remove what was made, then look for what is left."""
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -19,9 +18,9 @@ def down(places: Places, steps: Steps, *, purge: bool) -> list[str]:
     with steps.step("stop the cluster", "about 5 s"):
         remove(places)
     if purge:
-        with steps.step(f"remove {places.cache}", "a few seconds"):
-            mounts.unmount(places.cache)
-            _delete_tree(places.cache)
+        with steps.step(f"remove the caches in {places.cache}", "a few seconds"):
+            for folder in places.caches:
+                shutil.rmtree(folder, ignore_errors=True)
     with steps.step("look for leftovers", "under 1 s") as step:
         deadline = time.monotonic() + PATIENCE
         while (found := left_over(places)) and time.monotonic() < deadline:
@@ -53,9 +52,13 @@ def stop_all(places: Places) -> None:
 
 def left_over(places: Places) -> list[str]:
     """What a clean machine would not have."""
-    found = [f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state, places.runtime).items()]
+    found = [
+        f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state, places.runtime).items()
+    ]
     for namespace in networks.NAMESPACES.glob("finetune-node*"):
-        found += [f"process {pid} in {namespace.name}: {argv}" for pid, argv in processes.inside(namespace).items()]
+        found += [
+            f"process {pid} in {namespace.name}: {argv}" for pid, argv in processes.inside(namespace).items()
+        ]
     found += [f"mount {point}" for point in mounts.below(places.state, places.runtime, places.cache)]
     found += networks.left_over() + cgroups.left_over()
     found += [f"folder {folder}" for folder in (places.state, places.runtime) if folder.exists()]
@@ -87,8 +90,3 @@ def _remove_dead_sockets(folder: Path) -> None:
         for socket in folder.iterdir():
             if not probes.unix_socket(str(socket))():
                 socket.unlink(missing_ok=True)
-
-
-def _delete_tree(folder: Path) -> None:
-    """Layers hold read-only folders; root removes them all the same."""
-    shutil.rmtree(folder, ignore_errors=os.geteuid() == 0)

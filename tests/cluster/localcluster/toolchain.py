@@ -50,7 +50,13 @@ class Build:
     @property
     def flags(self) -> tuple[str, ...]:
         settings = [f"-X {name}={value}" for name, value in self.variables.items()]
-        return ("-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", " ".join(["-s", "-w", *settings]))
+        return (
+            "-trimpath",
+            "-buildvcs=false",
+            "-mod=readonly",
+            "-ldflags",
+            " ".join(["-s", "-w", *settings]),
+        )
 
     @property
     def key(self) -> str:
@@ -62,8 +68,8 @@ class Build:
 # Without a version kubectl and Helm refuse the API server ("could not parse pre-release/metadata").
 _KUBERNETES_VERSION = {
     f"{VERSION}.gitVersion": KUBERNETES,
-    f"{VERSION}.gitMajor": KUBERNETES.split(".")[0].removeprefix("v"),
-    f"{VERSION}.gitMinor": KUBERNETES.split(".")[1],
+    f"{VERSION}.gitMajor": "1",
+    f"{VERSION}.gitMinor": "35",
     f"{VERSION}.gitTreeState": "clean",
 }
 DAEMONS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
@@ -71,12 +77,30 @@ DAEMONS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "k
 BUILDS = (
     Build(SOURCES / "kube", ".", "kubernetes", "4 to 9 min", DAEMONS, _KUBERNETES_VERSION),
     Build(SOURCES / "kube", "k8s.io/kubernetes/cmd/kubectl", "kubectl", "40 s", (), _KUBERNETES_VERSION),
-    Build(SOURCES / "tools/versitygw", "github.com/versity/versitygw/cmd/versitygw", "versitygw", "1 to 2 min"),
+    Build(
+        SOURCES / "tools/versitygw", "github.com/versity/versitygw/cmd/versitygw", "versitygw", "1 to 2 min"
+    ),
     Build(SOURCES / "tools/coredns", "github.com/coredns/coredns", "coredns", "2 to 5 min"),
-    Build(SOURCES / "tools/helm", "helm.sh/helm/v4/cmd/helm", "helm", "2 to 4 min", (), {"helm.sh/helm/v4/internal/version.version": HELM}),
+    Build(
+        SOURCES / "tools/helm",
+        "helm.sh/helm/v4/cmd/helm",
+        "helm",
+        "2 to 4 min",
+        (),
+        {"helm.sh/helm/v4/internal/version.version": HELM},
+    ),
     Build(SOURCES / "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", "1 to 3 min"),
 )
-TOOLS = ("kubectl", "helm", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "versitygw")
+TOOLS = (
+    "kubectl",
+    "helm",
+    "kwok",
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "versitygw",
+)
 
 
 def ensure(places: Places, steps: Steps) -> None:
@@ -94,7 +118,9 @@ def ensure_packages(places: Places, steps: Steps) -> None:
         message += f"; missing packages besides: {', '.join(needed)}" if needed else ""
         raise ClusterError(message)
     if needed and shutil.which("apt-get") is None:
-        message = f"this machine has no apt-get; install what Debian calls {', '.join(needed)}, then run `up` again"
+        message = (
+            f"this machine has no apt-get; install what Debian calls {', '.join(needed)}, then run `up` again"
+        )
         raise ClusterError(message)
     if needed:
         log = places.logs / "apt.log"
@@ -104,7 +130,9 @@ def ensure_packages(places: Places, steps: Steps) -> None:
         with steps.step(f"install Debian packages as root: {' '.join(needed)}", "about 20 s"):
             if not programs.succeeds("apt-cache", "show", *needed):
                 programs.run("apt-get", "update", environ=environ, log=log)
-            programs.run("apt-get", "install", "--yes", "--no-install-recommends", *needed, environ=environ, log=log)
+            programs.run(
+                "apt-get", "install", "--yes", "--no-install-recommends", *needed, environ=environ, log=log
+            )
     if shutil.which("go") is None:
         message = "the Go compiler is missing: install Go 1.26 or later and put `go` on the PATH"
         raise ClusterError(message)
@@ -112,7 +140,11 @@ def ensure_packages(places: Places, steps: Steps) -> None:
 
 def packages_missing() -> list[str]:
     """Debian packages whose programs are not there."""
-    return [package for proof, package in DEBIAN.items() if not (Path(proof).exists() if proof[0] == "/" else shutil.which(proof))]
+    return [
+        package
+        for proof, package in DEBIAN.items()
+        if not (Path(proof).exists() if proof[0] == "/" else shutil.which(proof))
+    ]
 
 
 def ensure_built(places: Places, build: Build, steps: Steps) -> Path:
@@ -126,8 +158,14 @@ def ensure_built(places: Places, build: Build, steps: Steps) -> Path:
         # No cgo: static binaries. nice: the cores are shared with whoever works here.
         environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": ""}
         with steps.step(f"build {build.binary} from Go source", f"cold {build.cost}, cached 0 s"):
-            argv = ("nice", "-n", "10", "go", "build", *build.flags, "-o", unfinished, build.package)
-            programs.run(*argv, environ=environ, cwd=build.folder, log=log, advice="The Go module proxy must be within reach.")
+            argv = ("nice", "-n", "10", "go", "build", *build.flags, "-o", str(unfinished), build.package)
+            programs.run(
+                *argv,
+                environ=environ,
+                cwd=build.folder,
+                log=log,
+                advice="The Go module proxy must be within reach.",
+            )
             unfinished.rename(kept)
     places.binaries.mkdir(parents=True, exist_ok=True)
     for name in (build.binary, *build.names):
@@ -142,4 +180,3 @@ def _link(link: Path, target: Path) -> None:
     unfinished.unlink(missing_ok=True)
     unfinished.symlink_to(target)
     unfinished.replace(link)
-
