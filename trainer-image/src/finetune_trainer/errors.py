@@ -17,7 +17,8 @@
     │   ├── EmptyDataset
     │   ├── UnknownFormat                   columns that fit no known format
     │   ├── ColumnMissing                   a column the spec names that the data lacks
-    │   ├── TemplateColumnMissing           the same, named by a template
+    │   ├── InvalidTemplate                 a template whose braces do not fit
+    │   ├── TemplateColumnMissing           a column a template names that the data lacks
     │   ├── NoAssistantTurn                 a row nobody answers in
     │   ├── NothingToLearn                  a mask without a single learned token
     │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
@@ -142,6 +143,10 @@ class UnknownFormat(AuthorError):
 
 class ColumnMissing(AuthorError):
     """The data lacks a column that the spec names, or that the format needs."""
+
+
+class InvalidTemplate(AuthorError):
+    """A template of the author's that cannot be read."""
 
 
 class TemplateColumnMissing(AuthorError):

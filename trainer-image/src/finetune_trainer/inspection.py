@@ -1,0 +1,158 @@
+"""The base model without its weights: its architecture on the meta device, and its tokenizer."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from finetune_trainer import errors
+from finetune_trainer.base_model import FIELD
+from finetune_trainer.data.chat import Renderer
+from finetune_trainer.data.families import PLAIN_TEMPLATE
+
+ALL_LINEAR = "all-linear"
+HEAD = "lm_head"
+CARRIERS = ("Linear", "Conv1D", "Embedding")
+"""Classes of modules that PEFT can put a LoRA adapter on; GPT-2's linear layers are Conv1D."""
+MODULES = "spec.tuning.lora.targetModules"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What the model's config says."""
+
+    modules: dict[str, str]
+    """Name -> class, of every module that could carry an adapter."""
+    head: str | None
+    """Name of the output layer."""
+    positions: int | None
+    """Longest sequence that the model was made for (tokens)."""
+    vocabulary: int
+    """Rows of the embedding."""
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """Last names of the linear layers but the head, sorted: what `all-linear` stands for."""
+        names = {
+            name.rpartition(".")[2]
+            for name, kind in self.modules.items()
+            if kind != "Embedding" and name not in {self.head, HEAD}
+        }
+        return tuple(sorted(names))
+
+
+def architecture(folder: Path) -> Architecture:
+    """The model that `folder`'s config.json describes, built without memory. Raises `UnsupportedModelFiles`."""
+    import torch  # noqa: PLC0415 - seconds of import, and hundreds of MB that reading data needs not
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - same
+
+    try:
+        settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    except (ValueError, KeyError, OSError, AttributeError, TypeError, ImportError) as error:
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: config.json describes no language model that this trainer image can build "
+            f"({_first_line(error)}); use a model of a type that transformers knows"
+        ) from error
+    head = model.get_output_embeddings()
+    text = settings.get_text_config()
+    return Architecture(
+        modules={
+            name: kind
+            for name, module in model.named_modules()
+            if (kind := type(module).__name__) in CARRIERS
+        },
+        head=next((name for name, module in model.named_modules() if module is head), None),
+        positions=getattr(text, "max_position_embeddings", None),
+        vocabulary=int(model.get_input_embeddings().weight.shape[0]),
+    )
+
+
+def target_modules(wanted: Sequence[str], found: Architecture) -> tuple[str, ...]:
+    """The modules that get an adapter, by last name, sorted: PEFT's own order changes from run to run.
+
+    Raises `TargetModulesNotFound` for names that fit nothing, and for the head: TRL computes the loss in chunks without it.
+    """
+    names: set[str] = set()
+    for target in wanted:
+        fitting = [name for name in found.modules if name == target or name.endswith(f".{target}")]
+        if target == HEAD or (fitting and all(name == found.head for name in fitting)):
+            raise errors.TargetModulesNotFound(
+                f"{MODULES}: {target} is the model's head, which cannot carry an adapter; the model has {_listed(found.linear)}"
+            )
+        if target != ALL_LINEAR and not fitting:
+            raise errors.TargetModulesNotFound(
+                f"{MODULES}: the model has no module {target!r} that could carry an adapter; it has {_listed(found.linear)}"
+            )
+        names |= set(found.linear) if target == ALL_LINEAR else {target}
+    return tuple(sorted(names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The tokenizer with the chat template in force."""
+
+    tokenizer: Any
+    renderer: Renderer
+    source: Literal["Model", "Spec", "Plain"]
+    """Whose template it is."""
+    digest: str
+    """`sha256:` over the tokenizer's files."""
+
+    @property
+    def chat(self) -> bool:
+        """Whether model or spec bring a chat template."""
+        return self.source != "Plain"
+
+
+def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
+    """The tokenizer in `folder`; `template` replaces its chat template. Raises `UnsupportedModelFiles`."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: the tokenizer cannot be loaded ({_first_line(error)}); put a tokenizer.json beside the weights"
+        ) from error
+    if not tokenizer.is_fast or tokenizer.eos_token_id is None:
+        lack = "has no end-of-text token (eos_token)" if tokenizer.is_fast else "has no tokenizer.json"
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: the tokenizer {lack}, without which answers cannot be marked or ended"
+        )
+    own = _own_template(tokenizer)
+    source: Literal["Model", "Spec", "Plain"] = "Spec" if template else "Model" if own else "Plain"
+    specials = {
+        name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+    }
+    ends = [
+        *tokenizer.all_special_tokens,
+        *(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special),
+    ]
+    renderer = Renderer(template or own or PLAIN_TEMPLATE, specials, end_tokens=ends)
+    return Words(tokenizer=tokenizer, renderer=renderer, source=source, digest=_digest(folder, files))
+
+
+def _own_template(tokenizer: Any) -> str | None:
+    """The model's chat template; of several named ones the default."""
+    found = tokenizer.chat_template
+    if isinstance(found, dict):
+        found = found.get("default") or next(iter(found.values()), None)
+    return found or None
+
+
+def _digest(folder: Path, files: Iterable[str]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(name.encode() + b"\0" + hashlib.sha256((folder / name).read_bytes()).digest())
+    return "sha256:" + total.hexdigest()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:32]) or "none"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

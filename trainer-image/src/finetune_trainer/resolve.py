@@ -1,0 +1,103 @@
+"""The training settings that nobody gave, chosen from model, data and tuning type. Pure: facts in, settings out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_trainer import config, errors
+from finetune_trainer.prepared import Resolved
+
+LEARNING_RATES = {"LoRA": 2e-4, "QLoRA": 2e-4, "Full": 2e-5}
+"""Adapters start from zero and stand about ten times the learning rate of whole weights (TRL's default 2e-5 is for those)."""
+
+EPOCHS = ((100, 10.0), (1_000, 5.0), (5_000, 3.0), (50_000, 2.0))
+"""Rows fewer than -> epochs: few rows must be seen more often to leave a trace, many teach enough in one pass."""
+
+BATCHES = ((500, 8), (2_000, 16))
+"""Rows fewer than -> rows per step: small sets need the steps more than the smoothness."""
+
+LARGEST_BATCH = 32
+
+MICRO_TOKENS_CPU = 4_096
+"""Tokens per forward pass: on CPU larger ones are no faster, and activations of small models stay near 1 GiB."""
+
+MICRO_TOKENS_PER_GIB = 128
+"""Tokens per forward pass and GiB of GPU memory: a 7 B model in bf16 with checkpointed activations fits, with room."""
+
+UNKNOWN_GPU_GIB = 24
+
+LARGEST_MICRO_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the choice depends on."""
+
+    lengths: Sequence[int]
+    """Tokens of each training row, cut to maxLength."""
+    max_length: int
+    """Tokens; no more than the model's own."""
+    target_modules: tuple[str, ...]
+
+
+def resolve(run: config.Run, facts: Facts) -> Resolved:
+    """The settings in force. Raises `InvalidBatchSize` where the given ones cannot be shared by the processes."""
+    training, processes = run.training, run.resources.processes
+    rows = len(facts.lengths)
+    per_process = _per_process(training, processes, rows)
+    global_batch = per_process * processes
+    per_epoch = math.ceil(
+        rows / global_batch
+    )  # as transformers' Trainer counts: a last, smaller batch is a step too
+    epochs = training.epochs or _by_rows(rows)
+    steps = training.max_steps or math.ceil(epochs * per_epoch)
+    return Resolved(
+        epochs=round(training.max_steps / per_epoch, 4) if training.max_steps else epochs,
+        total_steps=steps,
+        learning_rate=training.learning_rate or LEARNING_RATES[run.tuning.type],
+        global_batch_size=global_batch,
+        micro_batch_size=_micro_batch(run, facts, per_process),
+        max_length=facts.max_length,
+        target_modules=facts.target_modules,
+    )
+
+
+def _by_rows(rows: int) -> float:
+    return next((epochs for fewer, epochs in EPOCHS if rows < fewer), 1.0)
+
+
+def _per_process(training: config.Training, processes: int, rows: int) -> int:
+    """Rows per step of one process."""
+    if training.global_batch_size is None:
+        wished = next((size for fewer, size in BATCHES if rows < fewer), LARGEST_BATCH)
+        share = max(min(wished, rows) // processes, 1)
+        given = training.micro_batch_size
+        return share if given == "Auto" else max(share // given, 1) * given
+    if training.global_batch_size % processes:
+        raise errors.InvalidBatchSize(
+            f"spec.training.globalBatchSize: {training.global_batch_size} rows cannot be shared equally by {processes} "
+            f"processes; use a multiple of {processes}"
+        )
+    return training.global_batch_size // processes
+
+
+def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
+    """Rows per forward pass: what is given, else the largest divisor of the share that stays within a budget of tokens."""
+    given = run.training.micro_batch_size
+    if given != "Auto":
+        if per_process % given:
+            raise errors.InvalidBatchSize(
+                f"spec.training.microBatchSize: {per_process} rows per step and process are no multiple of {given}; correct "
+                "microBatchSize or globalBatchSize, or set microBatchSize to Auto"
+            )
+        return given
+    longest = max(facts.lengths, default=1)
+    most = min(max(_token_budget(run.resources) // longest, 1), LARGEST_MICRO_BATCH, per_process)
+    return max(size for size in range(1, most + 1) if per_process % size == 0)
+
+
+def _token_budget(resources: config.Resources) -> int:
+    if resources.accelerator == "cpu":
+        return MICRO_TOKENS_CPU
+    gib = resources.gpu_memory_bytes / 2**30 if resources.gpu_memory_bytes else UNKNOWN_GPU_GIB
+    return int(gib * MICRO_TOKENS_PER_GIB)
