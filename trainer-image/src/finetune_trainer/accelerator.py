@@ -61,7 +61,9 @@ def machine() -> Machine:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     flash = frozenset(name for name, package in FLASH_PACKAGES.items() if importlib.util.find_spec(package))
     return Machine(
-        gpus=gpus, bf16=gpus > 0 and torch.cuda.is_bf16_supported(), flash_attention=flash if gpus else frozenset()
+        gpus=gpus,
+        bf16=gpus > 0 and torch.cuda.is_bf16_supported(),
+        flash_attention=flash if gpus else frozenset(),
     )
 
 
@@ -98,7 +100,7 @@ def _precision(asked: str, *, cuda: bool, bf16: bool) -> str:
 
 
 def _attention(asked: str, seen: Machine) -> str:
-    """sdpa unless a flash attention can be imported; packing stays correct with either."""
+    """Take sdpa unless a flash attention can be imported; packing stays correct with either."""
     if asked == "Auto":
         return "flash_attention_2" if "flash_attention_2" in seen.flash_attention else "sdpa"
     if asked in FLASH_PACKAGES and asked not in seen.flash_attention:

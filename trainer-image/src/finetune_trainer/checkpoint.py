@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from finetune_trainer import config
+from finetune_trainer.prepared import FileFacts
 
 MANIFEST = "checkpoint.json"
 """Written last: a folder without it is unfinished."""
@@ -36,14 +37,7 @@ SHAPING = {
     },
     "tuning": {"type", "lora", "quantization"},
 }  # fmt: skip
-"""Settings that shape the weights. The micro-batch, memory savings and the number of processes do not: only the global batch counts."""
-
-
-class File(config.Value):
-    """One file of a checkpoint."""
-
-    sha256: str
-    size: int
+"""Settings that shape the weights. Micro-batch, memory savings and the number of processes do not: the global batch counts."""
 
 
 class Manifest(config.Value):
@@ -56,7 +50,7 @@ class Manifest(config.Value):
     """Of the settings and data that made it."""
     time: datetime
     """When it was sealed."""
-    files: dict[str, File]
+    files: dict[str, FileFacts]
 
 
 def fingerprint(run: config.Run, *, data: str, revision: str | None) -> str:
@@ -77,7 +71,7 @@ def sealed(folder: Path, *, step: int, fingerprint: str, time: datetime) -> Mani
         if path.name.startswith(NOT_KEPT):
             path.unlink()
     files = {
-        path.relative_to(folder).as_posix(): file_of(path)
+        path.relative_to(folder).as_posix(): FileFacts.of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -85,21 +79,15 @@ def sealed(folder: Path, *, step: int, fingerprint: str, time: datetime) -> Mani
     return Manifest(step=step, fingerprint=fingerprint, time=time, files=files)
 
 
-def damage(folder: Path, files: Mapping[str, File]) -> str | None:
+def damage(folder: Path, files: Mapping[str, FileFacts]) -> str | None:
     """What is wrong with the files in `folder`, as half a sentence; None where each is there as it was sealed."""
     for name, promised in files.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        found = file_of(path)
+        found = FileFacts.of(path)
         if found.size != promised.size:
             return f"{name} has {found.size} bytes instead of {promised.size}"
         if found.sha256 != promised.sha256:
             return f"{name} is not what was saved"
     return None
-
-
-def file_of(path: Path) -> File:
-    """Size and digest of the file at `path`."""
-    with path.open("rb") as stream:
-        return File(sha256=hashlib.file_digest(stream, "sha256").hexdigest(), size=path.stat().st_size)

@@ -8,16 +8,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from finetune_trainer import config
 from finetune_trainer.accelerator import Arithmetic
+from finetune_trainer.prepared import TokenizerFacts
 
 
-def identity(model: config.Model) -> str:
-    """The id that adapters name their base by: `org/name` on the Hub, else the URI. Never a path of the pod."""
-    scheme, _, rest = model.uri.partition("://")
-    return rest.partition("@")[0] if scheme == "hf" else model.uri
+def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic, *, name: str) -> PreTrainedModel:
+    """The weights in `folder`, in the dtype decided. Never left to a default: transformers, TRL and the config disagree.
 
-
-def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic) -> PreTrainedModel:
-    """The weights in `folder`, in the dtype decided. Never left to a default: transformers, TRL and the config disagree."""
+    `name` is the id that adapters name their base by; never a path of the pod.
+    """
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=getattr(torch, arithmetic.dtype),
@@ -27,16 +25,16 @@ def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic) -> PreT
         trust_remote_code=spec.trust_remote_code,
     )
     # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.
-    model.name_or_path = model.config.name_or_path = identity(spec)
+    model.name_or_path = model.config.name_or_path = name
     loaded: PreTrainedModel = model
     return loaded
 
 
-def load_tokenizer(folder: Path, spec: config.Model) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`, with the author's chat template if there is one."""
+def load_tokenizer(folder: Path, spec: config.Model, facts: TokenizerFacts) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, with the chat template that the data was rendered with."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
     )
-    if spec.chat_template:
-        tokenizer.chat_template = spec.chat_template
+    if facts.chat_template:
+        tokenizer.chat_template = facts.chat_template
     return tokenizer

@@ -1,5 +1,6 @@
-"""How a rank ended, as a file: launchers hide exit codes (torchrun's is always 1, and below a killed `accelerate launch` there is none).
+"""How a rank ended, as a file: launchers hide exit codes.
 
+torchrun's is always 1, and below a killed `accelerate launch` there is none.
 Every rank writes one when it ends; the supervisor reads them all and lets the gravest speak for the gang.
 """
 

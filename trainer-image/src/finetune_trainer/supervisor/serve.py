@@ -1,4 +1,7 @@
-"""`/progress`, `/metrics` and `/healthz` on one port, from a thread of the standard library's server: a handful of requests a minute."""
+"""`/progress`, `/metrics` and `/healthz` on one port.
+
+From a thread of the standard library's server: it answers a handful of requests a minute.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -46,13 +49,19 @@ class ProgressCollector(Collector):
                 yield GaugeMetricFamily(f"finetune_trainer_{name}", told, value=float(value))
         yield GaugeMetricFamily("finetune_trainer_attempt", "This attempt's number.", value=progress.attempt)
         moved = progress.updated_at.timestamp()
-        yield GaugeMetricFamily("finetune_trainer_updated_timestamp_seconds", "When the work last moved.", value=moved)
-        stage = GaugeMetricFamily("finetune_trainer_stage", "1 for the stage the pod is in.", labels=["stage"])
+        yield GaugeMetricFamily(
+            "finetune_trainer_updated_timestamp_seconds", "When the work last moved.", value=moved
+        )
+        stage = GaugeMetricFamily(
+            "finetune_trainer_stage", "1 for the stage the pod is in.", labels=["stage"]
+        )
         stage.add_metric([progress.stage], 1.0)
         yield stage
         if progress.checkpoint:
             step = progress.checkpoint.step
-            yield GaugeMetricFamily("finetune_trainer_checkpoint_step", "Step of the last checkpoint.", value=step)
+            yield GaugeMetricFamily(
+                "finetune_trainer_checkpoint_step", "Step of the last checkpoint.", value=step
+            )
 
 
 class Server:
@@ -80,7 +89,8 @@ def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> t
     """A handler class that knows where its answers come from: the server makes one object per request."""
 
     def metrics() -> tuple[int, str, bytes]:
-        return 200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
+        text: bytes = prometheus_client.generate_latest(registry)
+        return 200, prometheus_client.CONTENT_TYPE_LATEST, text
 
     def progress() -> tuple[int, str, bytes]:
         document = source()
@@ -88,7 +98,7 @@ def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> t
             return 503, "text/plain; charset=utf-8", b"nothing to tell yet\n"
         return 200, "application/json", report.encode_progress(document)
 
-    answers = {
+    answers: dict[str, Callable[[], tuple[int, str, bytes]]] = {
         "/progress": progress,
         "/metrics": metrics,
         "/healthz": lambda: (200, "text/plain; charset=utf-8", b"ok\n"),
@@ -97,7 +107,7 @@ def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> t
     class Handler(BaseHTTPRequestHandler):
         """Three fixed paths."""
 
-        def do_GET(self) -> None:  # noqa: N802 - the name is the protocol of http.server
+        def do_GET(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
             status, kind, body = answer() if answer else (404, "text/plain; charset=utf-8", b"no such path\n")
             self.send_response(status)

@@ -1,0 +1,187 @@
+"""What happens beside the training loop: steps told, stops agreed on, checkpoints set apart, divergence seen."""
+# ruff: noqa: ARG002 - transformers calls every hook with everything it has
+
+import json
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune_trainer import errors
+from finetune_trainer.interruption import Interruption
+
+Tell = Callable[..., object]
+"""Writes fields of the progress document; does nothing on other ranks than 0."""
+
+SMOOTHED = 10
+"""Steps over which the loss and speed that people see are averaged."""
+
+LINE_SECONDS = 5.0
+"""Least time between two lines in the pod's log."""
+
+
+class Finite(TrainerCallback):
+    """Stop at the first loss that is no number; by default transformers logs it as 0.0 and trains on."""
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Look at every logged step."""
+        logs: dict[str, Any] = given["logs"]
+        for name in ("loss", "grad_norm"):
+            value = logs.get(name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise errors.NonFiniteLoss(
+                    f"the {name.replace('_', ' ')} became {value} at step {state.global_step} (learning rate "
+                    f"{logs.get('learning_rate')}); lower training.learningRate, raise training.warmupRatio, or look for broken "
+                    "rows in the data"
+                )
+
+
+class Telling(TrainerCallback):
+    """Rank 0 tells every step: the progress document, JSON lines for programs, now and then a line for people."""
+
+    def __init__(self, tell: Tell, *, flops_per_token: float | None, history: Path) -> None:
+        self._tell = tell
+        self._flops = flops_per_token
+        """Share of the accelerators' arithmetic that one token per second takes."""
+        self._history = history
+        self._losses: deque[float] = deque(maxlen=SMOOTHED)
+        self._marks: deque[tuple[float, int, float]] = deque(maxlen=SMOOTHED + 1)
+        """(time (s), step, tokens so far in this process), one per logged step."""
+        self._line_at = -math.inf
+        self.tokens_per_second: float | None = None
+        self.loss: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Say where training starts, or goes on."""
+        self._losses.extend(entry["loss"] for entry in state.log_history[-SMOOTHED:] if "loss" in entry)
+        self._marks.append((time.monotonic(), state.global_step, 0.0))
+        self._tell(
+            stage="Train", step=state.global_step, total_steps=state.max_steps, epoch=state.epoch,
+            message=f"step {state.global_step} of {state.max_steps}",
+        )  # fmt: skip
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """A micro-batch of a long step is movement, too."""
+        self._tell()
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """One optimiser step is done."""
+        logs: dict[str, Any] = given["logs"]
+        if "loss" not in logs:  # the summary at the end
+            return
+        # TRL counts tokens from 0 again after a resume: only differences are used.
+        self._marks.append((time.monotonic(), state.global_step, float(logs.get("num_tokens", 0.0))))
+        self._losses.append(logs["loss"])
+        self.loss = sum(self._losses) / len(self._losses)
+        seconds_per_step = self._rate()
+        eta = round((state.max_steps - state.global_step) * seconds_per_step)
+        self._tell(
+            step=state.global_step, total_steps=state.max_steps, epoch=state.epoch, loss=self.loss,
+            learning_rate=logs.get("learning_rate"), tokens_per_second=self.tokens_per_second,
+            mfu=self._mfu(), eta_seconds=eta, message=f"step {state.global_step} of {state.max_steps}",
+        )  # fmt: skip
+        self._write(logs, state, seconds_per_step)
+
+    def _rate(self) -> float:
+        """Seconds per step over the last steps; sets the tokens per second."""
+        (began, first, before), (now, last, after) = self._marks[0], self._marks[-1]
+        passed = max(now - began, 1e-6)
+        self.tokens_per_second = (after - before) / passed
+        return passed / max(last - first, 1)
+
+    def _mfu(self) -> float | None:
+        return self._flops * self.tokens_per_second if self._flops and self.tokens_per_second else None
+
+    def _write(self, logs: dict[str, Any], state: TrainerState, seconds_per_step: float) -> None:
+        with self._history.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        ends = state.global_step in {1, state.max_steps}
+        if ends or time.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = time.monotonic()
+            print(  # noqa: T201 - the pod's log
+                f"step {state.global_step}/{state.max_steps} loss {logs['loss']:.4f} lr {logs['learning_rate']:.2e} "
+                f"{self.tokens_per_second or 0:.0f} tokens/s {seconds_per_step:.2f} s/step",
+                flush=True,
+            )
+
+
+class Steering(TrainerCallback):
+    """When to save, and when to stop: agreed by all ranks at the end of a step, so that none waits for another."""
+
+    def __init__(
+        self, interruption: Interruption, *, every_steps: int | None, every_minutes: float | None
+    ) -> None:
+        self._interruption = interruption
+        self._every_steps = every_steps
+        self._every_seconds = None if every_minutes is None else every_minutes * 60
+        self._saved_at = time.monotonic()
+        self.stopped = False
+        """Whether training ended early because the pod was told to."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Decide together. One signalled rank stops all: SIGTERM to one of two nodes must not leave the other in a collective."""
+        overdue = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
+        told, overdue = _any_rank((self._interruption.noted, overdue), args.device)
+        last = state.global_step >= state.max_steps
+        due = overdue or (self._every_steps is not None and state.global_step % self._every_steps == 0)
+        self.stopped = told and not last
+        control.should_save = last or due or self.stopped
+        control.should_training_stop = control.should_training_stop or self.stopped
+        if control.should_save:
+            self._saved_at = time.monotonic()
+
+
+class SettingApart(TrainerCallback):
+    """Move a checkpoint, once every rank has written its part, to where the supervisor takes it from.
+
+    The move is one step: what lies there is complete. The trainer has no further use for it.
+    """
+
+    def __init__(self, finished: Path, tell: Tell, *, beside: tuple[Path, ...]) -> None:
+        self._finished = finished
+        self._tell = tell
+        self._beside = beside
+        """Further files to keep with every checkpoint."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Called on all ranks when this one's part is written."""
+        if dist.is_initialized():
+            dist.barrier()
+        if not state.is_world_process_zero:
+            return
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        for path in self._beside:
+            if path.exists():
+                shutil.copy(path, folder)
+        self._finished.mkdir(parents=True, exist_ok=True)
+        folder.rename(self._finished / f"step-{state.global_step}")
+        self._tell(message=f"checkpoint of step {state.global_step} written")
+
+
+def _any_rank(flags: tuple[bool, bool], device: torch.device) -> tuple[bool, bool]:
+    """Each flag, true where it is on any rank."""
+    if not dist.is_initialized():
+        return flags
+    votes = torch.tensor([int(flag) for flag in flags], device=device)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    first, second = votes.tolist()
+    return bool(first), bool(second)

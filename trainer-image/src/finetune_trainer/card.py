@@ -1,0 +1,109 @@
+"""What a person reads about the result: the model card and a report in one HTML file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from finetune_trainer import config
+from finetune_trainer.task import Evaluated, Trained
+
+WIDTH, HEIGHT, MARGIN = 720, 260, 44
+"""Of the loss curve (px)."""
+
+MOST_POINTS = 600
+"""Points drawn of a long run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that card and report tell."""
+
+    run: config.Run
+    base_model: str
+    """Id of the base model."""
+    revision: str | None
+    data: dict[str, Any]
+    """`result.dataset` of Prepare."""
+    resolved: dict[str, Any]
+    """`result.resolved` of Prepare."""
+    trained: Trained
+    samples: list[dict[str, Any]]
+    """As published: messages, expected, base, tuned."""
+    history: list[dict[str, Any]]
+    """One entry per step: `step`, `loss`, `learning_rate`, ..."""
+    created: str
+    """Time, as Kubernetes writes it."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the base model can be loaded by its id."""
+        return self.run.model.uri.startswith("hf://")
+
+    @property
+    def evaluation(self) -> Evaluated | None:
+        """None where nothing was held out."""
+        return self.trained.evaluation
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was said and what was chosen, as one flat table."""
+        training = self.run.training.wire()
+        lora = {f"lora.{name}": value for name, value in self.run.tuning.lora.wire().items()}
+        table = {
+            "method": self.run.method,
+            "tuning": self.run.tuning.type,
+            **lora,
+            **training,
+            **self.resolved,
+        }
+        return {name: _shown(value) for name, value in table.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The training loss as an SVG polyline, in pixels."""
+
+    points: str
+    lowest: float
+    highest: float
+    last_step: int
+
+
+def render(facts: Facts) -> dict[str, str]:
+    """`README.md` and `report.html`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("finetune_trainer", "templates"),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    known = {"facts": facts, "curve": curve(facts.history), "size": (WIDTH, HEIGHT, MARGIN)}
+    return {
+        "README.md": environment.get_template("README.md.j2").render(known),
+        "report.html": environment.get_template("report.html.j2").render(known),
+    }
+
+
+def curve(history: Sequence[dict[str, Any]]) -> Curve | None:
+    """The loss over the steps; None where there are fewer than two of them."""
+    steps = [(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry]
+    if len(steps) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    drawn = steps[:: -(-len(steps) // MOST_POINTS)]
+    losses = [loss for _, loss in drawn]
+    lowest, highest, last = min(losses), max(losses), drawn[-1][0]
+    spread = (highest - lowest) or 1.0
+    points = " ".join(
+        f"{MARGIN + step / last * (WIDTH - 2 * MARGIN):.1f},"
+        f"{MARGIN + (highest - loss) / spread * (HEIGHT - 2 * MARGIN):.1f}"
+        for step, loss in drawn
+    )
+    return Curve(points=points, lowest=lowest, highest=highest, last_step=last)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,144 @@
+"""How good a model is on the held-out rows, and what it answers. The same rows and the same code for base and tuned."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from finetune_trainer.prepared import TokenizerFacts
+from finetune_trainer.task import Measured
+
+IGNORED = -100
+"""Label of a token that is not learned."""
+
+Row = dict[str, list[int]]
+"""`input_ids` and `labels`, of equal length."""
+
+Move = Callable[[str], object]
+"""Called whenever something moved, with a sentence; raises `Interrupted` where the pod was told to end."""
+
+
+def without_adapter(model: PeftModel) -> AbstractContextManager[Any]:
+    """The base model, as long as this is open."""
+    context: AbstractContextManager[Any] = model.disable_adapter()
+    return context
+
+
+def measure(
+    model: torch.nn.Module,
+    rows: list[Row],
+    *,
+    batch_size: int,
+    move: Move,
+    autocast: AbstractContextManager[Any] | None = None,
+) -> Measured:
+    """Mean loss of `rows`: nats per supervised token, every token counting the same. At least one must be supervised."""
+    was_training, total, tokens = model.training, 0.0, 0
+    model.eval()
+    with torch.inference_mode(), autocast or nullcontext():
+        for done, batch in _batches(rows, batch_size):
+            loss, count = _summed(model, batch)
+            total, tokens = total + loss, tokens + count
+            move(f"{done} of {len(rows)} held-out rows")
+    model.train(was_training)
+    loss = total / tokens
+    return Measured(loss=loss, perplexity=_perplexity(loss))
+
+
+def _perplexity(loss: float) -> float | None:
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return None
+
+
+def _batches(rows: list[Row], size: int) -> Iterator[tuple[int, list[Row]]]:
+    """Rows of like length together, so that little is padded, with how many are done after each batch."""
+    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
+        yield start + len(batch), batch
+
+
+def _summed(model: torch.nn.Module, batch: list[Row]) -> tuple[float, int]:
+    """Summed loss (nats) and number of the supervised tokens of `batch`.
+
+    Only the positions that predict a supervised token go through the head: full logits of a large vocabulary are the
+    largest tensor there is.
+    """
+    device = next(model.parameters()).device
+    ids, labels, mask = (tensor.to(device) for tensor in _padded(batch))
+    targets = labels[:, 1:]
+    positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
+    if not len(positions):
+        return 0.0, 0
+    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=positions, use_cache=False).logits
+    wanted = targets[:, positions]
+    loss = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return float(loss), int((wanted != IGNORED).sum())
+
+
+def _padded(batch: list[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, labels and attention mask (B, L), padded on the right; what stands under the padding is never looked at."""
+    length = max(len(row["input_ids"]) for row in batch)
+    ids = [row["input_ids"] + [0] * (length - len(row["input_ids"])) for row in batch]
+    labels = [row["labels"] + [IGNORED] * (length - len(row["labels"])) for row in batch]
+    mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in batch]
+    return torch.tensor(ids), torch.tensor(labels), torch.tensor(mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """How prompts become tokens, and what ends an answer."""
+
+    tokenizer: Any
+    facts: TokenizerFacts
+    max_new_tokens: int
+    move: Move
+
+    def answers(self, model: Any, conversations: list[list[dict[str, str]]]) -> list[str]:
+        """What `model` says next in each conversation, always taking the likeliest token."""
+        was_training = model.training
+        model.eval()
+        said = []
+        for number, conversation in enumerate(conversations, start=1):
+            self.move(f"answering sample {number} of {len(conversations)}")
+            said.append(self._answer(model, conversation))
+        model.train(was_training)
+        return said
+
+    def _answer(self, model: Any, conversation: list[dict[str, str]]) -> str:
+        prompt = self._prompt(conversation).to(model.device)
+        greedy = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=False,
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=list(dict.fromkeys([*self.facts.end_of_turn_ids, self.facts.eos_token_id])),
+            pad_token_id=self.facts.pad_token_id,
+        )
+        with torch.inference_mode():
+            made = model.generate(
+                **prompt, generation_config=greedy, stopping_criteria=StoppingCriteriaList([self._moved])
+            )
+        answer = made[0, prompt["input_ids"].shape[1] :]
+        return str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+
+    def _prompt(self, conversation: list[dict[str, str]]) -> Any:
+        """The conversation up to the answer as tokens, rendered as the data was."""
+        if self.facts.rendering == "Chat":
+            return self.tokenizer.apply_chat_template(
+                conversation, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+            )
+        return self.tokenizer("\n".join(turn["content"] for turn in conversation), return_tensors="pt")
+
+    def _moved(self, ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        """Never a reason to stop, but called for every token."""
+        del scores
+        self.move("answering samples")
+        return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)

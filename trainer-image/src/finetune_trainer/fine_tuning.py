@@ -1,0 +1,191 @@
+"""What a rank does, in order: load, evaluate the base, train, evaluate, put the result together. Imports torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer import accelerator, card, config, evaluate, model, prepared, publish, report, train
+from finetune_trainer.interruption import Interruption
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.task import Evaluated, Measured, Task, Trained
+
+BASE = "base.json"
+"""What the base model was measured at: kept with every checkpoint, so that a resumed run need not ask it again."""
+
+PROBE_TOKENS = 64
+"""Length of the row that the saved adapter is tried on."""
+
+
+class FineTuning:
+    """One run on one rank. Rank 0 evaluates and puts the result together, the others only train."""
+
+    def __init__(self, task: Task, interruption: Interruption, *, rank: int, world: int) -> None:
+        self._task = task
+        self._interruption = interruption
+        self._rank = rank
+        self._world = world
+        self._run = config.load(task.run)
+        self._prepared = Prepared.model_validate_json((task.dataset / prepared.DOCUMENT).read_bytes())
+        self._samples: list[dict[str, Any]] = json.loads(
+            (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
+        )
+        self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
+
+    def go(self) -> None:
+        """All stages. Raises our errors, `Interrupted` among them; a return means that everything is done."""
+        self._tell(stage="Load", total_steps=self._prepared.resolved.total_steps, message="loading the model")
+        arithmetic = accelerator.arithmetic(self._run, accelerator.machine())
+        trainer = self._trainer(arithmetic)
+        train.assert_promised(trainer, self._run, self._world)
+        if self._rank == 0:
+            print(arithmetic.told, flush=True)  # noqa: T201 - the pod's log
+            self._measure_base(trainer)
+        telling = train.fit(
+            trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
+            beside=(self._task.work / BASE,),
+        )  # fmt: skip
+        saved = self._task.work / "saved"
+        trainer.save_model(str(saved))
+        if self._rank == 0:
+            trained = self._evaluated(trainer, telling.loss, telling.tokens_per_second)
+            self._put_together(trainer, trained, saved)
+        trainer.end()  # else one of twenty gangs aborts at exit
+
+    def _trainer(self, arithmetic: accelerator.Arithmetic) -> Any:
+        facts, spec = self._prepared.identity, self._run.model
+        return train.make_trainer(
+            self._run,
+            self._prepared.resolved,
+            arithmetic,
+            task=self._task,
+            model=model.load_model(self._task.model, spec, arithmetic, name=facts.model.id),
+            tokenizer=model.load_tokenizer(self._task.model, spec, facts.tokenizer),
+            revision=self._hub_revision,
+        )
+
+    @property
+    def _hub_revision(self) -> str | None:
+        """PEFT's `revision` is one of the Hub; a digest would be looked for there."""
+        return self._prepared.identity.model.revision if self._run.model.uri.startswith("hf://") else None
+
+    def _measure_base(self, trainer: Any) -> None:
+        """Loss and answers of the base, written to `base.json`; taken from the checkpoint where that has them."""
+        file = self._task.work / BASE
+        kept = self._task.resume / BASE if self._task.resume else None
+        if kept and kept.is_file():
+            file.write_bytes(kept.read_bytes())
+        else:
+            self._tell(stage="EvaluateBase", message="evaluating the base model")
+            with evaluate.without_adapter(trainer.model):
+                measured, answers = self._measured(trainer)
+            file.write_text(
+                json.dumps({"measured": measured and measured.wire(), "answers": answers}), encoding="utf-8"
+            )
+        if measured := _base(file)[0]:
+            self._tell(
+                eval_loss=measured.loss, message=f"held-out loss of the base model {measured.loss:.4f}"
+            )
+            print(f"base model: held-out loss {measured.loss:.4f}", flush=True)  # noqa: T201 - the pod's log
+
+    def _evaluated(self, trainer: Any, loss: float | None, speed: float | None) -> Trained:
+        """The tuned model, measured as the base was; its answers are added to the samples."""
+        self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
+        tuned, answers = self._measured(trainer)
+        base, base_answers = _base(self._task.work / BASE)
+        self._samples = [
+            {**sample, "base": before, "tuned": after}
+            for sample, before, after in zip(self._samples, base_answers, answers, strict=True)
+        ]
+        evaluation = None
+        if base and tuned:
+            evaluation = Evaluated(rows=self._prepared.eval_rows, base=base, tuned=tuned)
+            self._tell(eval_loss=tuned.loss, message=f"held-out loss {base.loss:.4f} -> {tuned.loss:.4f}")
+            print(f"held-out loss: base {base.loss:.4f}, tuned {tuned.loss:.4f}", flush=True)  # noqa: T201 - see above
+        state = trainer.state
+        return Trained(
+            step=state.global_step, total_steps=state.max_steps, epoch=float(state.epoch or 0.0),
+            loss=loss if loss is not None else _last_loss(state.log_history),
+            tokens_per_second=speed, evaluation=evaluation,
+        )  # fmt: skip
+
+    def _measured(self, trainer: Any) -> tuple[Measured | None, list[str]]:
+        """Loss on the held-out rows, None where there are none, and the answers to the samples."""
+        file, answering = self._task.dataset / prepared.EVAL, self._answering(trainer)
+        measured = None
+        with trainer.compute_loss_context_manager():
+            if self._prepared.eval_rows:
+                measured = evaluate.measure(
+                    trainer.model,
+                    train.rows(file).to_list(),
+                    batch_size=self._prepared.resolved.micro_batch_size,
+                    move=self._move,
+                )
+            return measured, answering.answers(
+                trainer.model, [sample["messages"] for sample in self._samples]
+            )
+
+    def _answering(self, trainer: Any) -> evaluate.Answering:
+        return evaluate.Answering(
+            tokenizer=trainer.processing_class,
+            facts=self._prepared.identity.tokenizer,
+            max_new_tokens=self._run.evaluation.max_new_tokens,
+            move=self._move,
+        )
+
+    def _put_together(self, trainer: Any, trained: Trained, saved: Path) -> None:
+        """The checked files of the result, and what it came to for the supervisor."""
+        task, facts = self._task, self._prepared.identity
+        self._tell(stage="Publish", message="putting the result together")
+        history = trainer.state.log_history
+        publish.check_finite(saved / publish.WEIGHTS)
+        publish.collect(
+            task.artefact,
+            saved=saved,
+            base=task.model,
+            tokenizer=trainer.processing_class,
+            texts={
+                "samples.json": publish.document(self._samples),
+                "metrics.json": publish.document({**trained.wire(), "history": history}),
+                **card.render(self._facts(trained, history)),
+            },
+        )
+        publish.check_base_named(task.artefact / publish.CONFIG, facts.model.id)
+        probe = train.rows(task.dataset / prepared.TRAIN)[0]["input_ids"][:PROBE_TOKENS]
+        publish.check_reloads(trainer.model, task.artefact, probe)
+        publish.check_no_paths(task.artefact, (task.work, task.model, task.dataset, task.run))
+        task.trained.write_text(json.dumps(trained.wire()), encoding="utf-8")
+
+    def _facts(self, trained: Trained, history: list[dict[str, Any]]) -> card.Facts:
+        ready = self._prepared
+        return card.Facts(
+            run=self._run,
+            base_model=ready.identity.model.id,
+            revision=self._hub_revision,
+            data={
+                "digest": ready.digest, "format": ", ".join(dict.fromkeys(ready.identity.formats)),
+                "rows": ready.rows, "evalRows": ready.eval_rows, "tokens": ready.tokens,
+            },
+            resolved=ready.resolved.wire(),
+            trained=trained,
+            samples=self._samples,
+            history=history,
+            created=report.utc_now().strftime("%Y-%m-%d %H:%M UTC"),
+        )  # fmt: skip
+
+    def _tell(self, **changes: Any) -> None:
+        if self._writer:
+            self._writer.tell(**changes)
+
+    def _move(self, message: str) -> None:
+        self._interruption.check()
+        self._tell(message=message)
+
+
+def _base(file: Path) -> tuple[Measured | None, list[str]]:
+    """What `base.json` holds."""
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return kept["measured"] and Measured.model_validate(kept["measured"]), kept["answers"]
+
+
+def _last_loss(history: list[dict[str, Any]]) -> float | None:
+    return next((float(entry["loss"]) for entry in reversed(history) if "loss" in entry), None)

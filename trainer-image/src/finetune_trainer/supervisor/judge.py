@@ -1,0 +1,52 @@
+"""From how the ranks went to how the attempt ended. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from finetune_trainer import errors
+from finetune_trainer.supervisor.watch import End
+from finetune_trainer.verdict import Verdict, gravest, of
+
+
+def judge(
+    end: End,
+    verdicts: Sequence[Verdict | None],
+    *,
+    stall_seconds: float,
+    exits: Mapping[int, int],
+    memory_kills: int,
+) -> Verdict:
+    """The verdict of the gang.
+
+    `verdicts`: by rank, None where one died without a word; `exits`: pid -> exit code; `memory_kills`: processes of this
+    pod that the kernel killed for memory meanwhile.
+    """
+    return gravest(
+        said or of(_silence(end, rank, stall_seconds, exits, memory_kills), rank=rank)
+        for rank, said in enumerate(verdicts)
+    )
+
+
+def _silence(
+    end: End, rank: int, stall_seconds: float, exits: Mapping[int, int], memory_kills: int
+) -> errors.TrainerError:
+    """Why a rank may have left no verdict."""
+    if end is End.STALLED:
+        return errors.Stalled(
+            f"nothing moved for {stall_seconds:.0f} s, so the ranks were killed; training goes on from the last checkpoint. If it "
+            "was only slow, raise runPolicy.stallTimeoutSeconds"
+        )
+    if end is End.OVERDUE:
+        return errors.Interrupted(
+            "stopped by SIGTERM, and not ready within the grace period; the previous checkpoint stands"
+        )
+    if end is End.INTERRUPTED:
+        return errors.Interrupted("stopped by SIGTERM before anything could be lost")
+    if memory_kills:
+        return errors.RankDied(
+            f"rank {rank} was killed because the pod's memory did not suffice; raise resources.memory, or lower "
+            "training.microBatchSize or training.maxLength"
+        )
+    codes = ", ".join(str(code) for code in sorted(set(exits.values())))
+    return errors.RankDied(
+        f"rank {rank} ended without a word (exit codes seen: {codes or 'none'}); it was killed, or crashed: see the pod's log"
+    )

@@ -1,0 +1,110 @@
+"""Sending the result to the output: files first, then the manifest with their checksums. It is there whole or not at all."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer import config, outcome
+from finetune_trainer.prepared import FileFacts, Prepared
+from finetune_trainer.storage import Store
+from finetune_trainer.task import Measured, Trained
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "finetune-trainer")
+"""Whose versions the manifest tells."""
+
+
+def result(
+    run: config.Run, ready: Prepared, trained: Trained, *, files: dict[str, FileFacts], seconds: float
+) -> dict[str, Any]:
+    """Train's result (contract section 4), but for the adapter's digest, which is the manifest's."""
+    gpus = 0 if run.resources.accelerator == "cpu" else run.resources.processes
+    base = ready.identity.model
+    made: dict[str, Any] = {
+        "adapter": {
+            "uri": run.output.uri,
+            "type": run.tuning.type,
+            "rank": run.tuning.lora.rank,
+            "baseModel": base.id,
+            "baseRevision": base.revision,
+            "sizeBytes": sum(facts.size for facts in files.values()),
+        },
+        "progress": {
+            "step": trained.step,
+            "totalSteps": trained.total_steps,
+            "epoch": trained.epoch,
+            "loss": trained.loss,
+            "tokensPerSecond": trained.tokens_per_second,
+        },
+        "usage": {"gpuSeconds": round(gpus * seconds, 1), "seconds": round(seconds, 1)},
+    }
+    if found := trained.evaluation:
+        made["evaluation"] = {
+            "rows": found.rows,
+            "base": _metrics(found.base),
+            "tuned": _metrics(found.tuned),
+        }
+    return made
+
+
+def _metrics(measured: Measured) -> dict[str, Any]:
+    return {**measured.wire(), "other": {}}
+
+
+def manifest(
+    run: config.Run, ready: Prepared, *, files: dict[str, FileFacts], told: dict[str, Any], created_at: str
+) -> bytes:
+    """`finetune-manifest.json` (contract section 5)."""
+    base = ready.identity.model
+    document = {
+        "version": 1,
+        "job": run.job.wire(),
+        "createdAt": created_at,
+        "files": {name: facts.wire() for name, facts in files.items()},
+        "baseModel": {"id": base.id, "uri": base.uri, "revision": base.revision},
+        "data": {"digest": ready.digest, "rows": ready.rows},
+        "image": run.image,
+        "seed": run.training.seed,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "result": told,
+    }
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def files_of(artefact: Path) -> dict[str, FileFacts]:
+    """What is to be sent, by name."""
+    return {path.name: FileFacts.of(path) for path in sorted(artefact.iterdir())}
+
+
+def send(
+    output: Store,
+    artefact: Path,
+    files: dict[str, FileFacts],
+    written_last: bytes,
+    *,
+    between: Callable[[str], object],
+) -> str:
+    """Send everything; the manifest's digest. `between` hears of each file and may raise: nothing is there then.
+
+    Another job's result that may be overwritten loses its manifest first, and then what ours does not replace.
+    """
+    replaced = _files_named(output.read_if_there(outcome.MANIFEST))
+    output.delete(outcome.MANIFEST)
+    for name in files:
+        between(name)
+        output.put(name, artefact / name)
+    for name in replaced - files.keys():
+        output.delete(name)
+    output.put(outcome.MANIFEST, written_last)
+    return "sha256:" + hashlib.sha256(written_last).hexdigest()
+
+
+def _files_named(raw: bytes | None) -> set[str]:
+    """The files of an older manifest; names that leave the folder are none of ours to remove."""
+    try:
+        named = set(json.loads(raw or b"{}").get("files", {}))
+    except (ValueError, AttributeError, TypeError):
+        return set()
+    return {name for name in named if "/" not in name and not name.startswith(".")}

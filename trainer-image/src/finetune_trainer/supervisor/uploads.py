@@ -1,0 +1,171 @@
+"""Checkpoints on their way to the work area and back.
+
+`<work>/checkpoints/step-N/` holds the files of a checkpoint and, written last, its manifest: a folder without one is
+unfinished and is never read.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pydantic
+
+from finetune_trainer import checkpoint, errors, report
+from finetune_trainer.checkpoint import Manifest
+from finetune_trainer.report import CheckpointSeen
+from finetune_trainer.storage import Item, Store
+
+FOLDER = "checkpoints"
+PAUSE = 1.0
+"""Seconds between two looks for finished checkpoints."""
+
+Say = Callable[[str], object]
+"""Writes a line to the pod's log."""
+
+
+class Uploads:
+    """Takes finished checkpoints from the ranks to the work area, while training goes on."""
+
+    def __init__(
+        self,
+        store: Store,
+        finished: Path,
+        *,
+        fingerprint: str,
+        keep: int,
+        say: Say,
+        clock: report.Clock = report.utc_now,
+    ) -> None:
+        self._store = store
+        self._finished = finished
+        self._fingerprint = fingerprint
+        self._keep = keep
+        self._say = say
+        self._clock = clock
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+        self.last: CheckpointSeen | None = None
+        """The newest checkpoint that lies in the work area."""
+
+    def start(self) -> None:
+        """Begin to look for checkpoints."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Send what is still here, and stop. A checkpoint that cannot be sent is told, not raised: the previous one stands."""
+        self._ended.set()
+        self._thread.join()
+        self._sweep()
+
+    def stop(self) -> None:
+        """Stop after what is under way; what is still here is no longer needed."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(PAUSE):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Send the newest finished checkpoint; older ones that wait behind it are of no use any more."""
+        waiting = sorted(self._finished.glob("step-*"), key=lambda path: _step(path.name))
+        if not waiting:
+            return
+        try:
+            self.last = self._send(waiting[-1])
+        except Exception as error:  # noqa: BLE001 - training must go on, whatever ails the storage
+            self._say(f"the checkpoint {waiting[-1].name} could not be sent, tried again: {error}")
+            return
+        for folder in waiting:
+            shutil.rmtree(folder)
+
+    def _send(self, folder: Path) -> CheckpointSeen:
+        step = _step(folder.name)
+        manifest = checkpoint.sealed(folder, step=step, fingerprint=self._fingerprint, time=self._clock())
+        for name in manifest.files:
+            self._store.put(f"{FOLDER}/{folder.name}/{name}", folder / name)
+        self._store.put(
+            f"{FOLDER}/{folder.name}/{checkpoint.MANIFEST}", manifest.model_dump_json(by_alias=True).encode()
+        )
+        prune(self._store, keep=self._keep)
+        uri = self._store.uri_of(f"{FOLDER}/{folder.name}")
+        self._say(f"checkpoint of step {step} lies at {uri}")
+        return CheckpointSeen(step=step, uri=uri, time=manifest.time)
+
+
+def prune(store: Store, *, keep: int) -> None:
+    """Remove all but the newest `keep` finished checkpoints, and unfinished ones that are older; each manifest first."""
+    steps = _listed(store)
+    finished = sorted((step for step, names in steps.items() if checkpoint.MANIFEST in names), reverse=True)
+    newest = finished[0] if finished else -1
+    kept = set(finished[:keep]) | {step for step in steps if step > newest}
+    for step in sorted(steps.keys() - kept):
+        for name in sorted(steps[step], key=lambda name: name != checkpoint.MANIFEST):
+            store.delete(f"{FOLDER}/step-{step}/{name}")
+
+
+def newest(store: Store, into: Path, *, fingerprint: str, say: Say) -> CheckpointSeen | None:
+    """Fetch the newest checkpoint that holds what it promises into the folder `into`; None where there is none.
+
+    One that is unfinished, damaged, or of other settings or data is told and passed over: the one before it is as true.
+    """
+    steps = _listed(store)
+    for step in sorted(steps, reverse=True):
+        try:
+            return _fetched(store, step, steps[step], into, fingerprint)
+        except _Unusable as error:
+            say(f"the checkpoint of step {step} is passed over: {error}")
+    return None
+
+
+class _Unusable(Exception):
+    """Why a checkpoint is passed over, as half a sentence."""
+
+
+def _fetched(
+    store: Store, step: int, listed: dict[str, Item], into: Path, fingerprint: str
+) -> CheckpointSeen:
+    prefix = f"{FOLDER}/step-{step}"
+    manifest = _manifest(store, step, listed)
+    if manifest.fingerprint != fingerprint:
+        raise _Unusable("it was made with other settings or data")
+    lost = [name for name in manifest.files if name not in listed]
+    if lost:
+        raise _Unusable(f"{lost[0]} is missing")
+    shutil.rmtree(into, ignore_errors=True)
+    for name in manifest.files:
+        store.get(f"{prefix}/{name}", into / name)
+    if wrong := checkpoint.damage(into, manifest.files):
+        raise _Unusable(wrong)
+    return CheckpointSeen(step=step, uri=store.uri_of(prefix), time=manifest.time)
+
+
+def _manifest(store: Store, step: int, listed: dict[str, Item]) -> Manifest:
+    if checkpoint.MANIFEST not in listed:
+        raise _Unusable("it is unfinished")
+    try:
+        manifest = Manifest.model_validate_json(store.read(f"{FOLDER}/step-{step}/{checkpoint.MANIFEST}"))
+    except (pydantic.ValidationError, errors.InternalError) as error:
+        raise _Unusable("its manifest cannot be read") from error
+    if any(name.startswith("/") or ".." in name.split("/") for name in manifest.files):
+        raise _Unusable("its manifest names files outside of it")
+    if manifest.step != step:
+        raise _Unusable(f"its manifest is that of step {manifest.step}")
+    return manifest
+
+
+def _listed(store: Store) -> dict[int, dict[str, Item]]:
+    """Step -> name -> object, of everything below `checkpoints/`."""
+    steps: dict[int, dict[str, Item]] = {}
+    for item in store.list(FOLDER):
+        folder, _, name = item.key.removeprefix(f"{FOLDER}/").partition("/")
+        if (step := _step(folder)) >= 0 and name:
+            steps.setdefault(step, {})[name] = item
+    return steps
+
+
+def _step(name: str) -> int:
+    """N of `step-N`; -1 for any other name."""
+    prefix, _, digits = name.partition("-")
+    return int(digits) if prefix == "step" and digits.isdecimal() else -1
