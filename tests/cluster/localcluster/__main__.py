@@ -78,6 +78,8 @@ def arguments() -> argparse.ArgumentParser:
 def main(words: list[str]) -> int:
     """Run one command; its exit code."""
     options = arguments().parse_args(words)
+    # Debian keeps half of what we call in sbin, which not every shell of root has on its search path.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"
     environ = dict(os.environ)
     try:
         code: int = options.run(Call(options, places.places(environ), environ, Steps()))

@@ -10,10 +10,10 @@ from localcluster import mounts, programs
 from localcluster.places import Places
 
 COMPRESSION = ("--compression-format=zstd", "--compression-level=1")  # measured, see tests/cluster/README.md
-CA_SECRET = (
-    "ca"  # the name by which a Dockerfile mounts the host's authorities: RUN --mount=type=secret,id=ca
-)
-CA_BUNDLE = f"/run/secrets/{CA_SECRET}"  # where it finds them then; nothing of them stays in the image
+CACHE_MOUNTS = "buildah-cache"  # buildah's own name for the folder
+# A Dockerfile mounts the host's authorities by RUN --mount=type=secret,id=ca: nothing of them stays in the image.
+CA_SECRET = "ca"
+CA_BUNDLE = f"/run/secrets/{CA_SECRET}"
 # Index settings of the host that a build must follow too; a Dockerfile takes them by ARG of the same name.
 INDEX_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX")
 
@@ -67,6 +67,14 @@ class Buildah:
         """Send the layers that are not there yet; `plain`: to a registry without TLS."""
         way = ("--tls-verify=false",) if plain else ()
         self.run("push", "--quiet", *way, *COMPRESSION, reference, f"docker://{target}", log=log)
+
+    def tidy(self) -> None:
+        """Remove what a build that was cut off has left: half-made containers and layers, gigabytes of them. The
+        folders of RUN --mount=type=cache stay. Only for the holder of the lock: a running build would suffer."""
+        self.run("rm", "--all")
+        for path in (self.storage / "tmp").iterdir():
+            if path.name != CACHE_MOUNTS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def settle(self) -> None:
         """buildah leaves its storage mounted upon itself."""

@@ -18,6 +18,7 @@ from localcluster import (
     programs,
     s3,
     teardown,
+    toolchain,
 )
 from localcluster.building import Buildah
 from localcluster.errors import ClusterError
@@ -44,6 +45,7 @@ def up(call: Call) -> int:
     """Start or repair."""
     if call.current:
         return nothing_to_do(call)
+    toolchain.require_root()
     with locking.turn(call.places.lock, call.steps):
         cluster.up(call.places, call.options.nodes, call.options.gpus, call.steps)
     places = call.places
@@ -55,7 +57,9 @@ def down(call: Call) -> int:
     """Stop and remove."""
     if call.current:
         return nothing_to_do(call)
-    with locking.turn(call.places.lock, call.steps):
+    toolchain.require_root()
+    # A build holds mounts that `down` would take away under it.
+    with locking.turn(call.places.lock, call.steps), locking.turn(call.places.images_lock, call.steps):
         return report(teardown.down(call.places, call.steps, purge=call.options.purge))
 
 
@@ -102,6 +106,7 @@ def build_images(call: Call) -> int:
     if call.current and programs.missing(["buildah"]):
         raise ClusterError("the program buildah is missing; Debian has it in the package of that name")
     if not call.current:
+        toolchain.require_root()
         cluster.require(call.places)
     registry = information.registry(call.environ) if call.current else addresses.REGISTRY
     work = images.Work(
@@ -111,7 +116,7 @@ def build_images(call: Call) -> int:
         environ=call.environ,
         steps=call.steps,
     )
-    with locking.turn(call.places.lock.with_name("finetune-images.lock"), call.steps):
+    with locking.turn(call.places.images_lock, call.steps):
         tags = work.build_all(images.wanted(call.options.image))
     prefix = registry if call.current else addresses.REGISTRY_NAME
     print(json.dumps({name: f"{prefix}/{name}:{tag}" for name, tag in tags.items()}))
@@ -150,6 +155,7 @@ def running(call: Call) -> locking.Turn:
         raise ClusterError(
             f"{call.options.command} changes the local cluster; with CLUSTER=current there is none"
         )
+    toolchain.require_root()
     cluster.require(call.places)
     return locking.turn(call.places.lock, call.steps)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import addresses, building, content, programs, registry
+from localcluster import addresses, building, content, locking, programs, registry
 from localcluster.building import Buildah
 from localcluster.errors import ClusterError
 from localcluster.places import CHECKOUT, SOURCES, Places
@@ -40,7 +40,7 @@ class Pause:
         source = SOURCES / "pause" / "pause.c"
         tag = content.fingerprint(source.read_bytes())
         if not registry.has(addresses.REGISTRY, "pause", tag):
-            with self.steps.step("pause image", "about 3 s"):
+            with locking.turn(self.places.images_lock, self.steps):
                 self._make(source, tag)
         return f"{addresses.REGISTRY_NAME}/pause:{tag}"
 
@@ -71,6 +71,7 @@ class Work:
 
     def build_all(self, folders: Mapping[str, Path]) -> dict[str, str]:
         """Build and push an image for every folder with a Dockerfile; their tags by name."""
+        self.buildah.tidy()
         try:
             base = self.environ.get("BASE_IMAGE") or (
                 debian_base(self.buildah, self.steps) if self.local else ""

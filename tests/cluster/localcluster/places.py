@@ -24,6 +24,11 @@ class Places:
         return self.state.with_name(self.state.name + ".lock")
 
     @property
+    def images_lock(self) -> Path:
+        """A lock of its own: building is long, and in nobody's way."""
+        return self.state.with_name("finetune-images.lock")
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"
 

@@ -110,13 +110,17 @@ def ensure(places: Places, steps: Steps) -> None:
         ensure_built(places, build, steps)
 
 
-def ensure_packages(places: Places, steps: Steps) -> None:
-    """Install Debian packages as root; anywhere else say what is missing and give up."""
-    needed = packages_missing()
+def require_root() -> None:
+    """Anybody else is told what the machine lacks, and not by a traceback."""
     if os.geteuid() != 0:
         message = "the cluster needs root (network namespaces, mounts, cgroups)"
-        message += f"; missing packages besides: {', '.join(needed)}" if needed else ""
-        raise ClusterError(message)
+        lacking = packages_missing() + ([] if shutil.which("go") else ["Go 1.26 or later"])
+        raise ClusterError(message + (f"; missing besides: {', '.join(lacking)}" if lacking else ""))
+
+
+def ensure_packages(places: Places, steps: Steps) -> None:
+    """Install Debian packages; on a machine that is not Debian say what is missing and give up."""
+    needed = packages_missing()
     if needed and shutil.which("apt-get") is None:
         message = (
             f"this machine has no apt-get; install what Debian calls {', '.join(needed)}, then run `up` again"

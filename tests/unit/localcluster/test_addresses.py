@@ -34,7 +34,7 @@ def test_interface_names_fit_the_kernel():
 
 
 def test_the_api_service_is_the_first_service_address():
-    assert addresses.API_SERVICE == str(ipaddress.ip_network(addresses.SERVICE_CIDR)[1])
+    assert str(ipaddress.ip_network(addresses.SERVICE_CIDR)[1]) == addresses.API_SERVICE
 
 
 def test_a_name_leads_back_to_its_node():
