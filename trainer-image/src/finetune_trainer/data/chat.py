@@ -93,18 +93,29 @@ class Renderer:
         return None
 
     def _by_growth(self, messages: Sequence[Message], text: str) -> list[Span] | None:
-        """Each turn as what the template adds when it is said, up to the special token that ends it."""
-        found: list[Span] = []
-        for at, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
-            before = self._text(messages[:at], generation_prompt=True)
-            begins = text.find(message.content.strip(), len(before)) if text.startswith(before) else -1
-            if begins < 0 or text[len(before) : begins].strip():
-                return None
-            end = begins + len(message.content.strip())
-            found.append((len(before), end))
-        return found
+        """Each turn as what the template adds to the turns before it."""
+        turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
+        found = [self._grown(messages[:at], messages[at].content.strip(), text) for at in turns]
+        return None if None in found else [span for span in found if span]
+
+    def _grown(self, before: Sequence[Message], answer: str, text: str) -> Span | None:
+        """Where `answer` stands in `text`, given the turns before it; None where that cannot be told.
+
+        The turn begins where `text` leaves what the template would give as a prompt. Templates of thinking models put a thought
+        of their own before the answer there: it is not learned.
+        """
+        prompt = self.prompt(before)
+        start = _shared(text, prompt)
+        begins = text.find(answer, start)
+        between = text[start:begins]
+        if (
+            begins < 0
+            or not text.startswith(self._text(before))
+            or any(token in between for token in self._ends)
+        ):
+            return None
+        whole = start == len(prompt) and not between.strip()
+        return (start if whole else begins), begins + len(answer)
 
     def _with_end(self, text: str, span: Span) -> Span:
         """`span` with the end of its turn: templates that mark generations may leave it outside."""
@@ -133,6 +144,12 @@ class Renderer:
         self.endless += 1
         eos = self._specials.get("eos_token", "")
         return Rendered(rendered.text[:end] + eos, (*rendered.spans[:-1], (start, end + len(eos))))
+
+
+def _shared(one: str, other: str) -> int:
+    """Length of the beginning that two texts have in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def _first_line(error: Exception) -> str:
