@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import kopf
 from aiohttp import web
 
 from finetune_operator.cluster.access import Access, Configuration, access
@@ -37,7 +36,7 @@ STALE = 4
 """Resync intervals without a full list after which we call ourselves unhealthy."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Operator:
     """All parts of one running operator."""
 
@@ -85,7 +84,6 @@ class Operator:
     async def _serve(self) -> bool:
         """Start everything, wait, end everything."""
         stopped = asyncio.create_task(self.stop.wait(), name="stop")
-        # Our own tasks start before kopf's: at its end kopf cancels every task that is younger than itself.
         background = self._spawn(
             self.sync.forever(self.settings.resync_interval),
             self.poller.forever(self.leading),
@@ -95,8 +93,7 @@ class Operator:
         workers = self._spawn(*(self.reconciler.work(self.leading) for _ in range(self.settings.workers)))
         prime = asyncio.create_task(self._prime(), name="prime")
         await asyncio.wait({prime, stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
-        kopf_stop = asyncio.Event()
-        watches = asyncio.create_task(self._watch(kopf_stop), name="watches")
+        watches = asyncio.create_task(self._watch(), name="watches")
         ends = {stopped, watches, *background, *workers}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         graceful = self.stop.is_set()
@@ -106,9 +103,7 @@ class Operator:
         await self._drain()
         await _cancelled([prime, stopped, *workers, *background])
         await self.elector.release()
-        kopf_stop.set()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(watches, DRAIN)
+        await _cancelled([watches])
         return graceful
 
     def _spawn(self, *work: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
@@ -131,25 +126,18 @@ class Operator:
         else:
             await asyncio.Event().wait()
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _watch(self) -> None:
         """kopf. It installs its signal handlers over ours: put ours back as soon as it is up."""
-        ready = asyncio.Event()
-        signals = asyncio.create_task(self._own_signals(ready))
+        up = asyncio.Event()
+        watches = asyncio.create_task(watch.watching(self.intake, self._access, self.settings.namespaces, up))
+        signals = asyncio.create_task(self._own_signals(up))
         try:
-            await kopf.operator(
-                registry=watch.registry(self.intake, self._access),
-                settings=watch.watch_settings(),
-                clusterwide=not self.settings.namespaces,
-                namespaces=self.settings.namespaces,
-                standalone=True,
-                stop_flag=stop,
-                ready_flag=ready,
-            )
+            await watches
         finally:
-            signals.cancel()
+            await _cancelled([signals, watches])
 
-    async def _own_signals(self, ready: asyncio.Event) -> None:
-        await ready.wait()
+    async def _own_signals(self, up: asyncio.Event) -> None:
+        await up.wait()
         self.handle_signals()
 
     def handle_signals(self) -> None:

@@ -1,5 +1,6 @@
 """kopf as a watch source, and only that: `on.event` into the intake. No finalizer, no annotation, no progress, no diff."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -50,6 +51,29 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
+async def watching(intake: Intake, access: Callable[[], Awaitable[Access]], namespaces: tuple[str, ...], up: asyncio.Event) -> None:
+    """Watch until cancelled, or until kopf gives up. `up` is set when it has installed its signal handlers.
+
+    `kopf.operator()` would, at its end, wait for and cancel every task of the loop that is younger than itself, ours too.
+    """
+    tasks = await kopf.spawn_tasks(
+        registry=registry(intake, access),
+        settings=watch_settings(),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        standalone=True,
+    )
+    up.set()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+    finally:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def watch_settings() -> kopf.OperatorSettings:
     """kopf, quiet: it watches what carries our label, writes nothing, and keeps nothing."""
     settings = kopf.OperatorSettings()
@@ -62,7 +86,7 @@ def watch_settings() -> kopf.OperatorSettings:
         settings.watching.label_selectors[kind] = names.OURS  # keys of another form match nothing, silently
     settings.networking.error_backoffs = PATIENCE
     settings.queueing.idle_timeout = 1.0
-    settings.process.ultimate_exiting_timeout = 20.0
+    settings.process.ultimate_exiting_timeout = None  # it is a SIGKILL; our own end has its own deadlines
     return settings
 
 
