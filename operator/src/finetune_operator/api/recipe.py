@@ -67,7 +67,8 @@ class Dpo(Value):
     """How close to the reference the model stays."""
     loss_type: (
         Annotated[
-            list[Annotated[str, pydantic.Field(min_length=1, max_length=64)]], pydantic.Field(min_length=1, max_length=4)
+            list[Annotated[str, pydantic.Field(min_length=1, max_length=64)]],
+            pydantic.Field(min_length=1, max_length=4),
         ]
         | None
     ) = None
