@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -35,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         ending = given.stage(run, layout, given, told)
     except BaseException as error:  # noqa: BLE001 - a last word is owed to any end
         ending = _ended_by(error)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    told.end()
     return _close(given, layout, run, ending)
 
 

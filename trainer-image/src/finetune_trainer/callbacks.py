@@ -1,7 +1,6 @@
 """What happens beside the training loop: steps told, stops agreed on, checkpoints set apart, divergence seen."""
 # ruff: noqa: ARG002 - transformers calls every hook with everything it has
 
-import json
 import math
 import shutil
 import time
@@ -46,13 +45,12 @@ class Finite(TrainerCallback):
 
 
 class Telling(TrainerCallback):
-    """Rank 0 tells every step: the progress document, JSON lines for programs, now and then a line for people."""
+    """Rank 0 tells every step in the progress document, and now and then in a line for people."""
 
-    def __init__(self, tell: Tell, *, flops_per_token: float | None, history: Path) -> None:
+    def __init__(self, tell: Tell, *, flops_per_token: float | None) -> None:
         self._tell = tell
         self._flops = flops_per_token
         """Share of the accelerators' arithmetic that one token per second takes."""
-        self._history = history
         self._losses: deque[float] = deque(maxlen=SMOOTHED)
         self._marks: deque[tuple[float, int, float]] = deque(maxlen=SMOOTHED + 1)
         """(time (s), step, tokens so far in this process), one per logged step."""
@@ -95,7 +93,7 @@ class Telling(TrainerCallback):
             learning_rate=logs.get("learning_rate"), tokens_per_second=self.tokens_per_second,
             mfu=self._mfu(), eta_seconds=eta, message=f"step {state.global_step} of {state.max_steps}",
         )  # fmt: skip
-        self._write(logs, state, seconds_per_step)
+        self._print(logs, state, seconds_per_step)
 
     def _rate(self) -> float:
         """Seconds per step over the last steps; sets the tokens per second."""
@@ -107,9 +105,7 @@ class Telling(TrainerCallback):
     def _mfu(self) -> float | None:
         return self._flops * self.tokens_per_second if self._flops and self.tokens_per_second else None
 
-    def _write(self, logs: dict[str, Any], state: TrainerState, seconds_per_step: float) -> None:
-        with self._history.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+    def _print(self, logs: dict[str, Any], state: TrainerState, seconds_per_step: float) -> None:
         ends = state.global_step in {1, state.max_steps}
         if ends or time.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = time.monotonic()
@@ -118,6 +114,23 @@ class Telling(TrainerCallback):
                 f"{self.tokens_per_second or 0:.0f} tokens/s {seconds_per_step:.2f} s/step",
                 flush=True,
             )
+
+
+class Measuring(TrainerCallback):
+    """Rank 0 measures the held-out loss every so many steps; the others wait for it at the next step's first collective."""
+
+    def __init__(self, measure: Callable[[], float | None], *, every_steps: int) -> None:
+        self._measure = measure
+        """The loss, nats per token; None where SIGTERM came first."""
+        self._every_steps = every_steps
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """The last step is left to the evaluation after training."""
+        due = state.global_step % self._every_steps == 0 and state.global_step < state.max_steps
+        if due and state.is_world_process_zero and (loss := self._measure()) is not None:
+            state.log_history.append({"step": state.global_step, "eval_loss": loss})
 
 
 class Steering(TrainerCallback):

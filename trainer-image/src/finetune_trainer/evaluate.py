@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,17 +35,18 @@ def measure(
     *,
     batch_size: int,
     move: Move,
-    autocast: AbstractContextManager[Any] | None = None,
 ) -> Measured:
     """Mean loss of `rows`: nats per supervised token, every token counting the same. At least one must be supervised."""
     was_training, total, tokens = model.training, 0.0, 0
     model.eval()
-    with torch.inference_mode(), autocast or nullcontext():
-        for done, batch in _batches(rows, batch_size):
-            loss, count = _summed(model, batch)
-            total, tokens = total + loss, tokens + count
-            move(f"{done} of {len(rows)} held-out rows")
-    model.train(was_training)
+    try:
+        with torch.inference_mode():
+            for done, batch in _batches(rows, batch_size):
+                loss, count = _summed(model, batch)
+                total, tokens = total + loss, tokens + count
+                move(f"{done} of {len(rows)} held-out rows")
+    finally:
+        model.train(was_training)
     loss = total / tokens
     return Measured(loss=loss, perplexity=_perplexity(loss))
 

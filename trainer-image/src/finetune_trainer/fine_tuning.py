@@ -4,7 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import accelerator, card, config, evaluate, model, prepared, publish, report, train
+from finetune_trainer import (
+    accelerator,
+    card,
+    config,
+    errors,
+    evaluate,
+    model,
+    prepared,
+    publish,
+    report,
+    train,
+)
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.task import Evaluated, Measured, Task, Trained
@@ -42,6 +53,7 @@ class FineTuning:
             self._measure_base(trainer)
         telling = train.fit(
             trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
+            measure=lambda: self._measured_between(trainer),
             beside=(self._task.work / BASE,),
         )  # fmt: skip
         saved = self._task.work / "saved"
@@ -108,20 +120,32 @@ class FineTuning:
             tokens_per_second=speed, evaluation=evaluation,
         )  # fmt: skip
 
+    def _measured_between(self, trainer: Any) -> float | None:
+        """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
+        try:
+            measured = self._loss(trainer)
+        except errors.Interrupted:
+            return None
+        if measured is None:
+            return None
+        self._tell(eval_loss=measured.loss)
+        return measured.loss
+
     def _measured(self, trainer: Any) -> tuple[Measured | None, list[str]]:
-        """Loss on the held-out rows, None where there are none, and the answers to the samples."""
-        file, answering = self._task.dataset / prepared.EVAL, self._answering(trainer)
-        measured = None
+        """Loss on the held-out rows, and the answers to the samples."""
+        conversations = [sample["messages"] for sample in self._samples]
+        loss = self._loss(trainer)
         with trainer.compute_loss_context_manager():
-            if self._prepared.eval_rows:
-                measured = evaluate.measure(
-                    trainer.model,
-                    train.rows(file).to_list(),
-                    batch_size=self._prepared.resolved.micro_batch_size,
-                    move=self._move,
-                )
-            return measured, answering.answers(
-                trainer.model, [sample["messages"] for sample in self._samples]
+            return loss, self._answering(trainer).answers(trainer.model, conversations)
+
+    def _loss(self, trainer: Any) -> Measured | None:
+        """Loss on the held-out rows, None where there are none."""
+        if not self._prepared.eval_rows:
+            return None
+        rows = train.rows(self._task.dataset / prepared.EVAL).to_list()
+        with trainer.compute_loss_context_manager():
+            return evaluate.measure(
+                trainer.model, rows, batch_size=self._prepared.resolved.micro_batch_size, move=self._move
             )
 
     def _answering(self, trainer: Any) -> evaluate.Answering:

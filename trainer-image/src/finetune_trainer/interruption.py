@@ -33,8 +33,13 @@ class Interruption:
         finally:
             self._deferred = False
 
+    def end(self) -> None:
+        """From here on nothing is left to interrupt."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     def _on_signal(self, number: int, frame: object) -> None:
+        """Raise once: a second signal must not break off what the first one started."""
         del number, frame
-        self.noted = True
-        if not self._deferred:
+        first, self.noted = not self.noted, True
+        if first and not self._deferred:
             self.check()

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from finetune_trainer import errors, task, verdict
@@ -20,16 +21,25 @@ OUT_OF_MEMORY = (
 )
 """Parts of what an error is called, or says, when the accelerator's memory is exhausted."""
 
+NOT_NEWS = (
+    ".*gradient_checkpointing.* is deprecated",  # TRL's use of transformers' old name
+    "Could not find a config file in",  # PEFT asks the Hub about the base model's id, which is no path on purpose
+)
+"""Warnings of libraries about each other, or about what we do on purpose."""
+
 
 def main() -> int:
     """Do the task; the exit code is the verdict's."""
     interruption = Interruption()
     interruption.install()  # before torch is imported, which takes seconds
+    for message in NOT_NEWS:
+        warnings.filterwarnings("ignore", message=message)
     parser = argparse.ArgumentParser(description="One rank of a training run.")
     parser.add_argument("--task", type=Path, required=True, help="what to do, as the supervisor wrote it")
     given = task.load(parser.parse_args().task)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     said = _verdict(given, interruption, rank=rank, world=world)
+    interruption.end()
     verdict.write(given.verdicts, said)
     return said.exit_code
 

@@ -1,5 +1,6 @@
 """Training: our few knobs in TRL's words, its trainer called and never subclassed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,6 +148,7 @@ def fit(
     task: Task,
     interruption: Interruption,
     tell: callbacks.Tell,
+    measure: Callable[[], float | None],
     beside: tuple[Path, ...],
 ) -> callbacks.Telling:
     """Train to the last step, from `task.resume` where there is one; what was told last.
@@ -158,10 +160,12 @@ def fit(
         every_steps=run.checkpoint.every_steps,
         every_minutes=_minutes(run.checkpoint),
     )
-    telling = callbacks.Telling(
-        tell, flops_per_token=_flops_share(trainer, run), history=task.work / "history.jsonl"
-    )
-    for one in (callbacks.Finite(), steering, callbacks.SettingApart(task.finished, tell, beside=beside)):
+    every = run.evaluation.every_steps
+    measuring = [callbacks.Measuring(measure, every_steps=every)] if every else []
+    telling = callbacks.Telling(tell, flops_per_token=_flops_share(trainer, run))
+    for one in (
+        callbacks.Finite(), *measuring, steering, callbacks.SettingApart(task.finished, tell, beside=beside)
+    ):  # fmt: skip
         trainer.add_callback(one)
     if trainer.is_world_process_zero():
         trainer.add_callback(telling)

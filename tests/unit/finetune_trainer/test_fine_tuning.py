@@ -1,0 +1,226 @@
+"""What a rank does, on the tiny model in this very process: torch and TRL are imported once, a run takes seconds."""
+
+import json
+import math
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+import trainer_runs
+from finetune_trainer import checkpoint, errors, evaluate, fine_tuning, publish, task
+from finetune_trainer.interruption import Interruption
+from finetune_trainer.task import Task
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Could not find a config file"),
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated"),
+]
+
+
+class StoppedAt(Interruption):
+    """SIGTERM comes in the middle of step `step`."""
+
+    def __init__(self, telling: Callable[[], int | None], step: int) -> None:
+        self._telling = telling
+        self._step = step
+        super().__init__()
+
+    @property
+    def noted(self) -> bool:
+        return (self._telling() or 0) >= self._step
+
+    @noted.setter
+    def noted(self, value: bool) -> None:
+        pass
+
+
+def a_task(root: Path, *, resume: Path | None = None, **changes: Any) -> Task:
+    layout = trainer_runs.pod(root, **changes)
+    layout.make_folders()
+    trainer_runs.prepare_by_hand(layout.dataset)
+    return Task(
+        run=layout.run,
+        attempt=1,
+        dataset=layout.dataset,
+        model=layout.claims / "models/tiny",
+        progress=layout.progress,
+        work=layout.scratch / "ranks",
+        resume=resume,
+    )
+
+
+def go(given: Task, interruption: Interruption | None = None, *, world: int = 1) -> None:
+    given.work.mkdir(parents=True, exist_ok=True)
+    fine_tuning.FineTuning(given, interruption or Interruption(), rank=0, world=world).go()
+
+
+def stop_at(given: Task, step: int) -> None:
+    """Run until SIGTERM in step `step`, counted by the checkpoints' own word."""
+    ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
+    assert ran._writer
+    writer = ran._writer
+    ran._interruption = StoppedAt(lambda: (writer.now.step or 0) + 1, step)
+    given.work.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(errors.Interrupted, match=f"at step {step} of 6"):
+        ran.go()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """A run that nobody disturbed."""
+    given = a_task(tmp_path_factory.mktemp("whole") / "pod", evaluation={"everySteps": 3})
+    go(given)
+    return given
+
+
+def weights(given: Task) -> bytes:
+    return (given.artefact / publish.WEIGHTS).read_bytes()
+
+
+def test_the_result_holds_what_the_contract_says_and_nothing_else(whole: Task):
+    assert sorted(path.name for path in whole.artefact.iterdir()) == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "metrics.json",
+        "report.html",
+        "samples.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in whole.artefact.iterdir()} == {0o644}
+
+
+def test_the_adapter_names_its_base_by_id_and_no_file_names_a_path_of_the_pod(whole: Task):
+    settings = json.loads((whole.artefact / publish.CONFIG).read_text())
+    assert settings["base_model_name_or_path"] == "pvc://models/tiny"
+    assert settings["target_modules"] == sorted(settings["target_modules"])
+    root = str(whole.run.parent.parent)
+    for path in whole.artefact.iterdir():
+        assert root.encode() not in path.read_bytes(), path.name
+
+
+def test_a_leaked_path_is_our_bug(whole: Task, tmp_path: Path):
+    (tmp_path / "README.md").write_text(f"trained from {whole.model}/config.json")
+    with pytest.raises(errors.InternalError, match=r"README.md names the pod's path"):
+        publish.check_no_paths(tmp_path, (whole.work, whole.model))
+
+
+def test_the_adapter_loads_with_peft_alone_and_changes_what_the_base_says(whole: Task):
+    base = AutoModelForCausalLM.from_pretrained(whole.model, dtype=torch.float32)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        before = base(input_ids=ids).logits
+        tuned = PeftModel.from_pretrained(base, whole.artefact)
+        after = tuned(input_ids=ids).logits
+        with tuned.disable_adapter():
+            again = tuned(input_ids=ids).logits
+    assert not torch.equal(before, after)
+    assert torch.equal(before, again)
+
+
+def test_base_and_tuned_are_measured_on_the_same_rows(whole: Task):
+    trained = task.Trained.model_validate_json(whole.trained.read_bytes())
+    assert (trained.step, trained.total_steps, trained.evaluation.rows) == (6, 6, 6)
+    found = trained.evaluation
+    assert found.base.perplexity == pytest.approx(math.exp(found.base.loss))
+    assert found.base.loss == pytest.approx(math.log(4096), rel=0.05)  # a random model knows nothing
+    assert found.tuned.loss != found.base.loss
+    samples = json.loads((whole.artefact / "samples.json").read_text())
+    assert [sorted(sample) for sample in samples] == [["base", "expected", "messages", "source", "tuned"]]
+
+
+def test_held_out_loss_is_measured_between_the_steps_when_asked(whole: Task):
+    history = json.loads((whole.artefact / "metrics.json").read_text())["history"]
+    assert [entry["step"] for entry in history if "eval_loss" in entry] == [3]
+    assert [entry["step"] for entry in history if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+
+
+def test_progress_is_told_from_the_first_step_on(whole: Task):
+    told = json.loads(whole.progress.read_text())
+    assert (told["stage"], told["step"], told["totalSteps"]) == ("Publish", 6, 6)
+    assert told["tokensPerSecond"] > 0
+    assert told["loss"] > 0
+
+
+def test_checkpoints_are_set_apart_whole(whole: Task):
+    assert sorted(path.name for path in whole.finished.iterdir()) == ["step-2", "step-4", "step-6"]
+    assert not list(whole.output.glob("checkpoint-*"))
+    sealed = checkpoint.sealed(
+        whole.finished / "step-2", step=2, fingerprint="f", time=checkpoint.datetime.now().astimezone()
+    )
+    assert set(sealed.files) == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "base.json",
+        "optimizer.pt",
+        "rng_state.pth",
+        "scheduler.pt",
+        "trainer_state.json",
+    }
+
+
+def test_resumed_after_sigterm_the_weights_are_bitwise_those_of_the_undisturbed_run(
+    whole: Task, tmp_path: Path
+):
+    stopped = a_task(tmp_path / "first" / "pod")
+    stop_at(stopped, 3)
+    assert not stopped.trained.exists()
+    resumed = a_task(tmp_path / "second" / "pod", resume=stopped.finished / "step-3")
+    go(resumed)
+    assert weights(resumed) == weights(whole)
+
+
+def test_resumed_at_the_last_step_only_the_rest_is_done(whole: Task, tmp_path: Path):
+    resumed = a_task(tmp_path / "pod", resume=whole.finished / "step-6")
+    go(resumed)
+    assert weights(resumed) == weights(whole)
+    assert (resumed.work / fine_tuning.BASE).read_bytes() == (whole.work / fine_tuning.BASE).read_bytes()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path):
+    given = a_task(
+        tmp_path / "pod", training={"learningRate": 0.9, "lrScheduler": "constant", "warmupRatio": 0.0}
+    )
+    ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
+    ran._prepared = ran._prepared.model_copy(
+        update={"resolved": ran._prepared.resolved.model_copy(update={"learning_rate": 1e30})}
+    )
+    given.work.mkdir(parents=True)
+    with pytest.raises(
+        errors.NonFiniteLoss, match=r"at step [2-6] \(learning rate 1e\+30\); lower training.learningRate"
+    ):
+        ran.go()
+    assert not given.artefact.exists()
+
+
+def test_a_launcher_that_started_too_few_is_caught_before_training(tmp_path: Path):
+    given = a_task(tmp_path / "pod")
+    with pytest.raises(errors.InternalError, match=r"1 processes were promised, the launcher told of 2"):
+        go(given, world=2)
+    assert not given.finished.exists()
+
+
+def test_the_loss_is_the_mean_over_supervised_tokens_whatever_the_batch():
+    model = AutoModelForCausalLM.from_pretrained(
+        trainer_runs.trainer_tiny_model.folder(), dtype=torch.float32
+    )
+    rows = [
+        {"input_ids": [5, 6, 7, 8, 9], "labels": [-100, -100, 7, 8, 9]},
+        {"input_ids": [9, 8, 7], "labels": [-100, 8, -100]},
+    ]
+    losses = []
+    for row in rows:
+        logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1].log_softmax(-1)
+        losses += [-logits[at, token].item() for at, token in enumerate(row["labels"][1:]) if token != -100]
+    for size in (1, 2):
+        measured = evaluate.measure(model, rows, batch_size=size, move=lambda _: None)
+        assert measured.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
