@@ -13,8 +13,8 @@ SKELETON = f"""\
 # Reasons
 
 A reason is the CamelCase word in a condition, an attempt or an Event. Words are stable: programs may go by them. The sentence
-beside it is for people, and may change. `kubectl get ftj NAME -o yaml` shows all conditions, `kubectl get ftj -o wide` the reason of
-`Ready`.
+beside it is for people, and may change. `kubectl get ftj NAME -o yaml` shows all conditions, `kubectl get ftj -o wide` the reason
+of `Ready`.
 
 ## From the trainer
 
