@@ -22,6 +22,7 @@
     │   ├── NoAssistantTurn                 a row nobody answers in
     │   ├── NothingToLearn                  a mask without a single learned token
     │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
+    │   ├── InvalidBatchSize                batches that the processes cannot share
     │   ├── UnsupportedHere                 a setting that this GPU, or CPU, cannot do
     │   └── NonFiniteLoss                   training diverged
     ├── GateNotMet                      65  the evaluation gate was not met

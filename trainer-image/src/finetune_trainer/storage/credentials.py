@@ -32,11 +32,12 @@ def lacking(reference: Reference, keys: str) -> errors.SecretMissing:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """Key -> value. A trailing newline, as editors leave it, is no part of a key."""
+    """Key -> value. A trailing newline, as editors leave it, is no part of a value; an empty one is not there."""
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".."))
-    return {path.name: path.read_text(encoding="utf-8").strip() for path in files}
+    values = {path.name: path.read_text(encoding="utf-8").strip() for path in files}
+    return {name: value for name, value in values.items() if value}
 
 
 def authorities(layout: Layout) -> str | None:

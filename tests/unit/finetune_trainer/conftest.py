@@ -1,0 +1,24 @@
+"""Settings that must be in the environment before torch and tokenizers are imported, and the S3 server."""
+
+import os
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # spin-waiting threads beside other processes make torch ten times slower
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+    os.environ.pop(name, None)  # loopback servers are asked directly
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """A real S3 server; skipped where none has been built."""
+    import trainer_s3  # noqa: PLC0415 - after the environment is set
+
+    program = trainer_s3.binary()
+    if program is None:
+        pytest.skip("no versitygw: build the local cluster's tools, or name it in VERSITYGW")
+    with trainer_s3.serving(program, tmp_path_factory.mktemp("s3") / "buckets") as server:
+        yield server

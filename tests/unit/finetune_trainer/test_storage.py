@@ -1,0 +1,334 @@
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import hub_standin
+import trainer_s3
+from finetune_trainer import errors, storage
+from finetune_trainer.config import Hub
+from finetune_trainer.layout import Layout
+from finetune_trainer.storage import Reference, Role, Store
+
+FIELD = "spec.dataset.train[0].uri"
+
+
+@pytest.fixture
+def layout(tmp_path) -> Layout:
+    made = Layout.under(tmp_path)
+    made.make_folders()
+    return made
+
+
+def secret(layout: Layout, name: str, **keys: str) -> str:
+    for key, value in keys.items():
+        path = layout.credentials / name / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value + "\n")
+    return name
+
+
+def opened(
+    layout: Layout, uri: str, name: str | None = None, *, role: Role = Role.DATA, hub: Hub | None = None
+) -> Store:
+    return storage.open_store(
+        Reference(uri=uri, field=FIELD, role=role, secret=name, hub=hub or Hub()), layout
+    )
+
+
+@contextmanager
+def answering(status: int, body: bytes = b""):
+    """A server that says the same to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def reply(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(params=["claim", "s3"])
+def store(request, layout) -> Store:
+    """A writable place of each kind: they behave alike."""
+    if request.param == "claim":
+        (layout.claims / "c").mkdir(parents=True)
+        return opened(layout, "pvc://c/some/prefix")
+    server: trainer_s3.Server = request.getfixturevalue("s3")
+    server.bucket("bucket")
+    place = opened(layout, f"s3://bucket/{layout.scratch.parent.name}", secret(layout, "keys", **server.keys))
+    place.delete_below("")
+    return place
+
+
+def test_what_is_put_is_listed_read_and_deleted(store, tmp_path):
+    store.put("folder/ü a#?%20+.txt", b"hello")
+    (tmp_path / "big").write_bytes(bytes(9 * 2**20))
+    store.put("big", tmp_path / "big")
+
+    store.get("big", tmp_path / "again/big")
+
+    assert [(item.key, item.size) for item in store.list()] == [
+        ("big", 9 * 2**20),
+        ("folder/ü a#?%20+.txt", 5),
+    ]
+    assert [item.key for item in store.list("folder")] == ["folder/ü a#?%20+.txt"]
+    assert (tmp_path / "again/big").stat().st_size == 9 * 2**20
+    assert store.read_if_there("folder/ü a#?%20+.txt") == b"hello"
+    assert store.delete_below("") == 2
+    assert store.list() == []
+
+
+def test_an_object_is_made_only_where_there_is_none(store):
+    first, second = store.put_if_absent("epoch", b"1"), store.put_if_absent("epoch", b"2")
+
+    assert (first, second, store.read("epoch")) == (True, False, b"1")
+
+
+def test_what_is_not_there_is_none_or_told_by_its_uri(store):
+    assert store.head("nothing") is None
+    assert store.read_if_there("nothing") is None
+    store.delete("nothing")
+    with pytest.raises(errors.DataFileNotFound, match=r"spec\.dataset\.train\[0\]\.uri: .*nothing"):
+        store.read("nothing")
+
+
+def test_a_tag_changes_with_the_content(store):
+    store.put("a", b"one")
+    before = store.head("a").tag
+
+    store.put("a", b"other")
+
+    assert store.head("a").tag != before
+
+
+@pytest.mark.parametrize("call", ["list", "head"])
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, errors.AccessDenied, "the Secret 'bad'"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, errors.AccessDenied, "the Secret 'bad'"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            errors.EndpointUnreachable,
+            r"127\.0\.0\.1:9 .*connection refused",
+        ),
+    ],
+)
+def test_bad_keys_and_endpoints_are_told_at_the_first_call(s3, layout, change, error, says, call):
+    s3.bucket("bucket")
+    place = opened(layout, "s3://bucket/x", secret(layout, "bad", **{**s3.keys, **change}))
+
+    with pytest.raises(error, match=says) as told:
+        getattr(place, call)("y")
+
+    assert FIELD in str(told.value)
+
+
+def test_a_host_that_does_not_exist_is_told(layout):
+    keys = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ENDPOINT_URL": "http://no-such-host.invalid",
+    }
+
+    with pytest.raises(errors.EndpointUnreachable, match="no such host"):
+        opened(layout, "s3://bucket/x", secret(layout, "keys", **keys)).list()
+
+
+@pytest.mark.parametrize("call", ["list", "head"])
+def test_a_missing_bucket_is_told_from_a_missing_object(s3, layout, call):
+    place = opened(layout, "s3://no-such-bucket/x", secret(layout, "keys", **s3.keys))
+
+    with pytest.raises(errors.BucketNotFound, match="'no-such-bucket'"):
+        getattr(place, call)("y")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (503, b"<Error><Code>SlowDown</Code></Error>", errors.StorageUnavailable),
+        (403, b"<Error><Code>AccessDenied</Code></Error>", errors.AccessDenied),
+        (400, b"<Error><Code>ExpiredToken</Code></Error>", errors.AccessDenied),
+        (501, b"<Error><Code>NotImplemented</Code></Error>", errors.StorageUnavailable),
+    ],
+)
+def test_what_a_server_answers_decides_who_must_act(layout, status, body, error, monkeypatch):
+    monkeypatch.setitem(storage.bucket.RETRY, "max_retries", 0)
+    with answering(status, body) as endpoint:
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": endpoint}
+        place = opened(layout, "s3://bucket/x", secret(layout, "keys", **keys))
+
+        with pytest.raises(error, match=r"s3://bucket/x/y"):
+            place.put("y", b"")
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({}, "the Secret 'keys' named for s3://b/x does not exist"),
+        (
+            {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": ""},
+            "lacks AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+    ],
+)
+def test_a_secret_that_is_missing_or_incomplete_is_waited_for(layout, keys, says):
+    secret(layout, "keys", **keys)
+
+    with pytest.raises(errors.SecretMissing, match=says):
+        opened(layout, "s3://b/x", "keys")
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "says"),
+    [
+        ("ftp://host/x", errors.InvalidRun, "known are s3://"),
+        ("s3://", errors.InvalidRun, "no bucket"),
+        ("pvc://claim/../../etc/shadow", errors.InvalidRun, r"\.\."),
+        ("hf://name", errors.InvalidRun, "hf://org/name"),
+        ("pvc://claim/x", errors.DataFileNotFound, "pvc://claim/x"),
+        ("configmap://rows/a.jsonl", errors.ConfigMapMissing, "ConfigMap 'rows'"),
+    ],
+)
+def test_a_place_that_cannot_be_is_told(layout, uri, error, says):
+    with pytest.raises(error, match=says):
+        opened(layout, uri)
+
+
+def test_a_config_map_is_read_as_the_kubelet_mounts_it(layout):
+    folder = layout.configmaps / "rows"
+    (folder / "..2026").mkdir(parents=True)
+    (folder / "..2026/a.jsonl").write_text("{}")
+    (folder / "..data").symlink_to("..2026")
+    (folder / "a.jsonl").symlink_to("..data/a.jsonl")
+
+    assert opened(layout, "configmap://rows/a.jsonl").read("") == b"{}"
+    assert [item.key for item in opened(layout, "configmap://rows").list()] == ["a.jsonl"]
+
+
+def test_a_file_of_the_web_is_fetched_with_its_query(layout, tmp_path):
+    with answering(200, b"rows") as address:
+        place = opened(layout, f"{address}/a.jsonl?signature=x")
+
+        place.get("", tmp_path / "a")
+
+    assert (tmp_path / "a").read_bytes() == b"rows"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, errors.DataFileNotFound),
+        (403, errors.AccessDenied),
+        (400, errors.DataFileNotFound),
+        (502, errors.StorageUnavailable),
+    ],
+)
+def test_what_the_web_refuses_is_told_without_the_signature(layout, status, error):
+    with answering(status) as address, pytest.raises(error) as told:
+        opened(layout, f"{address}/a.jsonl?signature=hidden").head("")
+
+    assert "a.jsonl" in str(told.value)
+    assert "hidden" not in str(told.value)
+
+
+def test_an_address_that_does_not_answer_is_told(layout):
+    with pytest.raises(errors.EndpointUnreachable, match="refused"):
+        opened(layout, f"http://127.0.0.1:{trainer_s3.free_port()}/a.jsonl").head("")
+
+
+def test_a_secret_for_the_web_is_refused_rather_than_ignored(layout):
+    with pytest.raises(errors.NotYetSupported, match="credentialsSecretRef"):
+        opened(layout, "https://host/a", secret(layout, "keys", TOKEN="x"))
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    (folder / "data").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "data/train.jsonl").write_text("row")
+    return folder
+
+
+def test_a_repository_of_the_hub_is_pinned_listed_and_fetched(layout, repository, tmp_path):
+    with hub_standin.serving(hub_standin.Hub({"org/name": repository})) as endpoint:
+        place = opened(layout, "hf://org/name", hub=Hub(endpoint=endpoint))
+
+        place.get("data/train.jsonl", tmp_path / "got")
+
+        assert place.commit == hub_standin.COMMIT
+        assert [item.key for item in place.list()] == ["config.json", "data/train.jsonl"]
+        assert place.read("config.json") == b"{}"
+    assert (tmp_path / "got").read_text() == "row"
+
+
+def test_a_dataset_of_the_hub_may_be_one_file(layout, repository):
+    with hub_standin.serving(hub_standin.Hub({"org/name": repository})) as endpoint:
+        place = opened(layout, "hf://datasets/org/name@main/data/train.jsonl", hub=Hub(endpoint=endpoint))
+
+        assert place.head("").size == 3
+        assert place.read("") == b"row"
+
+
+@pytest.mark.parametrize(
+    ("uri", "token", "error", "says"),
+    [
+        ("hf://org/nothing", None, errors.ModelNotFound, "hf://org/nothing"),
+        ("hf://org/name@v9", None, errors.ModelNotFound, "no revision 'v9'"),
+        ("hf://org/gated", None, errors.GatedModel, "no token"),
+        ("hf://org/gated", "wrong", errors.GatedModel, "the Secret 'token'"),
+    ],
+)
+def test_what_the_hub_refuses_is_told(layout, repository, uri, token, error, says):
+    hub = hub_standin.Hub(
+        {"org/name": repository, "org/gated": repository}, gated=frozenset({"org/gated"}), token="right"
+    )
+    name = secret(layout, "token", HF_TOKEN=token) if token else None
+    with hub_standin.serving(hub) as endpoint, pytest.raises(error, match=says):
+        opened(layout, uri, name, role=Role.MODEL, hub=Hub(endpoint=endpoint)).list()
+
+
+def test_a_gated_repository_opens_with_its_token(layout, repository):
+    hub = hub_standin.Hub({"org/gated": repository}, gated=frozenset({"org/gated"}), token="right")
+    with hub_standin.serving(hub) as endpoint:
+        place = opened(
+            layout, "hf://org/gated", secret(layout, "token", HF_TOKEN="right"), hub=Hub(endpoint=endpoint)
+        )
+
+        assert len(place.list()) == 2
+
+
+def test_a_hub_that_does_not_answer_is_told_soon(layout):
+    endpoint = f"http://127.0.0.1:{trainer_s3.free_port()}"
+
+    with pytest.raises(errors.EndpointUnreachable, match=endpoint):
+        opened(layout, "hf://org/name", hub=Hub(endpoint=endpoint)).list()
+
+
+def test_offline_is_told_before_anything_is_asked(layout):
+    with pytest.raises(errors.ModelNotFound, match="offline"):
+        opened(layout, "hf://org/name", role=Role.MODEL, hub=Hub(offline=True))
+
+
+def test_a_token_lying_about_is_not_used(layout, repository, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "right")
+    hub = hub_standin.Hub({"org/gated": repository}, gated=frozenset({"org/gated"}), token="right")
+    with hub_standin.serving(hub) as endpoint, pytest.raises(errors.GatedModel):
+        opened(layout, "hf://org/gated", hub=Hub(endpoint=endpoint)).list()
