@@ -95,7 +95,9 @@ class FakeApiServer:
 
     def writes(self, *, agent=OURS) -> Counter:
         reads = {"GET", "LIST", "WATCH"}
-        return Counter({key: count for key, count in self.counted(agent=agent).items() if key[0] not in reads})
+        return Counter(
+            {key: count for key, count in self.counted(agent=agent).items() if key[0] not in reads}
+        )
 
     def get(self, plural, name, namespace="team-a"):
         return self.objects[plural].get((namespace, name))
@@ -169,7 +171,11 @@ class FakeApiServer:
         key = (namespace, metadata["name"])
         if key in self.objects[plural]:
             raise Refusal(409, "AlreadyExists", f'{plural} "{metadata["name"]}" already exists')
-        metadata |= {"uid": metadata.get("uid") or str(uuid.uuid4()), "creationTimestamp": _now(), "generation": 1}
+        metadata |= {
+            "uid": metadata.get("uid") or str(uuid.uuid4()),
+            "creationTimestamp": _now(),
+            "generation": 1,
+        }
         if namespace:
             metadata["namespace"] = namespace
         if plural == "finetunejobs":
@@ -208,9 +214,15 @@ class FakeApiServer:
         if fault is not None and not fault.committed:
             return await self._fail(fault, verb, kind[2], name, agent)
         try:
-            answer = await self._serve(request, verb, kind, namespace, name, sub)
+            answer = await self._serve(request, verb, kind, namespace=namespace, name=name, sub=sub)
         except Refusal as refusal:
-            body = {"kind": "Status", "status": "Failure", "reason": refusal.reason, "message": str(refusal), "code": refusal.code}
+            body = {
+                "kind": "Status",
+                "status": "Failure",
+                "reason": refusal.reason,
+                "message": str(refusal),
+                "code": refusal.code,
+            }
             answer = web.json_response(body, status=refusal.code)
         if fault is not None:
             return await self._fail(fault, verb, kind[2], name, agent)
@@ -219,7 +231,12 @@ class FakeApiServer:
 
     def _fault(self, verb, plural, agent):
         for fault in self.faults:
-            if agent.startswith(OURS) and fault.verb in {verb, "*"} and fault.plural in {plural, "*"} and fault.times > 0:
+            if (
+                agent.startswith(OURS)
+                and fault.verb in {verb, "*"}
+                and fault.plural in {plural, "*"}
+                and fault.times > 0
+            ):
                 fault.times -= 1
                 return fault
         return None
@@ -239,20 +256,34 @@ class FakeApiServer:
         if parts == ["apis"]:
             groups = sorted({(group, version) for group, version, _ in KINDS if group})
             listed = [
-                {"name": g, "versions": [{"groupVersion": f"{g}/{v}", "version": v}], "preferredVersion": {"groupVersion": f"{g}/{v}", "version": v}}
+                {
+                    "name": g,
+                    "versions": [{"groupVersion": f"{g}/{v}", "version": v}],
+                    "preferredVersion": {"groupVersion": f"{g}/{v}", "version": v},
+                }
                 for g, v in groups
             ]
             return web.json_response({"groups": listed})
-        group, version = ("", "v1") if parts[:1] == ["api"] else (parts[1], parts[2]) if len(parts) > 2 else ("?", "?")
+        group, version = (
+            ("", "v1") if parts[:1] == ["api"] else (parts[1], parts[2]) if len(parts) > 2 else ("?", "?")
+        )
         verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
         found = [
-            {"name": plural, "singularName": kind.lower(), "kind": kind, "namespaced": namespaced, "verbs": verbs, "shortNames": [], "categories": []}
+            {
+                "name": plural,
+                "singularName": kind.lower(),
+                "kind": kind,
+                "namespaced": namespaced,
+                "verbs": verbs,
+                "shortNames": [],
+                "categories": [],
+            }
             for (g, v, plural), (kind, namespaced) in KINDS.items()
             if (g, v) == (group, version)
         ]
         return web.json_response({"resources": found}) if found else web.json_response({}, status=404)
 
-    async def _serve(self, request, verb, kind, namespace, name, sub):
+    async def _serve(self, request, verb, kind, *, namespace, name, sub):
         plural = kind[2]
         key = (namespace, name)
         match verb:
@@ -263,7 +294,9 @@ class FakeApiServer:
             case "GET":
                 return web.json_response(self._found(plural, key))
             case "POST":
-                return web.json_response(self._create(plural, namespace, await request.json(), manager="post"), status=201)
+                return web.json_response(
+                    self._create(plural, namespace, await request.json(), manager="post"), status=201
+                )
             case "PUT":
                 return web.json_response(self._replace(plural, key, await request.json()))
             case "PATCH":
@@ -279,15 +312,33 @@ class FakeApiServer:
 
     def _list(self, request, kind, namespace):
         matches = _selector(request.query)
-        found = [one for (ns, _), one in sorted(self.objects[kind[2]].items()) if (not namespace or ns == namespace) and matches(one)]
-        limit, start = int(request.query.get("limit") or 0) or len(found) + 1, int(request.query.get("continue") or 0)
+        found = [
+            one
+            for (ns, _), one in sorted(self.objects[kind[2]].items())
+            if (not namespace or ns == namespace) and matches(one)
+        ]
+        limit, start = (
+            int(request.query.get("limit") or 0) or len(found) + 1,
+            int(request.query.get("continue") or 0),
+        )
         rest = {"continue": str(start + limit)} if start + limit < len(found) else {}
         api = f"{kind[0]}/{kind[1]}" if kind[0] else kind[1]
         metadata = {"resourceVersion": str(self.version), **rest}
-        return web.json_response({"kind": f"{KINDS[kind][0]}List", "apiVersion": api, "metadata": metadata, "items": found[start : start + limit]})
+        return web.json_response(
+            {
+                "kind": f"{KINDS[kind][0]}List",
+                "apiVersion": api,
+                "metadata": metadata,
+                "items": found[start : start + limit],
+            }
+        )
 
     async def _watch(self, request, kind, namespace):
-        plural, since, matches = kind[2], int(request.query.get("resourceVersion") or self.version), _selector(request.query)
+        plural, since, matches = (
+            kind[2],
+            int(request.query.get("resourceVersion") or self.version),
+            _selector(request.query),
+        )
         if since < self.compacted[plural]:
             raise Refusal(410, "Expired", "too old resource version")
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -324,7 +375,10 @@ class FakeApiServer:
             return self._create(plural, key[0], body, manager="apply")
         old = self._found(plural, key)
         _guard(body, old)
-        body = {**body, "metadata": {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"}}
+        body = {
+            **body,
+            "metadata": {k: v for k, v in body.get("metadata", {}).items() if k != "resourceVersion"},
+        }
         if sub == "status":
             body = {"status": body.get("status", {})}
         elif plural in WITH_STATUS:
@@ -341,7 +395,12 @@ class FakeApiServer:
         uid = options.get("preconditions", {}).get("uid")
         if uid and uid != one["metadata"]["uid"]:
             raise Refusal(409, "Conflict", "the uid in the precondition does not match")
-        self.remove(plural, key[1], key[0], orphan=plural == "jobs" and options.get("propagationPolicy") != "Background")
+        self.remove(
+            plural,
+            key[1],
+            key[0],
+            orphan=plural == "jobs" and options.get("propagationPolicy") != "Background",
+        )
         return web.json_response({"kind": "Status", "status": "Success"})
 
 
@@ -392,7 +451,9 @@ def _dig(one, path):
 def _guard(body, old):
     wanted = body.get("metadata", {}).get("resourceVersion")
     if wanted and wanted != old["metadata"]["resourceVersion"]:
-        raise Refusal(409, "Conflict", "the object has been modified; please apply your changes to the latest version")
+        raise Refusal(
+            409, "Conflict", "the object has been modified; please apply your changes to the latest version"
+        )
 
 
 def _merged(old, patch):

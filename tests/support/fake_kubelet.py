@@ -82,10 +82,21 @@ class FakeKubelet:
         await asyncio.sleep(end.after)
         if self._gone(pod):
             return
-        self._set(pod, kube_objects.pod_status(exit_code=end.exit_code, word=end.word, message=end.message, started=now(), ended=now()))
+        self._set(
+            pod,
+            kube_objects.pod_status(
+                exit_code=end.exit_code, word=end.word, message=end.message, started=now(), ended=now()
+            ),
+        )
         await asyncio.sleep(0.01)
-        done = kube_objects.ended("Complete") if end.exit_code == 0 else kube_objects.ended("Failed", "BackoffLimitExceeded")
-        self.server.change("jobs", metadata["name"], lambda one: one.update(status=done), metadata["namespace"])
+        done = (
+            kube_objects.ended("Complete")
+            if end.exit_code == 0
+            else kube_objects.ended("Failed", "BackoffLimitExceeded")
+        )
+        self.server.change(
+            "jobs", metadata["name"], lambda one: one.update(status=done), metadata["namespace"]
+        )
 
     def _gone(self, pod):
         found = self.server.get("pods", pod["metadata"]["name"], pod["metadata"]["namespace"])
@@ -93,7 +104,9 @@ class FakeKubelet:
 
     def _set(self, pod, status):
         metadata = pod["metadata"]
-        self.server.change("pods", metadata["name"], lambda one: one.update(status=status), metadata["namespace"])
+        self.server.change(
+            "pods", metadata["name"], lambda one: one.update(status=status), metadata["namespace"]
+        )
 
     async def _end(self, pod):
         """SIGTERM: a checkpoint, exit 75, and the object goes."""

@@ -5,7 +5,17 @@ import json
 DIGEST = "sha256:" + "ab" * 32
 
 
-def fine_tune_job(name="support-bot", namespace="team-a", uid="job-uid-1", status=None, generation=1, version="10", created="2026-11-22T10:00:00Z", **spec):
+def fine_tune_job(
+    name="support-bot",
+    namespace="team-a",
+    *,
+    uid="job-uid-1",
+    status=None,
+    generation=1,
+    version="10",
+    created="2026-11-22T10:00:00Z",
+    **spec,
+):
     """A FineTuneJob; keyword arguments go over the spec, nested dicts merged."""
     base = {
         "model": {"uri": "hf://Qwen/Qwen3-0.6B"},
@@ -33,7 +43,12 @@ def fine_tune_profile(name="default", generation=1, **spec):
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneProfile",
-        "metadata": {"name": name, "uid": f"profile-{name}", "generation": generation, "resourceVersion": "5"},
+        "metadata": {
+            "name": name,
+            "uid": f"profile-{name}",
+            "generation": generation,
+            "resourceVersion": "5",
+        },
         "spec": spec,
     }
 
@@ -51,8 +66,18 @@ def ended(kind="Complete", reason=""):
     return {"conditions": [{"type": kind, "status": "True", "reason": reason}]}
 
 
-def pod(job, *, name=None, uid=None, version="30", created="2026-11-22T10:00:00Z", node="node-1", deleting=False, **state):
-    """A pod of `job`. `running=True`; `exit_code=64, word={...}`; `waiting=("ErrImagePull", "...")`; `unschedulable="0/3 nodes ..."`."""
+def pod(
+    job,
+    *,
+    name=None,
+    uid=None,
+    version="30",
+    created="2026-11-22T10:00:00Z",
+    node="node-1",
+    deleting=False,
+    **state,
+):
+    """A pod of `job`: `running=True`; `exit_code=64, word={}`; `waiting=("ErrImagePull", "why")`; `unschedulable="0/3 nodes"`."""
     metadata = {
         "name": name or job["metadata"]["name"] + "-x",
         "namespace": job["metadata"]["namespace"],
@@ -60,16 +85,52 @@ def pod(job, *, name=None, uid=None, version="30", created="2026-11-22T10:00:00Z
         "resourceVersion": version,
         "creationTimestamp": created,
         "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
-        "ownerReferences": [{"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": True}],
+        "ownerReferences": [
+            {
+                "kind": "Job",
+                "name": job["metadata"]["name"],
+                "uid": job["metadata"]["uid"],
+                "controller": True,
+            }
+        ],
     }
     if deleting:
         metadata["deletionTimestamp"] = created
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": pod_status(**state)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"nodeName": node},
+        "status": pod_status(**state),
+    }
 
 
-def pod_status(*, running=False, exit_code=None, word=None, message=None, waiting=None, unschedulable=None, reason=None, disrupted=None, started="2026-11-22T10:00:05Z", ended="2026-11-22T10:01:00Z", ip="127.0.0.1"):
+def pod_status(
+    *,
+    running=False,
+    exit_code=None,
+    word=None,
+    message=None,
+    waiting=None,
+    unschedulable=None,
+    reason=None,
+    disrupted=None,
+    started="2026-11-22T10:00:05Z",
+    ended="2026-11-22T10:01:00Z",
+    ip="127.0.0.1",
+):
     if unschedulable:
-        return {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}]}
+        return {
+            "phase": "Pending",
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": unschedulable,
+                }
+            ],
+        }
     status = {"phase": "Pending", "podIP": ip, "conditions": [{"type": "PodScheduled", "status": "True"}]}
     state = {}
     if disrupted:
@@ -102,9 +163,21 @@ def prepared(**dataset):
         "reason": "Prepared",
         "message": "12000 rows of messages, 3 dropped",
         "result": {
-            "dataset": {"digest": DIGEST, "format": "messages", "rows": 11400, "evalRows": 600, "dropped": {"ExactDuplicate": 3}, **dataset},
+            "dataset": {
+                "digest": DIGEST,
+                "format": "messages",
+                "rows": 11400,
+                "evalRows": 600,
+                "dropped": {"ExactDuplicate": 3},
+                **dataset,
+            },
             "model": {"baseModel": "Qwen/Qwen3-0.6B", "baseRevision": "abc"},
-            "resolved": {"epochs": 3.0, "totalSteps": 500, "learningRate": 0.0002, "targetModules": ["q_proj"]},
+            "resolved": {
+                "epochs": 3.0,
+                "totalSteps": 500,
+                "learningRate": 0.0002,
+                "targetModules": ["q_proj"],
+            },
         },
     }
 
@@ -120,7 +193,11 @@ def training_result(uri="s3://team-a/adapters/support-bot"):
             "baseRevision": "abc",
             "sizeBytes": 19000000,
         },
-        "evaluation": {"rows": 600, "base": {"loss": 3.1, "perplexity": 22.2}, "tuned": {"loss": 1.9, "perplexity": 6.7}},
+        "evaluation": {
+            "rows": 600,
+            "base": {"loss": 3.1, "perplexity": 22.2},
+            "tuned": {"loss": 1.9, "perplexity": 6.7},
+        },
         "progress": {"step": 500, "totalSteps": 500, "epoch": 3.0, "loss": 1.9, "tokensPerSecond": 5100.0},
         "usage": {"gpuSeconds": 3600.0},
     }
@@ -128,7 +205,13 @@ def training_result(uri="s3://team-a/adapters/support-bot"):
 
 def published():
     """Train's last word, exit 0."""
-    return {"version": 1, "stage": "Train", "reason": "Published", "message": "published", "result": training_result()}
+    return {
+        "version": 1,
+        "stage": "Train",
+        "reason": "Published",
+        "message": "published",
+        "result": training_result(),
+    }
 
 
 def already_published():
@@ -150,5 +233,9 @@ def word(stage, reason, message):
 def merged(base, over):
     found = dict(base)
     for name, value in over.items():
-        found[name] = merged(found[name], value) if isinstance(value, dict) and isinstance(found.get(name), dict) else value
+        found[name] = (
+            merged(found[name], value)
+            if isinstance(value, dict) and isinstance(found.get(name), dict)
+            else value
+        )
     return found

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import time
 
-import fake_api_server
-import fake_kubelet
-import kube_objects
 from kubernetes.aio import client
 
+import fake_kubelet
+import kube_objects
 from finetune_operator.handlers.serve import Operator
 from finetune_operator.settings import Settings
 
@@ -71,7 +70,11 @@ class Lab:
 
     def jobs(self, stage=None):
         found = [one["metadata"]["labels"] for one in self.server.all("jobs")]
-        return sorted(f"{one['finetune.dev/stage']}-{one['finetune.dev/attempt']}" for one in found if stage in {None, one["finetune.dev/stage"]})
+        return sorted(
+            f"{one['finetune.dev/stage']}-{one['finetune.dev/attempt']}"
+            for one in found
+            if stage in {None, one["finetune.dev/stage"]}
+        )
 
 
 async def until(holds, seconds=10):

@@ -1,6 +1,7 @@
+import pytest
+
 import fake_api_server
 import operator_lab
-import pytest
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ async def test_a_job_ends_with_its_adapter_and_takes_at_most_eight_requests(lab)
     assert status["adapter"]["uri"] == "s3://team-a/adapters/support-bot"
     assert status["dataset"]["rows"] == 11400
     assert status["progress"]["text"] == "500/500"
-    assert [(one["stage"], one["outcome"]) for one in status["attempts"]] == [("Prepare", "Succeeded"), ("Train", "Succeeded")]
+    assert [(one["stage"], one["outcome"]) for one in status["attempts"]] == [
+        ("Prepare", "Succeeded"),
+        ("Train", "Succeeded"),
+    ]
     assert lab.jobs() == ["prepare-1", "train-1"]
     counted = {key: count for key, count in spent.items() if key[1] not in {"events", "leases"}}
     assert sum(counted.values()) <= 8, counted

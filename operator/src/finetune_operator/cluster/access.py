@@ -1,6 +1,7 @@
 """Where the API server is, and who we are to it: in the pod, or by KUBECONFIG."""
 
 import os
+import pathlib
 from dataclasses import dataclass
 
 from kubernetes.aio import client, config
@@ -25,16 +26,18 @@ class Access:
 async def configuration() -> Configuration:
     """The pod's service account; outside of a pod, or where KUBECONFIG is said, the kubeconfig."""
     found = client.Configuration()
-    if (
-        SERVICE_HOST_ENV_NAME in os.environ
-        and "KUBECONFIG" not in os.environ
-        and os.path.exists(SERVICE_TOKEN_FILENAME)
-    ):
+    if _in_pod():
         config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # the client is half typed
     else:
         await config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]  # same
     found.connection_pool_maxsize = CONNECTIONS
     return found
+
+
+def _in_pod() -> bool:
+    """Whether the kubelet gave us a service account, and nobody asked for another cluster."""
+    given = SERVICE_HOST_ENV_NAME in os.environ and pathlib.Path(SERVICE_TOKEN_FILENAME).exists()
+    return given and "KUBECONFIG" not in os.environ
 
 
 async def access(found: Configuration) -> Access:

@@ -1,6 +1,7 @@
 """Every reason that the operator writes into a condition, an attempt or an Event. Words are stable API."""
 
 import enum
+from typing import Self
 
 
 class Reason(enum.StrEnum):
@@ -8,7 +9,7 @@ class Reason(enum.StrEnum):
 
     meaning: str
 
-    def __new__(cls, word: str, meaning: str) -> "Reason":
+    def __new__(cls, word: str, meaning: str) -> Self:
         """A word that carries its meaning."""
         one = str.__new__(cls, word)
         one._value_ = word
@@ -43,13 +44,11 @@ class Reason(enum.StrEnum):
     )
     RUN_LOST = (
         "RunLost",
-        "The ConfigMap of the resolved run was deleted, so that another attempt could not be the same run. Apply the job under a new name.",
+        "The resolved run's ConfigMap was deleted; no other attempt would be the same run. Apply the job under a new name.",
     )
     NAME_TAKEN = "NameTaken", "The name of a child is held by an object of somebody else. Delete that object."
 
     # On the way
-    IN_PROGRESS = "InProgress", "The job is on its way; `state` says where."
-    WAITING_FOR_PROFILE = "WaitingForProfile", "Nothing can start before the profile exists."
     PREPARING = "Preparing", "The Prepare pod checks model, data and access, and tokenises. No GPU is held."
     PREPARED = "Prepared", "Data and model are checked; the prepared rows lie in the bucket."
     ALREADY_PUBLISHED = (
@@ -110,8 +109,8 @@ class Reason(enum.StrEnum):
         "TrainerFailed",
         "The trainer ended with another exit code: its fault or the machine's. Tried again up to `runPolicy.maxAttempts`.",
     )
-    OUT_OF_MEMORY = (
-        "OutOfMemory",
+    MEMORY_KILLED = (
+        "ContainerOutOfMemory",
         "The kernel killed the container for memory. Raise `spec.resources.memory` (or `prepare.memory`).",
     )
     NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."

@@ -127,7 +127,7 @@ class Operator:
             await asyncio.Event().wait()
 
     async def _watch(self) -> None:
-        """kopf. It installs its signal handlers over ours: put ours back as soon as it is up."""
+        """Run kopf. It installs its signal handlers over ours: put ours back as soon as it is up."""
         up = asyncio.Event()
         watches = asyncio.create_task(watch.watching(self.intake, self._access, self.settings.namespaces, up))
         signals = asyncio.create_task(self._own_signals(up))
@@ -154,7 +154,7 @@ class Operator:
         self.leading.clear()
         self.queue.close()
         deadline = asyncio.get_running_loop().time() + DRAIN
-        while self.queue.busy and asyncio.get_running_loop().time() < deadline:
+        while self.queue.busy and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  a poll at the very end
             await asyncio.sleep(0.01)
 
     async def _close(self, pages: web.AppRunner) -> None:

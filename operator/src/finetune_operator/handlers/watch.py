@@ -51,7 +51,9 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
-async def watching(intake: Intake, access: Callable[[], Awaitable[Access]], namespaces: tuple[str, ...], up: asyncio.Event) -> None:
+async def watching(
+    intake: Intake, access: Callable[[], Awaitable[Access]], namespaces: tuple[str, ...], up: asyncio.Event
+) -> None:
     """Watch until cancelled, or until kopf gives up. `up` is set when it has installed its signal handlers.
 
     `kopf.operator()` would, at its end, wait for and cancel every task of the loop that is younger than itself, ours too.

@@ -61,7 +61,7 @@ def child(raw: dict[str, Any]) -> ChildSeen | None:
 
 
 def controller(raw: dict[str, Any], kind: str) -> str:
-    """uid of the controlling owner of that kind, or nothing."""
+    """The uid of the controlling owner of that kind, or nothing."""
     for reference in raw["metadata"].get("ownerReferences") or ():
         if reference.get("controller") and reference.get("kind") == kind:
             return str(reference.get("uid", ""))

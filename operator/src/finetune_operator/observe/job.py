@@ -82,7 +82,7 @@ def profile(raw: dict[str, Any]) -> ProfileSeen:
 
 
 def version(raw: dict[str, Any]) -> int:
-    """resourceVersion as a number: newer is larger (KEP-5504)."""
+    """The resourceVersion as a number: newer is larger (KEP-5504)."""
     try:
         return int(raw["metadata"]["resourceVersion"])
     except (KeyError, ValueError):

@@ -1,6 +1,6 @@
 """Kubernetes time stamps <-> seconds since the epoch."""
 
-import datetime
+import datetime as dt
 
 
 def instant(stamp: str | None) -> float | None:
@@ -8,16 +8,16 @@ def instant(stamp: str | None) -> float | None:
     if not stamp:
         return None
     try:
-        return datetime.datetime.fromisoformat(stamp).replace(tzinfo=datetime.UTC).timestamp()
+        return dt.datetime.fromisoformat(stamp).replace(tzinfo=dt.UTC).timestamp()
     except ValueError:
         return None
 
 
 def stamp(instant: float) -> str:
     """metav1.Time: whole seconds, UTC."""
-    return datetime.datetime.fromtimestamp(int(instant), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(int(instant), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micro_stamp(instant: float) -> str:
     """metav1.MicroTime: always six digits."""
-    return datetime.datetime.fromtimestamp(instant, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return dt.datetime.fromtimestamp(instant, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -7,7 +7,6 @@ import pydantic
 
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.errors import SpecInvalid
-from finetune_operator.names import Owner
 from finetune_operator.observe.job import JobSeen, ProfileSeen
 from finetune_operator.plan import mounts, not_yet, policy, resolve
 from finetune_operator.plan.resolve import Chosen, Sizes
@@ -48,10 +47,10 @@ def accept(job: JobSeen, profiles: Mapping[str, ProfileSeen], installed: Install
     not_yet.check(spec, chosen.spec, chosen.label)
     image = chosen.spec.image or installed.trainer_image
     run = run_config(job.owner, spec, chosen, sizes, image=image, stall_timeout=installed.stall_timeout)
-    return RunPlan(run=run, pods=_pods(job.owner, with_credentials(spec), chosen, sizes, image))
+    return RunPlan(run=run, pods=_pods(with_credentials(spec), chosen, sizes, image))
 
 
-def _pods(owner: Owner, spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> PodPlan:
+def _pods(spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> PodPlan:
     """What the pods need beside run.json."""
     profile = chosen.spec
     return PodPlan(

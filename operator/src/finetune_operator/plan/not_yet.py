@@ -42,6 +42,8 @@ JOB: tuple[Row, ...] = (
         "Auto, sdpa and eager work today",
     ),
     ("spec.tuning.type", lambda s: s.tuning.type != "LoRA", "LoRA works today"),
+    ("spec.dataset.quality.duplicates.near", lambda s: s.dataset.quality.duplicates.near, "leave it out"),
+    ("spec.training.packing", lambda s: s.training.packing, "leave it out"),
     ("spec.training.earlyStopping", lambda s: s.training.early_stopping, "leave it out"),
     ("spec.training.dpo", lambda s: s.training.dpo, "leave it out"),
     ("spec.training.extra", lambda s: s.training.extra, "leave it out"),
@@ -87,6 +89,17 @@ JOB: tuple[Row, ...] = (
 )
 
 SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
+    ("weight", lambda d: d.weight not in {None, 1.0}, "leave it out"),
+    (
+        "split",
+        lambda d: d.split and _scheme(d.uri) != "hf",
+        "splits are known of hf:// datasets; name the file itself",
+    ),
+    (
+        "credentialsSecretRef",
+        lambda d: d.credentials_secret_ref and _scheme(d.uri) in {"http", "https"},
+        "use an address that needs no header, for example a presigned one",
+    ),
     (
         "uri",
         lambda d: _scheme(d.uri) in {"gs", "az"},

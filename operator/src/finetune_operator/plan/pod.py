@@ -15,7 +15,7 @@ HOMES = {"HOME": "/scratch/home", "HF_HOME": "/scratch/hf", "TMPDIR": "/scratch/
 
 
 def pod_template(
-    owner: Owner, stage: Stage, attempt: int, plan: PodPlan, scheduling: Scheduling, args: list[str]
+    owner: Owner, stage: Stage, attempt: int, plan: PodPlan, scheduling: Scheduling, *, args: list[str]
 ) -> Manifest:
     """`spec.template` of a Job."""
     spec: Manifest = {

@@ -15,7 +15,7 @@ def prepare_job(owner: Owner, plan: RunPlan, scheduling: Scheduling, attempt: in
         owner,
         "Prepare",
         attempt,
-        template=pod_template(owner, "Prepare", attempt, plan.pods, scheduling, args),
+        template=pod_template(owner, "Prepare", attempt, plan.pods, scheduling, args=args),
         queue={names.QUEUE: scheduling.prepare_queue_name or plan.pods.prepare_queue_name},
         shape={"completions": 1, "parallelism": 1},
     )

@@ -21,11 +21,11 @@ class PodPlan(Value):
     """What the pods need beside run.json. Only the operator reads it."""
 
     image: str
-    image_pull_secrets: list[str] = []
+    image_pull_secrets: list[str] = pydantic.Field(default=[])
     service_account: str | None = None
-    secrets: list[str] = []
-    config_maps: list[str] = []
-    claims: list[ClaimMount] = []
+    secrets: list[str] = pydantic.Field(default=[])
+    config_maps: list[str] = pydantic.Field(default=[])
+    claims: list[ClaimMount] = pydantic.Field(default=[])
     extra_ca: str | None = None
     nodes: int = 1
     gpus: int = 0
@@ -35,15 +35,15 @@ class PodPlan(Value):
     scratch: str
     prepare_cpu: str
     prepare_memory: str
-    node_selector: dict[str, str] = {}
-    tolerations: list[Toleration] = []
+    node_selector: dict[str, str] = pydantic.Field(default={})
+    tolerations: list[Toleration] = pydantic.Field(default=[])
     runtime_class: str | None = None
     scheduler_name: str | None = None
     queue_name: str | None = None
     prepare_queue_name: str | None = None
     fs_group: int | None = None
     grace_period_seconds: int = 120
-    env: list[EnvVar] = []
+    env: list[EnvVar] = pydantic.Field(default=[])
     currency: str | None = None
     gpu_hour: float | None = None
 

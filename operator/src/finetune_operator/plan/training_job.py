@@ -18,7 +18,7 @@ def training_job(
         owner,
         "Train",
         attempt,
-        template=pod_template(owner, "Train", attempt, plan.pods, scheduling, args),
+        template=pod_template(owner, "Train", attempt, plan.pods, scheduling, args=args),
         queue={
             names.QUEUE: scheduling.queue_name or plan.pods.queue_name,
             names.WORKLOAD_PRIORITY: scheduling.workload_priority_class_name,

@@ -1,4 +1,4 @@
 """One loop: gather -> decide -> act -> one status write.
 
-`decide` is pure; `world` is what it sees. `caches`, `queue`, `loop`, `resync`, `progress` and `elector` are the machinery around it.
+`decide` is pure; `world` is what it sees. The rest is the machinery around it.
 """

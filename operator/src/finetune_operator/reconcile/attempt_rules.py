@@ -1,5 +1,6 @@
 """Rules between attempts: wait for the last one's remains, give up, pause, start the next."""
 
+from dataclasses import replace
 from typing import Any
 
 from finetune_operator.api.status import Attempt, Estimate, State
@@ -92,7 +93,7 @@ def pausing(found: Case) -> Decision | None:
     left = (times.instant(last.end_time) or world.now) + pause - world.now
     if left <= 0:
         return None
-    return found.decided("pausing", _state(stage), _retrying(found, last), after=left)
+    return found.decided("pausing", _state(stage), _retrying(last), after=left)
 
 
 def next_attempt(found: Case) -> Decision:
@@ -105,16 +106,11 @@ def next_attempt(found: Case) -> Decision:
         return Decision("next-attempt", look="run")
     number = last.number + 1 if last is not None else 1
     new = Attempt(stage=stage, number=number, start_time=times.stamp(world.now))
+    started = replace(found, attempts=attempts.merged(found.attempts, [new]))
     actions: tuple[Action, ...] = (_create(found, found.run, stage, number), *_old_jobs(found, stage, number))
-    started = Case(
-        world, found.old, found.judged, attempts.merged(found.attempts, [new]), found.says, found.changes
-    )
+    says = live_rules.preparing(started) if stage == "Prepare" else _training_starts(number)
     return started.decided(
-        f"start-{stage.lower()}",
-        _state(stage),
-        _started(started, stage, number),
-        actions=actions,
-        after=world.installed.start_grace,
+        f"start-{stage.lower()}", _state(stage), says, actions=actions, after=world.installed.start_grace
     )
 
 
@@ -140,17 +136,14 @@ def _droppable(one: ChildSeen) -> bool:
     return bool(one.finished) and not one.deleting
 
 
-def _started(found: Case, stage: Stage, number: int) -> Talk:
-    """What is said of a new attempt."""
-    if stage == "Prepare":
-        return live_rules.preparing(found)
+def _training_starts(number: int) -> Talk:
+    """What is said of a new training attempt."""
     message = f"training attempt {number} starts"
-    says: Talk = {
+    return {
         **on_the_way(Reason.STARTING, message),
         "Running": Says("False", Reason.STARTING, message),
         "Queued": None,
     }
-    return says
 
 
 def with_prepared(found: Case) -> Case:
@@ -176,7 +169,7 @@ def _priced(estimate: Estimate | None, plan: RunPlan | None) -> Estimate | None:
     return estimate.model_copy(update={"cost": cost, "currency": plan.pods.currency})
 
 
-def _retrying(found: Case, last: Attempt) -> Talk:
+def _retrying(last: Attempt) -> Talk:
     """Why the last attempt ended, and that another comes."""
     said = last.message or last.reason or ""
     reason = last.reason or Reason.RETRYING

@@ -1,4 +1,7 @@
-"""What the watches have told, slim. Newer resourceVersions win; responses of our own writes are put here too, so we read what we wrote."""
+"""What the watches have told, slim.
+
+Newer resourceVersions win; responses of our own writes are put here too, so that we read what we wrote.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar

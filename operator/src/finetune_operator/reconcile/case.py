@@ -12,7 +12,7 @@ from finetune_operator.names import Stage
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.world import Action, Decision, World
 from finetune_operator.status import attempts, compose
-from finetune_operator.status.conditions import Says, Sayings
+from finetune_operator.status.conditions import Sayings, Says
 from finetune_operator.status.judge import Judged, judge
 
 STAGES: tuple[Stage, ...] = ("Prepare", "Train")

@@ -22,11 +22,8 @@ def unclear(found: Case) -> Decision | None:
 
 def run_lost(found: Case) -> Decision | None:
     """The resolved run is gone. What runs may end; nothing else can be started."""
-    if (
-        not found.world.run_missing
-        or found.live is not None
-        and found.live.pod is not None
-        and found.live.pod.running
+    if not found.world.run_missing or (
+        found.live is not None and found.live.pod is not None and found.live.pod.running
     ):
         return None
     if any(one.outcome == "Succeeded" or one.final for one in found.judged):

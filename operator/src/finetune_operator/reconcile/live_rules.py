@@ -8,7 +8,8 @@ from finetune_operator.errors.reasons import Reason
 from finetune_operator.reconcile import ending_rules
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Decision, DeleteJob
-from finetune_operator.status import results, starting as starts
+from finetune_operator.status import results
+from finetune_operator.status import starting as starts
 from finetune_operator.status.conditions import Says, on_the_way
 from finetune_operator.status.judge import Judged
 from finetune_operator.status.starting import Obstacle
@@ -107,14 +108,14 @@ def _obstacle(found: Case, live: Judged, age: float) -> Obstacle | Decision | No
     if world.events is None and starts.needs_events(live.pod):
         return Decision("starting", look="events")
     obstacle = starts.obstacle(live.pod, world.events)
-    if (
-        obstacle is not None
-        and obstacle.reason is Reason.CONFIG_MAP_MISSING
-        and (found.old.run or "-") in obstacle.message
-    ):
-        if not world.run_missing:
-            return Decision("starting", look="run")
+    if obstacle is not None and _is_our_run(found, obstacle) and not world.run_missing:
+        return Decision("starting", look="run")
     return obstacle
+
+
+def _is_our_run(found: Case, obstacle: Obstacle) -> bool:
+    """Whether it is the resolved run that cannot be mounted."""
+    return obstacle.reason is Reason.CONFIG_MAP_MISSING and (found.old.run or "-") in obstacle.message
 
 
 def running(found: Case) -> Decision | None:

@@ -14,7 +14,8 @@ from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api
 from finetune_operator.names import Key
 from finetune_operator.observe.documents import parsed
-from finetune_operator.observe.job import JobSeen, job as job_of
+from finetune_operator.observe.job import JobSeen
+from finetune_operator.observe.job import job as job_of
 from finetune_operator.plan.accept import Installed
 from finetune_operator.reconcile.actions import Actions, with_children
 from finetune_operator.reconcile.caches import Caches

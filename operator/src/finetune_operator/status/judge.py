@@ -97,7 +97,7 @@ def _memory(ended: Ended) -> Ending:
     field = "spec.resources.memory" if ended.pod.stage == "Train" else "spec.resources.prepare.memory"
     return Ending(
         "Failed",
-        Reason.OUT_OF_MEMORY,
+        Reason.MEMORY_KILLED,
         f"the {ended.pod.stage} container was killed for memory; raise {field} and apply under a new name",
         final=True,
     )
