@@ -1,0 +1,178 @@
+"""The operator against a real API server, with pods played by kwok. Prints one JSON object as its last line.
+
+The control plane is that of `localcluster kwok-control-plane`: etcd, API server, controller manager, scheduler and kwok, whose pods
+succeed after a second and leave a valid last word. The operator is a process of this checkout, with a token of the chart's
+ServiceAccount.
+
+Where requests are counted Events are put aside (and told beside); leader election is off. The keys on top are those of the issue's
+table, of the largest burst; `bursts` holds everything of each. Moments are stamped by this process, when a watch line arrives.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import bench_rounds as rounds
+import bench_subject
+from bench_api import ApiServer
+from bench_rounds import Figures, Ground
+from bench_subject import ROOT, Subject
+
+STAGES = pathlib.Path(__file__).resolve().parent / "kwok_stages.yaml"
+
+
+def tell(text: str) -> None:
+    """To a person; the last line of standard output is for programs."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def localcluster(*words: str) -> dict[str, Any]:
+    """What the cluster tool prints, as JSON."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "cluster")}
+    command = [sys.executable, "-m", "localcluster", *words]
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"bench: localcluster {' '.join(words)} failed")
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    return found
+
+
+def helm() -> str:
+    """The chart's roles are what the operator gets, and helm is what renders them."""
+    path = localcluster("info")["tools"].get("helm", "")
+    if not os.access(path, os.X_OK):
+        sys.exit("bench: helm is not built yet; `make cluster` builds it (and everything else)")
+    return str(path)
+
+
+async def measured(given: argparse.Namespace, kubeconfig: str, folder: pathlib.Path) -> Figures:
+    """Everything, one after the other."""
+    server, left = ApiServer(kubeconfig), []
+    async with server.session() as session:
+        await bench_subject.install(session, helm())
+        config = await bench_subject.kubeconfig(session, server, folder)
+    ground = Ground(server, Subject(config, folder / "operator.log"), tell, given.patience)
+    found: Figures = {"bursts": {}}
+    try:
+        await ground.subject.ready()
+        found["neighbours_cores"] = await rounds.neighbours(
+            ground, bench_subject.machine_busy_seconds, 3, asyncio.sleep
+        )
+        for count in given.jobs:
+            figures, namespace = await _burst(ground, count)
+            found["bursts"][str(count)] = figures
+            left.append(namespace)
+        if given.light_seconds:
+            tell(f"light load: {given.light_rate:g} per second for {given.light_seconds:g} s")
+            found["light"] = await rounds.light(ground, given.light_rate, given.light_seconds)
+        if given.quiet_seconds:
+            found["quiet"] = await _quiet(ground, given, left)
+        found["cold_start_s"], ground = await _cold_start(ground, config, folder)
+        await rounds.removed(ground, left)
+    finally:
+        ground.subject.stop()
+    return found
+
+
+async def _burst(ground: Ground, count: int) -> tuple[Figures, str]:
+    tell(f"burst of {count} FineTuneJobs")
+    ground.subject.reset()
+    figures, namespace = await rounds.burst(ground, count)
+    figures["rss_mb"] = round(ground.subject.use().rss_mb, 1)
+    speeds = f"{figures['pods_per_second']} first pods/s, {figures['done_per_second']} done/s"
+    tell(f"  {speeds}, {figures['api_requests_per_job']} requests/job, {figures['rss_mb']} MiB")
+    return figures, namespace
+
+
+async def _quiet(ground: Ground, given: argparse.Namespace, left: list[str]) -> Figures:
+    if given.running:
+        tell(f"{given.running} jobs that train and do not end")
+        left.append(await rounds.hold(ground, given.running))
+    tell(f"quiet for {given.quiet_seconds:g} s")
+    return await rounds.quiet(ground, given.quiet_seconds, left, given.settle_seconds)
+
+
+async def _cold_start(ground: Ground, config: pathlib.Path, folder: pathlib.Path) -> tuple[float, Ground]:
+    """Stop the operator, start it anew among all these jobs."""
+    ground.subject.stop()
+    tell("restart among all jobs")
+    again = Ground(ground.server, Subject(config, folder / "operator.log"), tell, ground.patience)
+    return round(await again.subject.ready(), 2), again
+
+
+def headline(found: Figures) -> Figures:
+    """The keys of the issue's table, as far as they are measured here."""
+    sizes = sorted(found["bursts"], key=int)
+    last = found["bursts"][sizes[-1]]
+    top = {
+        "jobs": int(sizes[-1]),
+        "burst_pods_per_second": last["pods_per_second"],
+        "burst_done_per_second": last["done_per_second"],
+        "burst_pod_p50_ms": last["pod_p50_ms"],
+        "burst_pod_p99_ms": last["pod_p99_ms"],
+        "api_requests_per_job": last["api_requests_per_job"],
+        "api_requests_per_job_by_verb": last["api_requests_per_job_by_verb"],
+        "operator_cpu_s": last["operator_cpu_s"],
+        "rss_mb": last["rss_mb"],
+        "status_lag_p99_s": None if last["status_lag_p99_ms"] is None else last["status_lag_p99_ms"] / 1000,
+    }
+    if len(sizes) > 1:
+        each = [found["bursts"][size]["seconds"] / int(size) for size in (sizes[0], sizes[-1])]
+        top["growth_ratio"] = round(each[1] / each[0], 3)
+    if "light" in found:
+        top |= {
+            "light_pod_p50_ms": found["light"]["pod_p50_ms"],
+            "light_pod_p99_ms": found["light"]["pod_p99_ms"],
+        }
+    if "quiet" in found:
+        top |= {"idle_writes": found["quiet"]["writes"], "idle_cpu_percent": found["quiet"]["cpu_percent"]}
+    return {**top, **found}
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options: list[tuple[str, Any, str, str]] = [
+        ("light-rate", 2.0, "R", "jobs per second of the light load"),
+        ("light-seconds", 60.0, "S", "how long the light load lasts; 0: none"),
+        ("quiet-seconds", 120.0, "S", "time in which nothing happens; 0: none"),
+        ("settle-seconds", 20.0, "S", "pause before the quiet time"),
+        ("running", 100, "N", "jobs that train while it is quiet"),
+        ("patience", 600.0, "S", "longest wait for a round"),
+        ("nodes", 10, "N", "pretended nodes"),
+    ]
+    parser.add_argument(
+        "--jobs", type=int, nargs="+", default=[100, 1000], metavar="N", help="sizes of the bursts (100 1000)"
+    )
+    for name, default, letter, text in options:
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, metavar=letter, help=f"{text} (%(default)g)"
+        )
+    parser.add_argument(
+        "--kubeconfig", metavar="FILE", help="a control plane that runs already, with our stages of kwok"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run it; the last line is the result."""
+    given = arguments()
+    kubeconfig = given.kubeconfig
+    if kubeconfig is None:
+        words = ("--stages", str(STAGES), "--nodes", str(given.nodes))
+        kubeconfig = localcluster("kwok-control-plane", "up", *words)["kubeconfig"]
+    with tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
+        found = asyncio.run(measured(given, kubeconfig, pathlib.Path(folder)))
+    print(json.dumps(headline(found)))
+
+
+if __name__ == "__main__":
+    main()
