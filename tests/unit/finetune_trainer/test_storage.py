@@ -49,7 +49,7 @@ def answering(status: int, body: bytes = b""):
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply  # noqa: N815 - http.server's names
 
         def log_message(self, *_) -> None:
             pass
@@ -130,7 +130,7 @@ def test_a_tag_changes_with_the_content(store):
         ),
     ],
 )
-def test_bad_keys_and_endpoints_are_told_at_the_first_call(s3, layout, change, error, says, call):
+def test_bad_keys_and_endpoints_are_told_at_the_first_call(s3, layout, change, error, says, call):  # noqa: PLR0917 - fixtures and columns of the table
     s3.bucket("bucket")
     place = opened(layout, "s3://bucket/x", secret(layout, "bad", **{**s3.keys, **change}))
 
@@ -296,7 +296,7 @@ def test_a_dataset_of_the_hub_may_be_one_file(layout, repository):
         ("hf://org/gated", "wrong", errors.GatedModel, "the Secret 'token'"),
     ],
 )
-def test_what_the_hub_refuses_is_told(layout, repository, uri, token, error, says):
+def test_what_the_hub_refuses_is_told(layout, repository, uri, token, error, says):  # noqa: PLR0917 - fixtures and columns of the table
     hub = hub_standin.Hub(
         {"org/name": repository, "org/gated": repository}, gated=frozenset({"org/gated"}), token="right"
     )

@@ -89,8 +89,15 @@ class Renderer:
         for family in asked:
             if family and (found := families.spans(family, messages, text, self._specials)) is not None:
                 self._family = family
-                return found
+                return self._behind_prompt(messages, text, found) if family.lead_of_last else found
         return None
+
+    def _behind_prompt(self, messages: Sequence[Message], text: str, found: list[Span]) -> list[Span]:
+        """`found`, the last span without what the prompt gives already: some templates prompt with an empty thought."""
+        if messages[-1].role != "assistant":
+            return found
+        *others, (start, end) = found
+        return [*others, (max(start, _shared(text, self.prompt(messages[:-1]))), end)]
 
     def _by_growth(self, messages: Sequence[Message], text: str) -> list[Span] | None:
         """Each turn as what the template adds to the turns before it."""

@@ -125,7 +125,7 @@ def _array(text: str, name: str) -> Iterator[Row]:
         at = _skip(text, at)
         if text[at : at + 1] == ",":
             at = _skip(text, at + 1)
-        elif text[at : at + 1] != "]":
+        elif text[at : at + 1] not in {"]", ""}:
             raise errors.InvalidRow(
                 f"{place}: a comma or a closing ] is missing after this row: {_around(text, at)}"
             )
