@@ -100,7 +100,7 @@ def next_attempt(found: Case) -> Decision:
     """Start it. A second attempt is decided on live facts only."""
     stage, world = stage_of(found), found.world
     last = found.last(stage)
-    if last is not None and not world.confirmed:
+    if (last is not None or found.adopted) and not world.confirmed:
         return Decision("next-attempt", look="children")
     if found.run is None:
         return Decision("next-attempt", look="run")

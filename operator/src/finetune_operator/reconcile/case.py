@@ -46,6 +46,12 @@ class Case:
         """The resolved run, if it is at hand."""
         return self.world.run
 
+    @property
+    def adopted(self) -> bool:
+        """Whether there are Jobs that the status does not know: it was wiped, or we were cut off before we wrote it."""
+        known = {(one.stage, one.number) for one in self.old.attempts or ()}
+        return any((one.stage, one.number) not in known for one in self.judged)
+
     def last(self, stage: Stage) -> Attempt | None:
         """The newest attempt of a stage."""
         mine = attempts.of(stage, self.attempts)

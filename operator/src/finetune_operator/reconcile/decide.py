@@ -6,6 +6,7 @@ asks for with `look`; the loop gathers it and decides again.
 
 from collections.abc import Callable
 
+from finetune_operator.api.status import ProfileSeen
 from finetune_operator.errors import FineTuneError, Refused
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import run as run_name
@@ -98,7 +99,7 @@ def _with_run(found: Case) -> Case:
             "Published": Says("False", Reason.NOT_PUBLISHED, "nothing is published yet"),
         },
         run=run_name(world.job.owner),
-        profile=plan.profile if plan is not None else None,
+        profile=ProfileSeen.model_validate(plan.profile) if plan is not None and plan.profile else None,
         start_time=found.old.start_time or stamp(world.now),
     )
 
@@ -114,9 +115,9 @@ def _unreadable(found: Case) -> Decision | None:
 
 RULES: tuple[Rule, ...] = (
     _unreadable,
-    ending_rules.run_lost,
     ending_rules.succeeded,
     ending_rules.failed_for_good,
+    ending_rules.run_lost,
     live_rules.trouble_if_any,
     ending_rules.unclear,
     live_rules.suspended,

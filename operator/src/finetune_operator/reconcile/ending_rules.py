@@ -26,8 +26,6 @@ def run_lost(found: Case) -> Decision | None:
         found.live is not None and found.live.pod is not None and found.live.pod.running
     ):
         return None
-    if any(one.outcome == "Succeeded" or one.final for one in found.judged):
-        return None
     message = f"the ConfigMap {found.old.run!r} with the resolved run was deleted; apply the job under a new name to run it again"
     return fail(found, "run-lost", Reason.RUN_LOST, message)
 
