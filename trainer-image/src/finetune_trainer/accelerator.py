@@ -93,9 +93,11 @@ def _precision(asked: str, *, cuda: bool, bf16: bool) -> str:
     if asked == "Auto":
         return ("bf16" if bf16 else "fp16") if cuda else "fp32"
     if asked == "fp16" and not cuda:
-        raise errors.UnsupportedHere("training.precision: fp16 needs a GPU; use Auto, fp32 or bf16 on CPU")
+        raise errors.UnsupportedHere(
+            "spec.training.precision: fp16 needs a GPU; use Auto, fp32 or bf16 on CPU"
+        )
     if asked == "bf16" and cuda and not bf16:
-        raise errors.UnsupportedHere("training.precision: this GPU has no bf16; use Auto, fp16 or fp32")
+        raise errors.UnsupportedHere("spec.training.precision: this GPU has no bf16; use Auto, fp16 or fp32")
     return asked
 
 
@@ -105,7 +107,7 @@ def _attention(asked: str, seen: Machine) -> str:
         return "flash_attention_2" if "flash_attention_2" in seen.flash_attention else "sdpa"
     if asked in FLASH_PACKAGES and asked not in seen.flash_attention:
         raise errors.UnsupportedHere(
-            f"model.attention: {asked} needs a GPU and the package {FLASH_PACKAGES[asked]}, which this image or pod lacks; use "
+            f"spec.model.attention: {asked} needs a GPU and the package {FLASH_PACKAGES[asked]}, which this image or pod lacks; use "
             "Auto, or an image that has it"
         )
     return asked

@@ -82,9 +82,9 @@ def batches(resolved: Resolved, processes: int) -> tuple[int, int]:
     """Rows per forward pass, and forward passes per step, so that all processes together see the global batch exactly."""
     per_process, rest = divmod(resolved.global_batch_size, processes)
     if rest or not per_process:
-        raise errors.UnsupportedHere(
-            f"training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared evenly by {processes} processes; use a "
-            "multiple"
+        raise errors.InvalidBatchSize(
+            f"spec.training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared equally by {processes} "
+            f"processes; use a multiple of {processes}"
         )
     micro = next(
         rows for rows in range(min(resolved.micro_batch_size, per_process), 0, -1) if per_process % rows == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from finetune_trainer import config, errors
 from finetune_trainer.errors import ExitCode
+from finetune_trainer.report import AnyText
 
 PRECEDENCE = (
     frozenset({ExitCode.AUTHOR, ExitCode.DENIED}),
@@ -29,7 +30,7 @@ class Verdict(config.Value):
     rank: int
     exit_code: int
     reason: str
-    message: str
+    message: AnyText
     """A sentence for a person; becomes the last word's."""
     step: int | None = None
     """Optimiser steps done."""
@@ -47,7 +48,7 @@ def write(folder: Path, verdict: Verdict) -> None:
     """Put `verdict` into `folder`, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".rank-{verdict.rank}"
-    temporary.write_text(json.dumps(verdict.wire()), encoding="utf-8", errors="replace")
+    temporary.write_text(json.dumps(verdict.wire()), encoding="utf-8")
     temporary.replace(_path(folder, verdict.rank))
 
 

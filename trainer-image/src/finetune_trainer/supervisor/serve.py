@@ -15,6 +15,9 @@ from finetune_trainer import report
 
 PORT = 8080
 
+CLOSE_SECONDS = 0.1
+"""How soon the server notices that it shall close."""
+
 Source = Callable[[], report.Progress | None]
 """Where the progress document comes from; None: there is none yet."""
 
@@ -72,7 +75,10 @@ class Server:
         registry.register(ProgressCollector(source))
         self._http = ThreadingHTTPServer(("", port), _handler(source, registry))
         self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
+        serving = threading.Thread(
+            target=self._http.serve_forever, args=(CLOSE_SECONDS,), name="http", daemon=True
+        )
+        serving.start()
 
     @property
     def port(self) -> int:

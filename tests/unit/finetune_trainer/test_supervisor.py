@@ -1,0 +1,245 @@
+"""PID 1 with stand-ins for its ranks: whatever they do, there is an exit code, a valid last word, and nobody left behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainer_runs
+from finetune_trainer import base_model, config, outcome
+from finetune_trainer.layout import Layout
+
+SUPPORT = Path(trainer_runs.__file__).parent
+
+
+@dataclass
+class Pod:
+    """One attempt under way."""
+
+    process: subprocess.Popen[bytes]
+    layout: Layout
+
+    def wait_for(self, path: Path, seconds: float = 30.0) -> Path:
+        deadline = time.monotonic() + seconds
+        while not path.exists():
+            assert self.process.poll() is None, "ended too early"
+            assert time.monotonic() < deadline, f"{path.name} never came"
+            time.sleep(0.05)
+        return path
+
+    def rank_is_training(self, ranks: int = 1) -> None:
+        for rank in range(ranks):
+            self.wait_for(self.layout.scratch / f"ranks/pid-{rank}")
+        time.sleep(0.5)
+
+    def ask(self, path: str) -> Any:
+        port = self.wait_for(self.layout.state / "port").read_text()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.read()
+
+    def sigterm(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def ended(self, seconds: float = 40.0) -> tuple[int, dict[str, Any]]:
+        """Exit code and last word."""
+        code = self.process.wait(timeout=seconds)
+        raw = self.layout.termination_log.read_bytes()
+        assert len(raw) <= 4096
+        word = json.loads(raw)
+        assert {"version", "stage", "reason", "message"} <= word.keys()
+        return code, word
+
+    def survivors(self) -> list[str]:
+        """Processes of the gang that are still there."""
+        pids = [path.read_text() for path in (self.layout.scratch / "ranks").glob("pid-*")]
+        assert pids
+        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+    def kept(self) -> list[str]:
+        """What lies in the work area, but for the dataset."""
+        area = self.layout.claims / "output/tiny/.finetune" / trainer_runs.JOB["uid"]
+        found = [path.relative_to(area).as_posix() for path in area.rglob("*") if path.is_file()]
+        return sorted(path for path in found if not path.startswith("dataset/"))
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[Any]:
+    """Start an attempt whose ranks behave as told."""
+    started: list[Pod] = []
+
+    def start(behaviour: str, *, direct: bool = True, attempt: int = 1, **changes: Any) -> Pod:
+        root = tmp_path / "pod"
+        layout = Layout.under(root)
+        if root.exists():  # another pod has a scratch disk of its own
+            shutil.rmtree(layout.scratch)
+            layout.termination_log.unlink(missing_ok=True)
+        else:
+            layout = trainer_runs.pod(root, job={"name": behaviour}, **changes)
+        run = config.load(layout.run)
+        ready = trainer_runs.prepare_by_hand(
+            tmp_path / f"made-{attempt}", facts=base_model.locate(run, layout).facts
+        )
+        ready.save(outcome.work_area(run, layout), tmp_path / f"made-{attempt}")
+        command = [
+            *(sys.executable, "-m", "trainer_pid1", *(["--direct"] if direct else [])),
+            *("train", "--run", str(layout.run), "--attempt", str(attempt), "--prepared", ready.digest),
+            *("--layout-root", str(root), "--port", "0"),
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
+        started.append(Pod(subprocess.Popen(command, env=environment), layout))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+def test_sigterm_is_forwarded_and_the_checkpoint_sent(pod):
+    job = pod("train")
+    job.rank_is_training()
+    job.sigterm()
+    code, word = job.ended()
+    assert (code, word["stage"], word["reason"]) == (75, "Train", "Interrupted")
+    assert word["message"].startswith(
+        "rank 0 Interrupted; the checkpoint of step 7 lies at pvc://output/tiny/.finetune/"
+    )
+    assert job.kept() == ["checkpoints/step-7/checkpoint.json", "checkpoints/step-7/trainer_state.json"]
+    assert job.survivors() == []
+
+
+def test_the_next_attempt_goes_on_from_there(pod):
+    job = pod("train")
+    job.rank_is_training()
+    job.sigterm()
+    assert job.ended()[0] == 75
+    again = pod("train", attempt=2)
+    again.rank_is_training()
+    told = json.loads((again.layout.scratch / "ranks/task.json").read_text())
+    assert json.loads((Path(told["resume"]) / "trainer_state.json").read_text()) == {"step": 7}
+    assert json.loads(again.ask("/progress"))["checkpoint"]["step"] == 7
+    again.sigterm()
+    again.ended()
+
+
+def test_progress_is_served_while_the_ranks_work(pod):
+    job = pod("train")
+    job.rank_is_training()
+    told = json.loads(job.ask("/progress"))
+    assert (told["stage"], told["attempt"]) == ("Train", 1)
+    assert told["step"] > 0
+    assert b"finetune_trainer_step " in job.ask("/metrics")
+    assert job.ask("/healthz") == b"ok\n"
+
+
+def test_sigterm_before_the_ranks_begin_costs_nothing(pod):
+    job = pod("train")
+    job.wait_for(job.layout.state / "port")
+    job.sigterm()
+    code, word = job.ended()
+    assert (code, word["reason"]) == (75, "Interrupted")
+
+
+def test_a_gang_in_which_nothing_moves_is_killed_and_tried_again(pod):
+    job = pod("hang", limits={"stallTimeoutSeconds": 3})
+    began = time.monotonic()
+    code, word = job.ended()
+    assert (code, word["reason"]) == (70, "Stalled")
+    assert "nothing moved for 3 s" in word["message"]
+    assert "checkpoints/step-3/checkpoint.json" in job.kept()
+    assert job.survivors() == []
+    assert time.monotonic() - began < 20
+
+
+def test_who_ignores_sigterm_is_killed_before_the_pod_is(pod):
+    job = pod("hang", limits={"gracePeriodSeconds": 4})
+    job.rank_is_training()
+    job.sigterm()
+    code, word = job.ended(seconds=6)
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert "not ready within the grace period" in word["message"]
+    assert job.survivors() == []
+
+
+def test_a_killed_rank_is_tried_again(pod):
+    code, word = pod("killed").ended()
+    assert (code, word["reason"]) == (70, "RankDied")
+    assert "exit codes seen: 137" in word["message"]
+
+
+def test_a_final_failure_is_kept_and_told_again(pod):
+    job = pod("refused")
+    code, word = job.ended()
+    assert (code, word["reason"], word["message"]) == (64, "NonFiniteLoss", "rank 0 NonFiniteLoss")
+    assert job.kept() == ["outcome.json"]
+    again = pod("refused", attempt=2)
+    assert again.ended() == (64, word)
+    assert not (again.layout.scratch / "ranks").exists()
+
+
+def test_a_rank_that_has_spoken_but_does_not_go_is_helped(pod):
+    code, word = pod("linger").ended(seconds=20)
+    assert (code, word["reason"]) == (86, "OutOfMemory")
+
+
+def test_a_rank_outlives_its_launcher_and_is_waited_for(pod):
+    code, word = pod("orphan").ended()
+    assert (code, word["reason"]) == (64, "NonFiniteLoss")
+
+
+def test_a_dataset_that_is_gone_is_told(pod, tmp_path):
+    job = pod("refused")
+    job.ended()
+    (job.layout.claims / "output/tiny/.finetune" / trainer_runs.JOB["uid"] / outcome.OUTCOME).unlink()
+    command = [
+        *(sys.executable, "-m", "finetune_trainer", "train", "--run", str(job.layout.run), "--attempt", "3"),
+        *("--prepared", "sha256:" + "0" * 64, "--layout-root", str(tmp_path / "pod"), "--port", "0"),
+    ]
+    assert subprocess.run(command, check=False).returncode == 70
+    word = json.loads(job.layout.termination_log.read_bytes())
+    assert word["message"].startswith("the prepared dataset is gone: pvc://output/tiny/.finetune/")
+
+
+@pytest.mark.slow
+def test_below_accelerate_launch_the_rank_saves_although_its_launcher_dies_at_once(pod):
+    job = pod("train", direct=False)
+    job.rank_is_training()
+    job.sigterm()
+    code, word = job.ended()
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert "the checkpoint of step 7 lies at" in word["message"]
+    assert job.survivors() == []
+
+
+@pytest.mark.slow
+def test_below_accelerate_launch_a_killed_rank_is_other(pod):
+    code, word = pod("killed", direct=False).ended()
+    assert (code, word["reason"]) == (70, "RankDied")
+
+
+@pytest.mark.slow
+def test_two_ranks_below_torchrun_are_told_both(pod):
+    job = pod("train", direct=False, resources={"processesPerNode": 2})
+    job.rank_is_training(ranks=2)
+    job.sigterm()
+    code, word = job.ended()
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert job.survivors() == []
+
+
+@pytest.mark.slow
+def test_the_rank_that_knows_why_speaks_for_the_two_below_torchrun(pod):
+    job = pod("split", direct=False, resources={"processesPerNode": 2})
+    code, word = job.ended()
+    assert (code, word["reason"], word["message"]) == (64, "NonFiniteLoss", "rank 1 NonFiniteLoss")
+    assert job.survivors() == []

@@ -1,0 +1,132 @@
+"""The command line: two stages, an exit code and a last word for each end."""
+
+import argparse
+import contextlib
+import traceback
+from pathlib import Path
+
+from finetune_trainer import config, errors, interruption, outcome, report, supervisor
+from finetune_trainer.layout import Layout
+from finetune_trainer.report import LastWord
+from finetune_trainer.supervisor import Ending, serve
+
+DESCRIPTION = """\
+Runs one stage of a FineTuneJob inside its pod, told by run.json alone.
+
+  prepare   read, check and tokenise the data; leave it in the work area
+  train     train on it, evaluate, and publish the adapter at the output
+
+Exit codes: 0 done, 64 change the spec or the data, 65 gate not met, 69 something outside is not there yet,
+75 interrupted, 77 access denied, 86 out of GPU memory, anything else our bug or the machine's.
+"""
+
+
+def run(arguments: list[str] | None, told: interruption.Interruption) -> int:
+    """Run the stage that `arguments` name; the exit code. The last word is written, whatever happens."""
+    given = parser().parse_args(arguments)
+    layout = Layout.under(given.layout_root.absolute()) if given.layout_root else Layout()
+    spec: config.Run | None = None
+    try:
+        told.check()
+        spec = config.load(given.run)
+        ending = given.stage(spec, layout, given, told)
+    except BaseException as error:  # noqa: BLE001 - a last word is owed to any end
+        ending = _ended_by(error)
+    told.end()
+    return _close(given, layout, spec, ending)
+
+
+def prepare(
+    spec: config.Run, layout: Layout, given: argparse.Namespace, told: interruption.Interruption
+) -> Ending:
+    """The Prepare stage."""
+    from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
+
+    del told
+    layout.make_folders()
+    server = serve.Server(lambda: report.read_progress(layout.progress), port=given.port)
+    with contextlib.closing(server):
+        done = stage.prepare(spec, layout, report.ProgressWriter(layout.progress, attempt=given.attempt))
+    return Ending(exit_code=0, reason=done.reason, message=done.message, result=done.result)
+
+
+def train(
+    spec: config.Run, layout: Layout, given: argparse.Namespace, told: interruption.Interruption
+) -> Ending:
+    """The Train stage."""
+    return supervisor.train(
+        spec,
+        given.run.absolute(),
+        layout,
+        attempt=given.attempt,
+        digest=given.prepared,
+        interruption=told,
+        port=given.port,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """What is understood on the command line."""
+    made = argparse.ArgumentParser(
+        prog="finetune-trainer", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    stages = made.add_subparsers(title="stages", required=True, metavar="STAGE")
+    for name, stage, told in (
+        ("prepare", prepare, "read, check and tokenise the data"),
+        ("train", train, "train, evaluate and publish"),
+    ):
+        one = stages.add_parser(name, help=told, description=told)
+        one.set_defaults(stage=stage, name=name)
+        one.add_argument("--run", type=Path, required=True, metavar="FILE", help="run.json")
+        one.add_argument(
+            "--attempt", type=int, required=True, metavar="N", help="number of this attempt, from 1"
+        )
+        one.add_argument(
+            "--layout-root",
+            type=Path,
+            metavar="DIR",
+            help="a folder that stands for the pod's file system (local runs)",
+        )
+        one.add_argument(
+            "--port",
+            type=int,
+            default=serve.PORT,
+            metavar="N",
+            help="where /progress is served (%(default)s); 0: any",
+        )
+        if name == "train":
+            one.add_argument(
+                "--prepared",
+                required=True,
+                metavar="DIGEST",
+                help="sha256:<64 hex digits>, as Prepare told it",
+            )
+    return made
+
+
+def _ended_by(error: BaseException) -> Ending:
+    """The ending that `error` makes."""
+    if isinstance(error, errors.EarlierFailure):
+        word = error.last_word
+        return Ending(
+            exit_code=error.earlier_exit_code,
+            reason=error.reason,
+            message=str(error),
+            result=word.get("result"),
+        )
+    if not isinstance(error, errors.TrainerError):
+        traceback.print_exception(error)
+        error = errors.InternalError.wrapping(error)
+    return Ending(exit_code=errors.exit_code_of(error), reason=error.reason, message=str(error))
+
+
+def _close(given: argparse.Namespace, layout: Layout, spec: config.Run | None, ending: Ending) -> int:
+    """Write the last word, and keep a final failure for later attempts."""
+    word = LastWord(
+        stage=given.name.capitalize(), reason=ending.reason, message=ending.message, result=ending.result
+    )
+    if spec:
+        outcome.record_failure(spec, layout, exit_code=ending.exit_code, word=word)
+    report.write_last_word(layout.termination_log, word)
+    print(f"{word.reason}: {word.message}", flush=True)  # noqa: T201 - the pod's log
+    return ending.exit_code
