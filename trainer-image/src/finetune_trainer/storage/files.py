@@ -105,7 +105,7 @@ class FileStore(Store):
         except FileNotFoundError as error:
             raise self.reference.missing(self.uri_of(key)) from error
         except OSError as error:
-            if error.errno not in {1, 13, 30}:  # EPERM, EACCES, EROFS
+            if error.errno not in {1, 13, 20, 21, 30}:  # EPERM, EACCES, ENOTDIR, EISDIR, EROFS
                 raise
             raise errors.AccessDenied(
                 f"{self.reference.field}: {self.uri_of(key)} cannot be read or written ({error.strerror}); the pod runs as "

@@ -1,0 +1,139 @@
+import random
+
+import pytest
+
+from finetune_trainer import config
+from finetune_trainer.data import filters, split
+from finetune_trainer.data.filters import Drops
+from finetune_trainer.data.rows import Continuation, Conversation, Example, Message, Place, Text
+
+
+def example(asked: str, answered: str, line: int = 1, loss: str = "Assistant") -> Example:
+    turns = (Message("user", asked), Message("assistant", answered))
+    return Example(Place("a.jsonl", line), Conversation(turns, 1), loss)
+
+
+def many(count: int) -> list[Example]:
+    return [example(f"question {number}", f"answer {number}", number + 1) for number in range(count)]
+
+
+def kept(examples: list[Example], **quality) -> tuple[list[int], dict]:
+    drops = Drops()
+    stay = list(filters.kept(examples, config.Quality.model_validate(quality), drops))
+    return [one.place.number for one in stay], {reason: one.places for reason, one in drops.report.items()}
+
+
+def test_the_first_of_equal_rows_stays_and_the_others_are_named():
+    rows = [example("a", "b", 1), example("a", "c", 2), example("a", "b", 3), example("a", "b", 4)]
+
+    assert kept(rows) == ([1, 2], {"ExactDuplicate": ("a.jsonl line 3", "a.jsonl line 4")})
+    assert kept(rows, duplicates={"exact": False}) == ([1, 2, 3, 4], {})
+
+
+def test_rows_without_words_are_dropped_by_reason():
+    rows = [
+        example("a", " \n", 1),
+        example("", "b", 2),
+        Example(Place("a.jsonl", 3), Text("\t"), "All"),
+        Example(Place("a.jsonl", 4), Continuation("", "b"), "Completion"),
+        Example(Place("a.jsonl", 5), Continuation("a", " "), "Completion"),
+    ]
+
+    stay, dropped = kept(rows)
+
+    assert stay == [4]
+    assert dropped == {
+        "EmptyAnswer": ("a.jsonl line 1", "a.jsonl line 5"),
+        "EmptyPrompt": ("a.jsonl line 2",),
+        "EmptyText": ("a.jsonl line 3",),
+    }
+
+
+def test_blocked_words_are_found_whole_and_in_any_script():
+    rows = [example("Scunthorpe", "fine", 1), example("a", "Such CUNT", 2), example("나쁜말이다", "b", 3)]
+
+    assert kept(rows, blocklist=["cunt", "나쁜말"]) == (
+        [1],
+        {"Blocklisted": ("a.jsonl line 2", "a.jsonl line 3")},
+    )
+
+
+def test_an_answer_that_says_the_same_again_and_again_is_dropped():
+    rows = [example("a", "to be or not to be, that is the question", 1), example("a", "so it is " * 20, 2)]
+
+    assert kept(rows, maxRepetition=0.5) == ([1], {"Repetitive": ("a.jsonl line 2",)})
+
+
+def test_the_report_stays_bounded():
+    drops = Drops()
+    for line in range(1000):
+        drops.add("ExactDuplicate", Place("a.jsonl", line))
+
+    report = drops.report["ExactDuplicate"]
+
+    assert (report.rows, len(report.places)) == (1000, filters.MAX_PLACES)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fraction", "held"),
+    [
+        (100, None, 5),
+        (3, None, 1),
+        (2, None, 1),
+        (1, None, 0),
+        (10_100, None, 500),
+        (2_000, 0.5, 1_000),
+        (10, 0.0, 0),
+        (3, 0.5, 2),
+        (2, 0.5, 1),
+        (100, 0.001, 1),
+    ],
+)
+def test_the_share_that_is_held_out(rows, fraction, held):
+    examples = many(rows)
+
+    train, test = split.held_out(examples, fraction, seed=42)
+
+    assert (len(train), len(test)) == (rows - held, held)
+
+
+def test_the_same_seed_holds_out_the_same_rows_in_any_order():
+    examples = many(200)
+    mixed = random.Random(0).sample(examples, len(examples))
+
+    chosen = {one.key() for one in split.held_out(examples, 0.2, seed=1)[1]}
+
+    assert {one.key() for one in split.held_out(mixed, 0.2, seed=1)[1]} == chosen
+    assert {one.key() for one in split.held_out(examples, 0.2, seed=2)[1]} != chosen
+
+
+def test_rows_keep_their_order_on_both_sides():
+    train, held = split.held_out(many(100), 0.3, seed=3)
+
+    assert [one.place.number for one in train] == sorted(one.place.number for one in train)
+    assert [one.place.number for one in held] == sorted(one.place.number for one in held)
+
+
+def test_equal_rows_never_straddle_the_split():
+    examples = [one for one in many(30) for _copy in range(3)]
+
+    train, held = split.held_out(examples, 0.2, seed=5)
+
+    assert held
+    assert not {one.key() for one in train} & {one.key() for one in held}
+
+
+def test_rows_of_one_wording_are_not_all_held_out():
+    train, held = split.held_out([example("a", "b", line) for line in range(10)], 0.2, seed=1)
+
+    assert (len(train), len(held)) == (10, 0)
+
+
+def test_training_rows_that_are_examined_are_dropped_and_counted():
+    drops = Drops()
+    held = [example("question 3", "answer 3", 99, loss="Completion")]
+
+    train = split.without(many(5), held, drops)
+
+    assert [one.place.number for one in train] == [1, 2, 3, 5]
+    assert drops.report["InEval"].places == ("a.jsonl line 4",)
