@@ -81,13 +81,17 @@ async def apply(session: aiohttp.ClientSession, path: str, body: Object) -> Obje
 
 
 async def watched(session: aiohttp.ClientSession, path: str) -> AsyncIterator[tuple[float, str, Object]]:
-    """(moment, kind of event, object) from now on."""
-    start = (await send(session, "GET", f"{path}?limit=1"))["metadata"]["resourceVersion"]
-    async with session.get(f"{path}?watch=1&resourceVersion={start}", read_bufsize=1 << 22) as answer:
-        async for line in answer.content:
-            moment = time.monotonic()
-            event = json.loads(line)
-            yield moment, event["type"], event["object"]
+    """(moment, kind of event, object) from now on. The API server ends a watch at times, as after a change of its kind."""
+    version = (await send(session, "GET", f"{path}?limit=1"))["metadata"]["resourceVersion"]
+    while True:
+        async with session.get(f"{path}?watch=1&resourceVersion={version}", read_bufsize=1 << 22) as answer:
+            async for line in answer.content:
+                moment = time.monotonic()
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RuntimeError(f"watch of {path}: {event['object'].get('message')}")
+                version = event["object"]["metadata"]["resourceVersion"]
+                yield moment, event["type"], event["object"]
 
 
 async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, str]]:
@@ -106,12 +110,12 @@ async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, 
     return found
 
 
-async def all_of(session: aiohttp.ClientSession, path: str) -> list[Object]:
+async def all_of(session: aiohttp.ClientSession, path: str, more: str = "?") -> list[Object]:
     """Every object, in pages."""
     found: list[Object] = []
     token = ""
     while True:
-        page = await send(session, "GET", f"{path}?limit=500&continue={token}")
+        page = await send(session, "GET", f"{path}{more}limit=500&continue={token}")
         found += page["items"]
         token = page["metadata"].get("continue", "")
         if not token:

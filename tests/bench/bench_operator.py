@@ -61,6 +61,7 @@ async def measured(given: argparse.Namespace, kubeconfig: str, folder: pathlib.P
     found: Figures = {"bursts": {}}
     try:
         await ground.subject.ready()
+        await rounds.removed(ground, await rounds.left_behind(server))
         found["neighbours_cores"] = await rounds.neighbours(
             ground, bench_subject.machine_busy_seconds, 3, asyncio.sleep
         )
