@@ -98,7 +98,7 @@ def prepare_by_hand(
             "labels": pa.array([[-100] * 5 + ids[5:] for ids in made], pa.list_(pa.int32())),
         }
         pq.write_table(pa.table(columns), folder / name)
-    samples = [{"source": "spec", "messages": [{"role": "user", "content": "Hello?"}], "expected": None}]
+    samples = [{"source": "spec", "messages": [{"role": "user", "content": "Hello?"}], "inputIds": [5, 6, 7]}]
     (folder / prepared.SAMPLES).write_text(json.dumps(samples))
     made = _prepared(folder, facts, rows, eval_rows)
     (folder / prepared.DOCUMENT).write_text(made.model_dump_json(by_alias=True))

@@ -104,19 +104,19 @@ class Answering:
     max_new_tokens: int
     move: Move
 
-    def answers(self, model: Any, conversations: list[list[dict[str, str]]]) -> list[str]:
-        """What `model` says next in each conversation, always taking the likeliest token."""
+    def answers(self, model: Any, prompts: list[list[int]]) -> list[str]:
+        """What `model` says next after each prompt (token ids), always taking the likeliest token."""
         was_training = model.training
         model.eval()
         said = []
-        for number, conversation in enumerate(conversations, start=1):
-            self.move(f"answering sample {number} of {len(conversations)}")
-            said.append(self._answer(model, conversation))
+        for number, prompt in enumerate(prompts, start=1):
+            self.move(f"answering sample {number} of {len(prompts)}")
+            said.append(self._answer(model, prompt))
         model.train(was_training)
         return said
 
-    def _answer(self, model: Any, conversation: list[dict[str, str]]) -> str:
-        prompt = self._prompt(conversation).to(model.device)
+    def _answer(self, model: Any, prompt: list[int]) -> str:
+        ids = torch.tensor([prompt], device=model.device)
         greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             max_new_tokens=self.max_new_tokens,
@@ -125,18 +125,12 @@ class Answering:
         )
         with torch.inference_mode():
             made = model.generate(
-                **prompt, generation_config=greedy, stopping_criteria=StoppingCriteriaList([self._moved])
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=greedy,
+                stopping_criteria=StoppingCriteriaList([self._moved]),
             )
-        answer = made[0, prompt["input_ids"].shape[1] :]
-        return str(self.tokenizer.decode(answer, skip_special_tokens=True)).strip()
-
-    def _prompt(self, conversation: list[dict[str, str]]) -> Any:
-        """The conversation up to the answer as tokens, rendered as the data was."""
-        if self.facts.rendering == "Chat":
-            return self.tokenizer.apply_chat_template(
-                conversation, add_generation_prompt=True, return_dict=True, return_tensors="pt"
-            )
-        return self.tokenizer("\n".join(turn["content"] for turn in conversation), return_tensors="pt")
+        return str(self.tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True)).strip()
 
     def _moved(self, ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         """Never a reason to stop, but called for every token."""

@@ -105,7 +105,7 @@ class FineTuning:
         tuned, answers = self._measured(trainer)
         base, base_answers = _base(self._task.work / BASE)
         self._samples = [
-            {**sample, "base": before, "tuned": after}
+            {**_shown(sample), "base": before, "tuned": after}
             for sample, before, after in zip(self._samples, base_answers, answers, strict=True)
         ]
         evaluation = None
@@ -133,10 +133,10 @@ class FineTuning:
 
     def _measured(self, trainer: Any) -> tuple[Measured | None, list[str]]:
         """Loss on the held-out rows, and the answers to the samples."""
-        conversations = [sample["messages"] for sample in self._samples]
+        prompts = [list(sample["inputIds"]) for sample in self._samples]
         loss = self._loss(trainer)
         with trainer.compute_loss_context_manager():
-            return loss, self._answering(trainer).answers(trainer.model, conversations)
+            return loss, self._answering(trainer).answers(trainer.model, prompts)
 
     def _loss(self, trainer: Any) -> Measured | None:
         """Loss on the held-out rows, None where there are none."""
@@ -203,6 +203,15 @@ class FineTuning:
     def _move(self, message: str) -> None:
         self._interruption.check()
         self._tell(message=message)
+
+
+def _shown(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample as it is published: what a person reads."""
+    return {
+        "source": sample["source"],
+        "messages": sample["messages"],
+        "expected": sample.get("expected"),
+    }
 
 
 def _base(file: Path) -> tuple[Measured | None, list[str]]:

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from finetune_trainer import base_model, config, errors, inspection, not_yet, outcome, resolve
 from finetune_trainer.base_model import BaseModel
-from finetune_trainer.data import advice, filters, rows, sources, split, table
+from finetune_trainer.data import advice, filters, rows, samples, sources, split, table
 from finetune_trainer.data.filters import Drops
-from finetune_trainer.data.rows import Example, Message
+from finetune_trainer.data.rows import Example
 from finetune_trainer.data.sources import Fetched
 from finetune_trainer.data.table import Written
 from finetune_trainer.data.tokenise import Encoded, Tokeniser
@@ -28,7 +28,6 @@ from finetune_trainer.prepared import (
     FileFacts,
     Identity,
     Prepared,
-    Sample,
     TokenizerFacts,
 )
 from finetune_trainer.report import ProgressWriter
@@ -226,7 +225,7 @@ def _document(run: config.Run, model: Model, data: Data, tables: Tables) -> Prep
     facts = resolve.Facts(lengths=tables.train.lengths, max_length=max_length, target_modules=model.targets)
     resolved = resolve.resolve(run, facts)
     tokenizer = _tokenizer_facts(model.words, data, tables.tokeniser)
-    _write_samples(run, model.words, tokenizer, tables.folder / SAMPLES)
+    _write_samples(run, model.words, data, tables.folder / SAMPLES)
     names = [TRAIN, *([EVAL] if tables.held.rows else [])]
     identity = Identity(
         files={name: FileFacts.of(tables.folder / name) for name in names},
@@ -287,15 +286,12 @@ def _tokenizer_facts(words: Words, data: Data, tokeniser: Tokeniser) -> Tokenize
     )
 
 
-def _write_samples(run: config.Run, words: Words, facts: TokenizerFacts, path: Path) -> None:
-    """The prompts of `evaluation.samples` as the model will see them."""
-    samples = []
-    for prompt in run.evaluation.samples:
-        chat = facts.rendering == "Chat"
-        text = words.renderer.prompt([Message("user", prompt)]) if chat else prompt
-        ids = words.tokenizer(text, add_special_tokens=not chat)["input_ids"]
-        samples.append(Sample(prompt=prompt, text=text, input_ids=tuple(ids)).wire())
-    path.write_text(json.dumps(samples, ensure_ascii=False, indent=1), encoding="utf-8")
+def _write_samples(run: config.Run, words: Words, data: Data, path: Path) -> None:
+    """What base and tuned model will be asked."""
+    chat = isinstance(data.train[0].content, rows.Conversation)
+    prompts = samples.Prompts(tokenizer=words.tokenizer, renderer=words.renderer, chat=chat)
+    made = [one.wire() for one in prompts.samples(run.evaluation.samples, data.held)]
+    path.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _result(prepared: Prepared, data: Data) -> PrepareResult:

@@ -2,7 +2,7 @@
 
     dataset/<64 hex>/train.parquet    input_ids, labels: list<int32>; -100 where nothing is learned; cut to maxLength
                      eval.parquet     the same, held out; absent where nothing is held out
-                     samples.json     the prompts of evaluation.samples, rendered and tokenised
+                     samples.json     the prompts to be answered, rendered and tokenised
                      prepared.json    this model; written last
 
 The digest is that of `Identity`: of the rows and of what shaped them, so that the same data prepared by two jobs has one.
@@ -121,13 +121,16 @@ class Resolved(config.Value):
 
 
 class Sample(config.Value):
-    """One prompt of `evaluation.samples`, ready to be answered."""
+    """One prompt that base and tuned model will answer."""
 
-    prompt: str
-    """As in the spec."""
-    text: str
-    """As the model sees it."""
+    source: Literal["spec", "held-out"]
+    """`evaluation.samples`, or a held-out row."""
+    messages: tuple[dict[str, str], ...]
+    """Role and content of each turn before the answer."""
+    expected: str | None
+    """The held-out row's own answer."""
     input_ids: tuple[int, ...]
+    """`messages` as the model sees them, the opening of its turn included."""
 
 
 class Prepared(config.Value):
