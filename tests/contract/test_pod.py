@@ -11,8 +11,7 @@ from finetune_operator import names
 from finetune_operator.api.running import Scheduling
 from finetune_operator.observe import job as observe_job
 from finetune_operator.plan import accept, pod, prepare_job, training_job
-from finetune_trainer import __main__ as program
-from finetune_trainer import prepared
+from finetune_trainer import command, prepared
 from finetune_trainer.layout import Layout
 from finetune_trainer.supervisor import serve
 
@@ -42,9 +41,9 @@ def containers(plan):
 
 def test_the_trainer_understands_what_the_operator_asks_of_it(plan):
     ((prepare,), (train,)) = containers(plan)
-    asked = program.parser().parse_args(prepare["args"])
+    asked = command.parser().parse_args(prepare["args"])
     assert (asked.name, asked.run, asked.attempt) == ("prepare", Layout().run, 2)
-    asked = program.parser().parse_args(train["args"])
+    asked = command.parser().parse_args(train["args"])
     assert (asked.name, asked.run, asked.attempt, asked.prepared) == ("train", Layout().run, 3, DIGEST)
 
 
