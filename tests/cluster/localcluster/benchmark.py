@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from localcluster import daemons, probes, processes, toolchain
+from localcluster import daemons, probes, teardown, toolchain
 from localcluster.control_plane import ControlPlane, Ports
 from localcluster.daemons import Daemon
 from localcluster.places import SOURCES, Places
@@ -76,12 +76,10 @@ def kwok(control: ControlPlane, stages: Path) -> Daemon:
 def down(places: Places, steps: Steps) -> list[str]:
     """Stop it and forget all objects; what could not be removed."""
     with steps.step("stop the control plane for benchmarks", "about 2 s"):
-        last = ("kube-apiserver", "etcd")
-        for name in [name for name in daemons.names(places) if name not in last] + [*last]:
-            daemons.stop(places, name)
+        teardown.stop_all(places)
         for folder in (places.state, places.runtime):
             shutil.rmtree(folder, ignore_errors=True)
-    return [f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state).items()]
+    return teardown.processes_left_over(places)
 
 
 def add_nodes(control: ControlPlane, count: int) -> None:

@@ -209,7 +209,5 @@ def remove(host: Host, *, keep_network: bool = False) -> None:
     if not keep_network:
         networks.remove(host.node)
     cgroups.remove(host.node)
-    for file in Path("/var/lib/cni/results").glob(f"{host.node.namespace}-*"):
-        file.unlink(missing_ok=True)
     for folder in (host.state, host.runtime):
         shutil.rmtree(folder, ignore_errors=True)

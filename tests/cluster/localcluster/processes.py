@@ -11,14 +11,19 @@ def shims(socket: Path) -> list[int]:
     return [pid for pid, argv in command_lines() if "containerd-shim" in argv[0] and str(socket) in argv]
 
 
-def mentioning(*folders: Path) -> dict[int, str]:
-    """Processes with one of the folders in their command line, but for this one and its parents."""
-    family = ancestors(os.getpid())
+def of_programs(names: frozenset[str], *folders: Path) -> dict[int, str]:
+    """Processes of these programs with a path below one of the folders in their command line. (A person's
+    `tail -f` on a log is none of them.)"""
     return {
         pid: " ".join(argv)[:160]
         for pid, argv in command_lines()
-        if pid not in family and any(str(folder) in word for folder in folders for word in argv)
+        if Path(argv[0]).name in names and mentions(argv, folders)
     }
+
+
+def mentions(argv: list[str], folders: tuple[Path, ...]) -> bool:
+    """PURE: whether a path below one of the folders is in a command line; a folder's namesakes do not count."""
+    return any(f"{folder}/" in word for folder in folders for word in argv)
 
 
 def inside(network_namespace: Path) -> dict[int, str]:
@@ -48,14 +53,6 @@ def command_lines() -> list[tuple[int, list[str]]]:
             if argv[0]:
                 found.append((int(folder.name), argv))
     return found
-
-
-def ancestors(pid: int) -> set[int]:
-    family = set()
-    while pid > 0:
-        family.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return family
 
 
 def _network_of(pid: int) -> int:

@@ -2,14 +2,33 @@
 
 import shutil
 import time
-from pathlib import Path
 
-from localcluster import addresses, cgroups, daemons, mounts, networks, nodes, probes, processes, programs
+from localcluster import (
+    addresses,
+    cgroups,
+    daemons,
+    mounts,
+    networks,
+    nodes,
+    processes,
+    programs,
+    toolchain,
+    traces,
+)
 from localcluster.addresses import Node
 from localcluster.nodes import Host
 from localcluster.places import Places
 from localcluster.steps import Steps
 
+PROGRAMS = (
+    "containerd",
+    "containerd-shim-runc-v2",
+    "coredns",
+    "docker-registry",
+    "kwok",
+    "runc",
+    "versitygw",
+)
 PATIENCE = 3  # seconds for the kernel to finish with cgroups and namespaces whose processes are gone
 
 
@@ -20,7 +39,8 @@ def down(places: Places, steps: Steps, *, purge: bool) -> list[str]:
     if purge:
         with steps.step(f"remove the caches in {places.cache}", "a few seconds"):
             for folder in places.caches:
-                shutil.rmtree(folder, ignore_errors=True)
+                if folder.exists():
+                    shutil.rmtree(folder)
     with steps.step("look for leftovers", "under 1 s") as step:
         deadline = time.monotonic() + PATIENCE
         while (found := left_over(places)) and time.monotonic() < deadline:
@@ -39,8 +59,7 @@ def remove(places: Places) -> None:
     mounts.unmount(places.state, places.runtime, places.cache)
     for folder in (places.state, places.runtime):
         shutil.rmtree(folder, ignore_errors=True)
-    _remove_dead_links(Path("/var/log/containers"))
-    _remove_dead_sockets(Path("/run/containerd/s"))
+    traces.remove(places.runtime)
 
 
 def stop_all(places: Places) -> None:
@@ -52,9 +71,7 @@ def stop_all(places: Places) -> None:
 
 def left_over(places: Places) -> list[str]:
     """What a clean machine would not have."""
-    found = [
-        f"process {pid}: {argv}" for pid, argv in processes.mentioning(places.state, places.runtime).items()
-    ]
+    found = processes_left_over(places)
     for namespace in networks.NAMESPACES.glob("finetune-node*"):
         found += [
             f"process {pid} in {namespace.name}: {argv}" for pid, argv in processes.inside(namespace).items()
@@ -68,25 +85,16 @@ def left_over(places: Places) -> list[str]:
     return found
 
 
+def processes_left_over(places: Places) -> list[str]:
+    """Programs of ours that still work in our folders."""
+    ours = frozenset({*toolchain.DAEMONS, *PROGRAMS})
+    found = processes.of_programs(ours, places.state, places.runtime)
+    return [f"process {pid}: {argv}" for pid, argv in found.items()]
+
+
 def _remove_node(places: Places, node: Node) -> None:
     # The control plane's daemons live in node 1's namespace: it is deleted when they have stopped.
     if node == addresses.FIRST:
         nodes.remove(Host(node, places), keep_network=True)
     else:
         nodes.remove(Host(node, places))
-
-
-def _remove_dead_links(folder: Path) -> None:
-    """The kubelet writes links to pods' logs to a fixed place."""
-    if folder.is_dir():
-        for link in folder.iterdir():
-            if link.is_symlink() and not link.exists():
-                link.unlink(missing_ok=True)
-
-
-def _remove_dead_sockets(folder: Path) -> None:
-    """A killed shim leaves its socket, also at a fixed place; others' shims listen on theirs."""
-    if folder.is_dir():
-        for socket in folder.iterdir():
-            if not probes.unix_socket(str(socket))():
-                socket.unlink(missing_ok=True)

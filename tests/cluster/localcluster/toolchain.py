@@ -133,7 +133,9 @@ def ensure_packages(places: Places, steps: Steps) -> None:
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         with steps.step(f"install Debian packages as root: {' '.join(needed)}", "about 20 s"):
             if not programs.succeeds("apt-cache", "show", *needed):
-                programs.succeeds("apt-get", "update")  # one unreachable source of many is no reason to give up
+                programs.succeeds(
+                    "apt-get", "update"
+                )  # one unreachable source of many is no reason to give up
             programs.run(
                 "apt-get", "install", "--yes", "--no-install-recommends", *needed, environ=environ, log=log
             )

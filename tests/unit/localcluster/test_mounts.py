@@ -18,6 +18,6 @@ def test_only_what_is_below_our_folders_deepest_first():
         Path("/run/cluster/node1/rootfs/dev/shm"),
         Path("/run/cluster/node1/rootfs"),
         Path("/run/cluster/node1/rootfs"),
-        Path("/srv/cluster"),
         Path("/run/cluster/with space"),
+        Path("/srv/cluster"),
     ]
