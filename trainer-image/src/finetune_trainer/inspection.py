@@ -113,6 +113,8 @@ def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except errors.Interrupted:
+        raise
     except Exception as error:
         raise errors.UnsupportedModelFiles(
             f"{FIELD}: the tokenizer cannot be loaded ({_first_line(error)}); put a tokenizer.json beside the weights"

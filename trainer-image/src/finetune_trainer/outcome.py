@@ -55,9 +55,12 @@ def look(run: config.Run, layout: Layout) -> dict[str, Any] | None:
 
 def probe(run: config.Run, layout: Layout) -> None:
     """Write and remove a small object, so that a missing right is told before anything is computed."""
-    area = work_area(run, layout)
-    area.put(PROBE, b"written to see whether it can be")
-    area.delete(PROBE)
+    area, target = work_area(run, layout), output(run, layout)
+    for place, key in ((area, PROBE), (target, f".finetune/{run.job.uid}/{PROBE}")):
+        place.put(key, b"written to see whether it can be")
+        place.delete(key)
+        if not run.output.work_uri:
+            return  # the work area lies below the output: one probe is enough
 
 
 def record_failure(run: config.Run, layout: Layout, *, exit_code: int, word: LastWord) -> bool:

@@ -54,6 +54,8 @@ class Renderer:
         try:
             text, marked = self._marked_text(messages)
             found = marked or self._by_family(messages, text) or self._by_growth(messages, text)
+        except errors.Interrupted:  # SIGTERM may come at any moment, in the middle of a template too
+            raise
         except Exception as error:
             raise errors.InvalidRow(
                 f"{place}: the chat template refuses this conversation ({_first_line(error)}); bring its turns into the order "

@@ -1,5 +1,6 @@
 """Examples to token ids and labels. The mask is drawn on characters first, then carried over by the tokenizer's offsets."""
 
+import bisect
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +39,7 @@ class Encoded:
     @property
     def supervised(self) -> int:
         """Learned tokens. The first token is never predicted, so its label does not count."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return len(self.labels[1:]) - self.labels[1:].count(IGNORED)
 
     def cut(self, max_length: int) -> "Encoded":
         """The first `max_length` tokens."""
@@ -109,13 +110,14 @@ class Tokeniser:
         return zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
 
     def _labelled(self, example: Example, marked: Marked, ids: list[int], offsets: list[Span]) -> Encoded:
-        if any(_straddles(offsets, start) for start, _ in marked.learned):
+        starts = _starts(offsets)
+        if any(_straddles(offsets, starts, start) for start, _ in marked.learned):
             ids, offsets = self._in_pieces(marked)
+            starts = _starts(offsets)
         labels = [IGNORED] * len(ids)
         for start, end in marked.learned:
-            for at, (begins, ends) in enumerate(offsets):
-                if begins < end and ends > start:
-                    labels[at] = ids[at]
+            first, behind = bisect.bisect_left(starts, start), bisect.bisect_left(starts, end)
+            labels[first:behind] = ids[first:behind]
         if marked.raw and (not ids or ids[-1] != self._tokenizer.eos_token_id):
             ids, labels = [*ids, self._tokenizer.eos_token_id], [*labels, self._tokenizer.eos_token_id]
         elif marked.raw:
@@ -140,9 +142,18 @@ class Tokeniser:
         return ids, offsets
 
 
-def _straddles(offsets: Sequence[Span], spot: int) -> bool:
+def _starts(offsets: Sequence[Span]) -> list[int]:
+    """Where each token begins, in rising order: special tokens at the end, which stand for no characters, are left out."""
+    count = len(offsets)
+    while count and offsets[count - 1][1] == 0:
+        count -= 1
+    return [begins for begins, _ in offsets[:count]]
+
+
+def _straddles(offsets: Sequence[Span], starts: Sequence[int], spot: int) -> bool:
     """Whether a token reaches over `spot`."""
-    return any(begins < spot < ends for begins, ends in offsets)
+    before = bisect.bisect_left(starts, spot) - 1
+    return before >= 0 and offsets[before][1] > spot
 
 
 def _last(labels: Sequence[int]) -> int:
