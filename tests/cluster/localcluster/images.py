@@ -15,6 +15,10 @@ from localcluster.steps import Steps
 OURS = {"operator": CHECKOUT / "operator", "trainer": CHECKOUT / "trainer-image"}
 NOT_CONTENT = {"__pycache__", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".git"}
 
+ROOM = (
+    20 << 30
+)  # bytes: a layer of 5.6 GB lies in three places while it is built, and in two more when it is run
+
 # What a public python:3.11-slim has and our pods need. pip, so that a Dockerfile can install uv.
 DEBIAN_RELEASE = "bookworm"
 BASE_PACKAGES = "ca-certificates,python3,python3-pip,python3-venv,tini"
@@ -89,6 +93,10 @@ class Work:
         if self.local and registry.has(self.registry, name, tag):
             self.steps.say(f"image {name}:{tag} is in the registry already")
             return tag
+        if (free := shutil.disk_usage(self.buildah.places.cache).free) < ROOM:
+            self.steps.say(
+                f"only {free >> 30} GiB are free; a new trainer image needs {ROOM >> 30}, see tests/cluster/README.md"
+            )
         arguments, secrets = building.host_settings(self.environ)
         if base:  # else the Dockerfile's own default
             arguments["BASE_IMAGE"] = base

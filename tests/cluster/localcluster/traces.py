@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from localcluster import probes, programs
+from localcluster import mounts, probes
 
 POD_LOG_LINKS = Path("/var/log/containers")  # kubelet
 SHIM_SOCKETS = Path("/run/containerd/s")  # containerd
@@ -23,8 +23,8 @@ def remove(runtime: Path) -> None:
     )
     if not _listens(DEVICE_PLUGINS / "kubelet.sock"):  # else another kubelet runs here
         _delete(DEVICE_PLUGINS / name for name in ("kubelet.sock", "kubelet_internal_checkpoint"))
-    if not _entries(NAMESPACES) and NAMESPACES.is_mount():
-        programs.succeeds("umount", NAMESPACES)
+    if not _entries(NAMESPACES):  # `ip netns add` mounts the folder upon itself
+        mounts.unmount(NAMESPACES)
     for folder in (POD_LOG_LINKS, SHIM_SOCKETS, NETWORK_RESULTS, DEVICE_PLUGINS, NAMESPACES):
         _remove_empty(folder)
         _remove_empty(folder.parent)
