@@ -41,11 +41,8 @@ class Server:
 def binary() -> Path | None:
     """The program: $VERSITYGW, on the PATH, or what the local cluster has built."""
     named = os.environ.get("VERSITYGW") or shutil.which("versitygw")
-    built = sorted(trainer_tiny_model.cache().rglob("versitygw"))
-    found = (
-        [Path(named)] if named else [path for path in built if path.is_file() and os.access(path, os.X_OK)]
-    )
-    return found[0] if found else None
+    found = Path(named) if named else trainer_tiny_model.cache() / "bin" / "versitygw"
+    return found if os.access(found, os.X_OK) else None
 
 
 @contextlib.contextmanager
