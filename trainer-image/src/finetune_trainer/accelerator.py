@@ -107,7 +107,7 @@ def _attention(asked: str, seen: Machine) -> str:
         return "flash_attention_2" if "flash_attention_2" in seen.flash_attention else "sdpa"
     if asked in FLASH_PACKAGES and asked not in seen.flash_attention:
         raise errors.UnsupportedHere(
-            f"spec.model.attention: {asked} needs a GPU and the package {FLASH_PACKAGES[asked]}, which this image or pod lacks; use "
+            f"spec.model.attention: {asked} needs a GPU and the package {FLASH_PACKAGES[asked]}, which this pod lacks; use "
             "Auto, or an image that has it"
         )
     return asked

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import checkpoint, config, errors, outcome, report, verdict
+from finetune_trainer import checkpoint, config, errors, not_yet, outcome, report, storage, verdict
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
@@ -48,9 +48,10 @@ def train(
 
     Raises our errors where something is missing or denied.
     """
+    not_yet.check(run)
     work = outcome.work_area(run, layout)
     if (found := outcome.look(run, layout)) is not None:
-        _clean(work)
+        _clean(run, layout)
         return Ending(
             exit_code=0, reason="Published", message="published by an earlier attempt", result=found
         )
@@ -197,7 +198,7 @@ class _Pod:
             )
         written = publication.manifest(run, ready, files=files, told=told, created_at=_now())
         digest = publication.send(output, given.artefact, files, written, between=self._sending)
-        _clean(self._work)
+        _clean(run, self._layout)
         self._writer.tell(stage="Done", message="published")
         told["adapter"]["digest"] = digest
         return Ending(exit_code=0, reason="Published", message=_sentence(run, trained), result=told)
@@ -221,10 +222,15 @@ def _sentence(run: config.Run, trained: Trained) -> str:
     return f"{trained.step} steps trained, the {run.tuning.type} adapter lies at {run.output.uri}{better}"
 
 
-def _clean(work: Store) -> None:
-    """Remove the work in progress. The result is there: that some of it cannot be removed is told, and no failure."""
+def _clean(run: config.Run, layout: Layout) -> None:
+    """Remove the work in progress. The result is there: that some of it cannot be removed is told, and no failure.
+
+    From the folder above, so that a claim keeps no empty folders.
+    """
+    work = outcome.work_area(run, layout).reference
+    base, _, below = work.uri.rpartition("/.finetune/")
     try:
-        work.delete_below("")
+        storage.open_store(work.beside(base), layout).delete_below(f".finetune/{below}")
     except Exception as error:  # noqa: BLE001 - see above
         _say(f"the work area could not be removed: {error}")
 
