@@ -113,6 +113,7 @@ def headline(found: Figures) -> Figures:
     last = found["bursts"][sizes[-1]]
     top = {
         "jobs": int(sizes[-1]),
+        "complete": all(burst["ended"] == int(size) for size, burst in found["bursts"].items()),
         "burst_pods_per_second": last["pods_per_second"],
         "burst_done_per_second": last["done_per_second"],
         "burst_pod_p50_ms": last["pod_p50_ms"],
@@ -172,7 +173,9 @@ def main() -> None:
         kubeconfig = localcluster("kwok-control-plane", "up", *words)["kubeconfig"]
     with tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
         found = asyncio.run(measured(given, kubeconfig, pathlib.Path(folder)))
-    print(json.dumps(headline(found)))
+    result = headline(found)
+    print(json.dumps(result))
+    sys.exit(0 if result["complete"] else 1)
 
 
 if __name__ == "__main__":

@@ -238,7 +238,8 @@ async def _waited(
             if watcher.done():
                 watcher.result()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"after {ground.patience:.0f} s {told()}")
+            ground.tell(f"gave up after {ground.patience:.0f} s: {told()}")
+            return
         if time.monotonic() > next_word:
             ground.tell(told())
             next_word += 10
@@ -262,6 +263,7 @@ def _latencies(seen: Seen) -> Figures:
     lags = [seen.ended[name] - moment for name, moment in seen.trained.items() if name in seen.ended]
     return {
         "jobs": len(seen.sent),
+        "ended": len(seen.ended),
         "states": dict(seen.states),
         "pod_p50_ms": milliseconds(pods, 0.5),
         "pod_p99_ms": milliseconds(pods, 0.99),
