@@ -72,6 +72,8 @@ class FakeApiServer:
         self.listeners: list[Callable[[str, str, dict], None]] = []
         self.watchers: dict[str, set[asyncio.Queue]] = {plural: set() for plural in self.objects}
         self.latency = 0.0
+        self.expires_plainly = False
+        """Expired watches: HTTP 410 (as etcd's own) instead of an ERROR event (as the watch cache's)."""
         self.url = ""
 
     async def __aenter__(self):
@@ -339,10 +341,20 @@ class FakeApiServer:
             int(request.query.get("resourceVersion") or self.version),
             _selector(request.query),
         )
-        if since < self.compacted[plural]:
+        if since < self.compacted[plural] and self.expires_plainly:
             raise Refusal(410, "Expired", "too old resource version")
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(request)
+        if since < self.compacted[plural]:
+            gone = {
+                "kind": "Status",
+                "status": "Failure",
+                "reason": "Expired",
+                "code": 410,
+                "message": "too old resource version",
+            }
+            await answer.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
+            return answer
         queue = asyncio.Queue()
         for line in self.history[plural]:
             if line[0] > since:

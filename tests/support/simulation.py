@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import kube_objects
-
 from finetune_operator.observe import child as child_of
 from finetune_operator.observe import job as job_of
 from finetune_operator.observe import pod as pod_of
@@ -65,7 +64,11 @@ class Simulation:
         return self.jobs.get(f"support-bot-{stem(self.raw)}-{stage}-{number}")
 
     def live(self):
-        return [one for one in self.jobs.values() if not one["status"].get("conditions") and stage_of(one) == "train"]
+        return [
+            one
+            for one in self.jobs.values()
+            if not one["status"].get("conditions") and stage_of(one) == "train"
+        ]
 
     # What happens
 
@@ -193,9 +196,15 @@ class Simulation:
             return  # 409, and ours
         self.created.append(name.partition("-" + stem(self.raw) + "-")[2])
         status = {}
-        self.jobs[name] = kube_objects.batch_job(manifest, f"uid-{self._next()}", version=self._next(), created=stamp(self.now), **status)
+        self.jobs[name] = kube_objects.batch_job(
+            manifest, f"uid-{self._next()}", version=self._next(), created=stamp(self.now), **status
+        )
         live = len(self.live())
-        pods = {name for name, pod in self.pods.items() if name not in self.jobs and not over(pod) and "-train-" in name}
+        pods = {
+            name
+            for name, pod in self.pods.items()
+            if name not in self.jobs and not over(pod) and "-train-" in name
+        }
         self.most_live = max(self.most_live, live + len(pods))
 
     def polled(self, document, failures=0, attempt=1):

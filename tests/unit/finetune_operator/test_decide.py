@@ -2,12 +2,12 @@
 
 import json
 
-import kube_objects
 import pytest
+
+import kube_objects
+from finetune_operator.reconcile.decide import decide
 from kube_objects import already_published, prepared, published, word
 from simulation import START, Simulation, prepared_job, stamp
-
-from finetune_operator.reconcile.decide import decide
 
 
 def test_the_first_write_is_in_progress_to_kstatus():
@@ -49,11 +49,20 @@ def test_the_happy_path_takes_four_writes():
 def test_training_gets_the_digest_that_prepare_left():
     sim = prepared_job()
     args = sim.job("train", 1)["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert args == ["train", "--run", "/etc/finetune/run.json", "--attempt", "1", "--prepared", kube_objects.DIGEST]
+    assert args == [
+        "train",
+        "--run",
+        "/etc/finetune/run.json",
+        "--attempt",
+        "1",
+        "--prepared",
+        kube_objects.DIGEST,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "reason"), [(64, "NoAssistantTurn"), (65, "GateNotMet"), (77, "GatedModel"), (86, "OutOfMemory")]
+    ("exit_code", "reason"),
+    [(64, "NoAssistantTurn"), (65, "GateNotMet"), (77, "GatedModel"), (86, "OutOfMemory")],
 )
 @pytest.mark.parametrize("stage", ["prepare", "train"])
 def test_a_final_exit_code_fails_at_once_in_the_trainers_words(stage, exit_code, reason):
@@ -102,7 +111,9 @@ def test_waiting_ends_at_the_pending_deadline():
             break
         if decision.rule == "start-prepare":
             number = len(sim.created)
-            sim.ends("prepare", number, 69, word("Prepare", "EndpointUnreachable", "s3.example does not answer"))
+            sim.ends(
+                "prepare", number, 69, word("Prepare", "EndpointUnreachable", "s3.example does not answer")
+            )
         else:
             sim.passes(decision.requeue_after)
     assert sim.said("Stalled") == ("True", "PendingDeadlineExceeded")
@@ -142,7 +153,15 @@ def test_interruptions_cost_no_attempt_and_the_first_is_resumed_at_once():
 
 
 @pytest.mark.parametrize(
-    "message", ["", "no json", '{"version": 2}', '{"version": 1, "stage": "Train", "reason": "Published"}', "[1]", '{"version": 1, "stage": "Prepare", "reason": "Published", "result": {}}']
+    "message",
+    [
+        "",
+        "no json",
+        '{"version": 2}',
+        '{"version": 1, "stage": "Train", "reason": "Published"}',
+        "[1]",
+        '{"version": 1, "stage": "Prepare", "reason": "Published", "result": {}}',
+    ],
 )
 def test_exit_0_without_a_valid_last_word_is_never_a_success(message):
     sim = prepared_job()
@@ -253,12 +272,24 @@ CANNOT_START = {
     "ImagePullFailed": ({"waiting": ("ImagePullBackOff", "Back-off pulling image registry/x:1")}, []),
     "Unschedulable": ({"unschedulable": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}, []),
     "ClaimMissing": ({"unschedulable": 'persistentvolumeclaim "data" not found'}, []),
-    "SecretMissing": ({"waiting": ("ContainerCreating", "")}, [("FailedMount", 'MountVolume.SetUp failed: secret "bucket" not found')]),
-    "VolumeFailed": ({"waiting": ("ContainerCreating", "")}, [("FailedMount", "timed out waiting for the condition")]),
+    "SecretMissing": (
+        {"waiting": ("ContainerCreating", "")},
+        [("FailedMount", 'MountVolume.SetUp failed: secret "bucket" not found')],
+    ),
+    "VolumeFailed": (
+        {"waiting": ("ContainerCreating", "")},
+        [("FailedMount", "timed out waiting for the condition")],
+    ),
     "CreateContainerFailed": ({"waiting": ("CreateContainerError", "exec: finetune-trainer: not found")}, []),
     "QuotaExceeded": (None, [("FailedCreate", 'pods "x" is forbidden: exceeded quota: compute')]),
-    "PodRejected": (None, [("FailedCreate", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"')]),
-    "ServiceAccountMissing": (None, [("FailedCreate", 'error looking up service account team-a/robot: serviceaccount "robot" not found')]),
+    "PodRejected": (
+        None,
+        [("FailedCreate", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"')],
+    ),
+    "ServiceAccountMissing": (
+        None,
+        [("FailedCreate", 'error looking up service account team-a/robot: serviceaccount "robot" not found')],
+    ),
 }
 
 
@@ -271,7 +302,12 @@ def test_a_pod_that_cannot_start_is_told_in_plain_words(reason, stage):
     if state is not None:
         sim.runs(stage, 1, **state)
     sim.events = [
-        {"metadata": {"creationTimestamp": stamp(sim.now)}, "reason": kind, "message": text, "involvedObject": {"uid": "u"}}
+        {
+            "metadata": {"creationTimestamp": stamp(sim.now)},
+            "reason": kind,
+            "message": text,
+            "involvedObject": {"uid": "u"},
+        }
         for kind, text in events
     ]
     sim.step()
@@ -303,7 +339,10 @@ def test_the_run_is_read_from_its_config_map_after_a_restart():
     sim.cached_run = None
     sim.installed = sim.installed.__class__(trainer_image="registry/another:2")
     sim.step()
-    assert sim.job("train", 1)["spec"]["template"]["spec"]["containers"][0]["image"] == "registry/finetune-trainer:1"
+    assert (
+        sim.job("train", 1)["spec"]["template"]["spec"]["containers"][0]["image"]
+        == "registry/finetune-trainer:1"
+    )
 
 
 def test_a_run_that_was_deleted_is_told_and_nothing_else_is_started():
@@ -345,10 +384,22 @@ def test_a_crash_between_the_job_and_the_status_loses_nothing():
 def test_progress_is_written_as_a_person_reads_it():
     sim = prepared_job()
     sim.runs("train", 1, running=True)
-    sim.polled({"version": 1, "stage": "Train", "step": 120, "totalSteps": 500, "loss": 2.3, "etaSeconds": 250, "message": "x",
-                "checkpoint": {"step": 100, "uri": "s3://b/c", "time": "2026-11-22T10:00:00Z"}})
+    sim.polled(
+        {
+            "version": 1,
+            "stage": "Train",
+            "step": 120,
+            "totalSteps": 500,
+            "loss": 2.3,
+            "etaSeconds": 250,
+            "message": "x",
+            "checkpoint": {"step": 100, "uri": "s3://b/c", "time": "2026-11-22T10:00:00Z"},
+        }
+    )
     sim.step()
-    assert sim.status["progress"] | {"text": "120/500", "eta": "4m10s", "percent": 24} == sim.status["progress"]
+    assert (
+        sim.status["progress"] | {"text": "120/500", "eta": "4m10s", "percent": 24} == sim.status["progress"]
+    )
     assert sim.status["checkpoint"]["step"] == 100
     sim.polled(None, failures=3)
     sim.step()

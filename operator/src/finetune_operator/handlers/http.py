@@ -30,5 +30,5 @@ async def pages(
     application.router.add_get("/readyz", probe(ready))  # type: ignore[arg-type]  # same
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.TCPSite(runner, host="127.0.0.1" if port == 0 else None, port=port).start()  # 0: a test's
     return runner

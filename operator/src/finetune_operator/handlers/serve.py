@@ -32,6 +32,9 @@ from finetune_operator.settings import Settings
 LOG = logging.getLogger(__name__)
 DRAIN = 10.0
 """Longest wait for the passes that are under way when we stop (s)."""
+SHORT_LIVED = 60.0
+TOO_OFTEN = 5
+"""Watches that ended so soon (s), so often in a row, end the process."""
 STALE = 4
 """Resync intervals without a full list after which we call ourselves unhealthy."""
 
@@ -127,7 +130,25 @@ class Operator:
             await asyncio.Event().wait()
 
     async def _watch(self) -> None:
-        """Run kopf. It installs its signal handlers over ours: put ours back as soon as it is up."""
+        """Run kopf, and run it again when it gives up: an expired watch or one odd event is no reason to end the process."""
+        loop = asyncio.get_running_loop()
+        short_lived = 0
+        while not self.stop.is_set():
+            started = loop.time()
+            try:
+                await self._watch_once()
+                self.stop.set()  # a signal came before our handlers were in place
+            except Exception:
+                short_lived = short_lived + 1 if loop.time() - started < SHORT_LIVED else 1
+                if short_lived >= TOO_OFTEN:
+                    raise
+                LOG.exception("watches ended; starting them again")
+                await asyncio.sleep(short_lived)
+                await self.sync.prime()
+                self.sync.enqueue()
+
+    async def _watch_once(self) -> None:
+        """Kopf installs its signal handlers over ours: put ours back as soon as it is up."""
         up = asyncio.Event()
         watches = asyncio.create_task(watch.watching(self.intake, self._access, self.settings.namespaces, up))
         signals = asyncio.create_task(self._own_signals(up))

@@ -1,5 +1,6 @@
 """Accept: may this job run as it stands, and what exactly is it? The answer is written down once."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,8 +31,14 @@ class Installed:
 
 def spec_of(job: JobSeen) -> FineTuneJobSpec:
     """The parsed spec. The API server has checked it; another version's CRD may let through what this one cannot read."""
+    return _parsed(job.spec)
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(spec: bytes) -> FineTuneJobSpec:
+    """One pass asks for the spec several times."""
     try:
-        return FineTuneJobSpec.model_validate_json(job.spec)
+        return FineTuneJobSpec.model_validate_json(spec)
     except pydantic.ValidationError as error:
         raise SpecInvalid(
             f"{resolve.first_error(error)}; correct it and apply the job under a new name"

@@ -64,13 +64,13 @@ def with_credentials(spec: FineTuneJobSpec) -> FineTuneJobSpec:
     dataset = spec.dataset.model_copy(
         update={
             part: [
-                _credited(source, f"spec.dataset.{part}", spec.output)
-                for source in getattr(spec.dataset, part)
+                _credited(source, f"spec.dataset.{part}[{at}].uri", spec.output)
+                for at, source in enumerate(getattr(spec.dataset, part))
             ]
             for part in ("train", "eval")
         }
     )
-    model = _credited(spec.model, "spec.model", spec.output)
+    model = _credited(spec.model, "spec.model.uri", spec.output)
     return spec.model_copy(update={"dataset": dataset, "model": model})
 
 
