@@ -12,6 +12,7 @@ LOCALCLUSTER = PYTHONPATH=tests/cluster $(PY) -m localcluster
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY = 1
 export TOKENIZERS_PARALLELISM = false
+export TQDM_DISABLE = 1
 
 ##@ Start here
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model

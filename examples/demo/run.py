@@ -141,7 +141,7 @@ def bucket_of(s3: dict[str, str]) -> obstore.store.S3Store:
 
 def upload_model(bucket: obstore.store.S3Store) -> None:
     """SmolLM2-135M-Instruct, if it is not there yet."""
-    folder = smollm2.model_folder()
+    folder = smollm2.folder()
     prefix = "models/SmolLM2-135M-Instruct"
     there = {item["path"]: item["size"] for item in obstore.list(bucket, prefix).collect()}
     for file in sorted(folder.iterdir()):
@@ -152,7 +152,7 @@ def upload_model(bucket: obstore.store.S3Store) -> None:
 
 def upload_text(bucket: obstore.store.S3Store) -> None:
     """Documentation and its one-line titles, made on the spot from the standard library; and no result of an earlier demo."""
-    train, held_out = docstrings.split(seed=42)
+    train, held_out = docstrings.rows(seed=42)
     for name, rows in (("train", train[:TRAIN_ROWS]), ("held-out", held_out[:HELD_OUT_ROWS])):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         obstore.put(bucket, f"demo/{name}.jsonl", lines.encode())

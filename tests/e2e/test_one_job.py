@@ -93,7 +93,7 @@ def test_each_transition_is_an_event(finished, kube):
         if one["involvedObject"]["name"] == "talk"
     }
 
-    assert {"Accepted", "Prepared", "Succeeded"} <= reasons
+    assert {"Accepted", "Prepared", "Starting", "Published"} <= reasons
 
 
 def test_the_manifest_names_every_file_with_its_checksum(finished, bucket):

@@ -78,7 +78,7 @@ def published(word: LastWord | None, *, name: str) -> Published | None:
 
 def progress(document: dict[str, Any]) -> Progress:
     """The progress document as the status shows it."""
-    seen = lenient(Progress, document) or Progress()
+    seen = _rounded(lenient(Progress, document) or Progress())
     return seen.model_copy(
         update={
             "percent": _percent(seen),
@@ -121,7 +121,19 @@ def _finished(seen: Progress | None) -> Progress | None:
     if seen is None:
         return None
     done = {"stage": "Done", "eta_seconds": None, "eta": None}
-    return seen.model_copy(update={"percent": _percent(seen), "text": _text(seen), **done})
+    return _rounded(seen).model_copy(update={"percent": _percent(seen), "text": _text(seen), **done})
+
+
+DECIMALS = {"epoch": 3, "loss": 4, "eval_loss": 4, "tokens_per_second": 1, "mfu": 3}
+"""As many as a person reads; all of them stand in the result's metrics.json."""
+
+
+def _rounded(seen: Progress) -> Progress:
+    """What moves at every step, in a column's width."""
+    given = {name: getattr(seen, name) for name in DECIMALS}
+    return seen.model_copy(
+        update={name: round(value, DECIMALS[name]) for name, value in given.items() if value is not None}
+    )
 
 
 def _evaluation(raw: Any) -> EvaluationSeen | None:
