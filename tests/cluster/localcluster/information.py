@@ -43,7 +43,7 @@ def local(places: Places) -> dict[str, Any]:
 def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
     """The same about somebody else's cluster, from the environment (CLUSTER=current)."""
     require(environ, *CURRENT)
-    kubeconfig = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "/root")) / ".kube/config")
+    kubeconfig = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "/")) / ".kube/config")
     tools = {
         name: str(places.binaries / name)
         for name in toolchain.TOOLS

@@ -64,7 +64,7 @@ class Places:
 
 def places(environ: Mapping[str, str]) -> Places:
     """The folders for this user; `XDG_CACHE_HOME` moves the cache."""
-    home = Path(environ.get("HOME", "/root"))
+    home = Path(environ.get("HOME", "/"))
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     return Places(
         state=Path("/var/tmp/finetune-cluster"),
