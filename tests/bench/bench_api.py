@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import pathlib
 import re
@@ -110,12 +111,12 @@ async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, 
     return found
 
 
-async def all_of(session: aiohttp.ClientSession, path: str, more: str = "?") -> list[Object]:
+async def all_of(session: aiohttp.ClientSession, path: str) -> list[Object]:
     """Every object, in pages."""
     found: list[Object] = []
     token = ""
     while True:
-        page = await send(session, "GET", f"{path}{more}limit=500&continue={token}")
+        page = await send(session, "GET", f"{path}?limit=500&continue={token}")
         found += page["items"]
         token = page["metadata"].get("continue", "")
         if not token:
@@ -126,7 +127,10 @@ async def emptied(
     session: aiohttp.ClientSession, path: str, patience: float, tell: Callable[[str], None]
 ) -> None:
     """Delete all, and wait until they are gone."""
-    await send(session, "DELETE", path, {"propagationPolicy": "Background"})
+    with contextlib.suppress(
+        aiohttp.ClientResponseError
+    ):  # 504 where there are many; it goes on all the same
+        await send(session, "DELETE", path, {"propagationPolicy": "Background"})
     deadline = time.monotonic() + patience
     while left := (await send(session, "GET", f"{path}?limit=1"))["items"]:
         if time.monotonic() > deadline:

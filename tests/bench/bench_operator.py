@@ -10,12 +10,14 @@ table, of the largest burst; `bursts` holds everything of each. Moments are stam
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import bench_rounds as rounds
@@ -39,8 +41,23 @@ def localcluster(*words: str) -> dict[str, Any]:
     done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(f"bench: localcluster {' '.join(words)} failed")
-    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
     return found
+
+
+@contextlib.contextmanager
+def control_plane(given: argparse.Namespace) -> Iterator[str]:
+    """The kubeconfig of one without any object, gone afterwards; or of the one named, which stays."""
+    if given.kubeconfig:
+        yield given.kubeconfig
+        return
+    localcluster("kwok-control-plane", "down")
+    try:
+        yield localcluster("kwok-control-plane", "up", "--stages", str(STAGES), "--nodes", str(given.nodes))[
+            "kubeconfig"
+        ]
+    finally:
+        localcluster("kwok-control-plane", "down")
 
 
 def helm() -> str:
@@ -61,7 +78,6 @@ async def measured(given: argparse.Namespace, kubeconfig: str, folder: pathlib.P
     found: Figures = {"bursts": {}}
     try:
         await ground.subject.ready()
-        await rounds.removed(ground, await rounds.left_behind(server))
         found["neighbours_cores"] = await rounds.neighbours(
             ground, bench_subject.machine_busy_seconds, 3, asyncio.sleep
         )
@@ -75,7 +91,8 @@ async def measured(given: argparse.Namespace, kubeconfig: str, folder: pathlib.P
         if given.quiet_seconds:
             found["quiet"] = await _quiet(ground, given, left)
         found["cold_start_s"], ground = await _cold_start(ground, config, folder)
-        await rounds.removed(ground, left)
+        if given.kubeconfig:
+            await rounds.removed(ground, left)
     finally:
         ground.subject.stop()
     return found
@@ -167,11 +184,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run it; the last line is the result."""
     given = arguments()
-    kubeconfig = given.kubeconfig
-    if kubeconfig is None:
-        words = ("--stages", str(STAGES), "--nodes", str(given.nodes))
-        kubeconfig = localcluster("kwok-control-plane", "up", *words)["kubeconfig"]
-    with tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
+    with control_plane(given) as kubeconfig, tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
         found = asyncio.run(measured(given, kubeconfig, pathlib.Path(folder)))
     result = headline(found)
     print(json.dumps(result))

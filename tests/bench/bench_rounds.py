@@ -27,7 +27,6 @@ from bench_subject import Subject, named
 
 WRITES = ("post", "put", "patch", "apply", "delete")
 AT_ONCE = 32
-OURS = "finetune.dev/benchmark"
 JOB_NAME, STAGE = "finetune.dev/job-name", "finetune.dev/stage"
 Figures = dict[str, Any]
 
@@ -97,8 +96,8 @@ async def burst(ground: Ground, count: int) -> tuple[Figures, str]:
         seen = await _played(
             ground, session, namespace, [f"j-{number:05d}" for number in range(count)], rate=0
         )
+        events = await _events_of_ours(session, [namespace])
         after = await _counters(ground, session)
-        events = await _events_of_ours(session, namespace)
     return {**_latencies(seen), **_speeds(seen), **_costs(before, after, count, events)}, namespace
 
 
@@ -127,15 +126,17 @@ async def quiet(ground: Ground, seconds: float, namespaces: Iterable[str], settl
     """Nothing happens. What is written all the same, and what the operator takes of one core."""
     async with ground.server.session() as session:
         await asyncio.sleep(settle)
+        events, versions = await _events_of_ours(session, namespaces), await _versions(session, namespaces)
         requests, busy = await ground.subject.requests(), ground.subject.use().cpu_seconds
-        versions = await _versions(session, namespaces)
         await asyncio.sleep(seconds)
         sent = await ground.subject.requests() - requests
+        events = await _events_of_ours(session, namespaces) - events
         changed = sum((await _versions(session, namespaces) - versions).values())
     percent = 100 * (ground.subject.use().cpu_seconds - busy) / seconds
     return {
         "seconds": seconds,
-        "writes": sum(sent[verb] for verb in WRITES),
+        "writes": sum(sent[verb] for verb in WRITES) - events,
+        "events": events,
         "requests": dict(sent),
         "objects_changed": changed,
         "cpu_percent": round(percent, 2),
@@ -152,9 +153,7 @@ async def _versions(session: aiohttp.ClientSession, namespaces: Iterable[str]) -
 
 async def _namespace(session: aiohttp.ClientSession) -> str:
     name = f"bench-{uuid.uuid4().hex[:6]}"
-    namespace = named("v1", "Namespace", name)
-    namespace["metadata"]["labels"] = {OURS: "true"}
-    await apply(session, f"/api/v1/namespaces/{name}", namespace)
+    await apply(session, f"/api/v1/namespaces/{name}", named("v1", "Namespace", name))
     await asyncio.sleep(1)  # its ServiceAccount comes by a controller, and no pod before it
     return name
 
@@ -169,13 +168,6 @@ async def removed(ground: Ground, namespaces: Iterable[str]) -> None:
     async with ground.server.session() as session:
         for namespace in namespaces:
             await _removed(ground, session, namespace)
-
-
-async def left_behind(server: ApiServer) -> list[str]:
-    """Namespaces of an earlier run that was cut off: their jobs would be work for the operator."""
-    async with server.session() as session:
-        found = await all_of(session, f"/api/v1/namespaces?labelSelector={OURS}", more="&")
-    return [namespace["metadata"]["name"] for namespace in found if namespace["status"]["phase"] == "Active"]
 
 
 async def _played(
@@ -252,9 +244,11 @@ async def _counters(
     return await ground.subject.requests(), await requests_so_far(session), ground.subject.use().cpu_seconds
 
 
-async def _events_of_ours(session: aiohttp.ClientSession, namespace: str) -> int:
-    found = await all_of(session, EVENTS.format(namespace))
-    return sum((event.get("source") or {}).get("component") == "finetune-operator" for event in found)
+async def _events_of_ours(session: aiohttp.ClientSession, namespaces: Iterable[str]) -> int:
+    """Events that the operator has sent."""
+    found = [await all_of(session, EVENTS.format(namespace)) for namespace in namespaces]
+    sources = [(event.get("source") or {}).get("component") for event in itertools.chain(*found)]
+    return sources.count("finetune-operator")
 
 
 def _latencies(seen: Seen) -> Figures:
