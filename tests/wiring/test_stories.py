@@ -9,7 +9,7 @@ from aiohttp import web
 
 import kube_objects
 from fake_api_server import Fault
-from fake_kubelet import Ends, happy
+from fake_kubelet import HAPPY, Ends, happy
 from operator_lab import until
 
 
@@ -325,6 +325,7 @@ async def test_the_pages_tell_health_and_numbers(lab):
 
 
 async def test_every_transition_is_told_by_an_event_once(lab):
+    lab.kubelet.script = lambda stage, _: Ends(0, HAPPY[stage].word, after=0.3)
     await lab.start()
     lab.create()
     await lab.settled()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,7 @@ class Operator:
 
     async def _serve(self) -> bool:
         """Start everything, wait, end everything."""
-        stopped = asyncio.create_task(self.stop.wait(), name="stop")
+        stopped: asyncio.Task[Any] = asyncio.create_task(self.stop.wait(), name="stop")
         background = self._spawn(
             self.sync.forever(self.settings.resync_interval),
             self.poller.forever(self.leading),
@@ -95,18 +95,19 @@ class Operator:
         )
         workers = self._spawn(*(self.reconciler.work(self.leading) for _ in range(self.settings.workers)))
         prime = asyncio.create_task(self._prime(), name="prime")
-        await asyncio.wait({prime, stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
-        watches = asyncio.create_task(self._watch(), name="watches")
-        ends = {stopped, watches, *background, *workers}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        graceful = self.stop.is_set()
-        for one in ends - {stopped}:
-            if one.done() and not one.cancelled() and one.exception() is not None:
-                LOG.error("ended by an error", exc_info=one.exception())
-        await self._drain()
-        await _cancelled([prime, stopped, *workers, *background])
+        ours: list[asyncio.Task[Any]] = [stopped, prime, *background, *workers]
+        try:
+            await asyncio.wait({prime, stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
+            watches = asyncio.create_task(self._watch(), name="watches")
+            ours.append(watches)
+            await asyncio.wait({stopped, watches, *background, *workers}, return_when=asyncio.FIRST_COMPLETED)
+            graceful = self.stop.is_set()
+            _tell(ours)
+            if graceful:
+                await self._drain()  # while the lease is still renewed; whoever has lost it stops at once
+        finally:
+            await _cancelled(ours)
         await self.elector.release()
-        await _cancelled([watches])
         return graceful
 
     def _spawn(self, *work: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
@@ -194,6 +195,13 @@ class Operator:
     def _unready(self) -> str:
         """Why we are not ready."""
         return "" if self.primed.is_set() else "caches are not primed yet"
+
+
+def _tell(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Say what has ended that must not."""
+    for one in tasks:
+        if one.done() and not one.cancelled() and one.exception() is not None:
+            LOG.error("ended by an error", exc_info=one.exception())
 
 
 async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:

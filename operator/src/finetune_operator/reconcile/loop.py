@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api
 from finetune_operator.names import Key
-from finetune_operator.observe.documents import parsed
 from finetune_operator.observe.job import JobSeen
 from finetune_operator.observe.job import job as job_of
 from finetune_operator.plan.accept import Installed
@@ -28,6 +28,8 @@ from finetune_operator.status import compose
 from finetune_operator.status.transitions import transitions
 
 LOG = logging.getLogger(__name__)
+AFTER_CONFLICT = 0.05
+"""Pause before a decision on an object that has changed is made again (s)."""
 ROUNDS = 8
 """Looks and first actions of one pass; a decision asks for each fact once."""
 
@@ -137,7 +139,7 @@ class Reconciler:
 
     async def _write(self, job: JobSeen, status: FineTuneJobStatus) -> None:
         """The one write of a pass; Events only when it went through."""
-        raw = parsed(job.status) or {}
+        raw = json.loads(job.status or b"{}")
         before, wire, now = api_status.parse(raw), status.wire(), self.clock()
         await self._patch(job, compose.patch(raw, wire))
         if status.progress != before.progress:
@@ -165,7 +167,7 @@ class Reconciler:
         """Somebody wrote before us: read, and decide again."""
         with contextlib.suppress(errors.ApiError):
             self._put(await self.cluster.get(api.TUNE_JOBS, key.namespace, key.name))
-        self.queue.retry(key)
+        self.queue.add_after(key, AFTER_CONFLICT)
 
 
 def _line(job: JobSeen, decision: Decision) -> dict[str, object]:

@@ -16,7 +16,8 @@ from finetune_operator.reconcile.intake import Intake, to_do
 from finetune_operator.reconcile.queue import WorkQueue
 
 LOG = logging.getLogger(__name__)
-RETRY = 2.0
+RETRY = 0.5
+"""Shortest pause between two tries of the first list (s)."""
 
 
 class Sync:
@@ -37,7 +38,7 @@ class Sync:
                 await self._list_all()
             except errors.ApiError as error:
                 LOG.warning("list failed", extra={"error": str(error)})
-                await asyncio.sleep(error.retry_after or RETRY)
+                await asyncio.sleep(max(RETRY, error.retry_after or 0.0))
             else:
                 self.listed_at = asyncio.get_running_loop().time()
                 return
