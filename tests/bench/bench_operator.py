@@ -163,7 +163,7 @@ def arguments() -> argparse.Namespace:
         ("light-rate", 2.0, "R", "jobs per second of the light load"),
         ("light-seconds", 60.0, "S", "how long the light load lasts; 0: none"),
         ("quiet-seconds", 120.0, "S", "time in which nothing happens; 0: none"),
-        ("settle-seconds", 20.0, "S", "pause before the quiet time"),
+        ("settle-seconds", 10.0, "S", "time without a write before the quiet time begins"),
         ("running", 100, "N", "jobs that train while it is quiet"),
         ("patience", 600.0, "S", "longest wait for a round"),
         ("nodes", 10, "N", "pretended nodes"),

@@ -125,7 +125,7 @@ async def hold(ground: Ground, count: int) -> str:
 async def quiet(ground: Ground, seconds: float, namespaces: Iterable[str], settle: float) -> Figures:
     """Nothing happens. What is written all the same, and what the operator takes of one core."""
     async with ground.server.session() as session:
-        await asyncio.sleep(settle)
+        await _settled(ground, settle)
         events, versions = await _events_of_ours(session, namespaces), await _versions(session, namespaces)
         requests, busy = await ground.subject.requests(), ground.subject.use().cpu_seconds
         await asyncio.sleep(seconds)
@@ -141,6 +141,17 @@ async def quiet(ground: Ground, seconds: float, namespaces: Iterable[str], settl
         "objects_changed": changed,
         "cpu_percent": round(percent, 2),
     }
+
+
+async def _settled(ground: Ground, seconds: float) -> None:
+    """Until the operator has sent nothing for `seconds`: Events are sent one after the other, long after what they tell of."""
+    deadline, before = time.monotonic() + ground.patience, await ground.subject.requests()
+    while time.monotonic() < deadline:
+        await asyncio.sleep(seconds)
+        now = await ground.subject.requests()
+        if not any((now - before)[verb] for verb in WRITES):
+            return
+        before = now
 
 
 async def _versions(session: aiohttp.ClientSession, namespaces: Iterable[str]) -> Counter[str]:
