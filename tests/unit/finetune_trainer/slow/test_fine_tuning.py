@@ -179,6 +179,23 @@ def test_resumed_after_sigterm_the_weights_are_bitwise_those_of_the_undisturbed_
     assert weights(resumed) == weights(whole)
 
 
+def test_sigterm_while_the_base_is_evaluated_is_heard_at_once(tmp_path: Path):
+    given = a_task(tmp_path / "pod")
+    ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
+    tell = ran._tell
+
+    def told(**changes: Any) -> None:
+        tell(**changes)
+        if changes.get("stage") == "EvaluateBase":
+            ran._interruption.noted = True
+
+    ran._tell = told
+    given.work.mkdir(parents=True)
+    with pytest.raises(errors.Interrupted, match="nothing that was saved is lost"):
+        ran.go()
+    assert not given.finished.exists()
+
+
 def test_resumed_at_the_last_step_only_the_rest_is_done(whole: Task, tmp_path: Path):
     resumed = a_task(tmp_path / "pod", resume=whole.finished / "step-6")
     go(resumed)
