@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import stories
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "finetune-operator"
 RELEASE = "finetune-operator"
@@ -95,9 +97,23 @@ def api_server() -> ApiServer:
     server = ApiServer(found["kubeconfig"], found["tools"])
     installed = json.loads(server.helm("list", "-n", RELEASE_NAMESPACE, "-o", "json"))
     kept = ["--reset-then-reuse-values"] if installed else ["--set", "replicas=0"]
-    server.helm(
-        "upgrade", "--install", RELEASE, str(CHART), "-n", RELEASE_NAMESPACE, "--create-namespace", *kept
+    install = [
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        "-n",
+        RELEASE_NAMESPACE,
+        "--create-namespace",
+        *kept,
+    ]
+    done = stories.wait_until(
+        lambda: server.run("helm", *install),
+        lambda done: "another operation" not in done.stderr,
+        what="whoever installs our chart just now to be done",
+        seconds=200,
     )
+    assert done.returncode == 0, done.stderr
     server.kubectl(
         "wait",
         "--for=condition=Established",
