@@ -1,10 +1,12 @@
 """The state machine: every rule is reached, and says what a person needs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 import kube_objects
+from finetune_operator import errors
 from finetune_operator.reconcile.decide import decide
 from kube_objects import already_published, prepared, published, word
 from simulation import START, Simulation, prepared_job, stamp
@@ -502,3 +504,49 @@ def test_time_moves_only_with_truth():
     sim.step()
     assert sim.condition("Ready")["lastTransitionTime"] == stamp(START)
     assert sim.condition("Prepared")["lastTransitionTime"] == stamp(START + 60)
+
+
+def test_a_spec_that_a_later_version_cannot_read_ends_the_job_and_stops_what_runs():
+    sim = prepared_job()
+    sim.runs("train", 1, running=True)
+    sim.step()
+    sim.raw["spec"]["newField"] = 1
+    sim.step()
+    assert sim.rules[-1] == "unreadable"
+    assert sim.said("Stalled") == ("True", "SpecInvalid")
+    assert sim.job("train", 1) is None
+
+
+def test_what_an_earlier_attempt_left_running_is_stopped_and_waited_for():
+    sim = prepared_job()
+    sim.runs("train", 1, running=True)
+    sim.step()
+    status = sim.raw["status"]
+    status["attempts"][-1] |= {
+        "outcome": "Interrupted",
+        "endTime": stamp(sim.now),
+    }  # written by mistake, or by somebody else
+    sim.step()
+    assert sim.rules[-1] == "leftovers"
+    assert sim.said("Running") == ("False", "Ending")
+    assert sim.job("train", 1) is None
+    sim.step()
+    assert sim.created[-1] == "train-2"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errors.Denied("admission says no"), "ApiDenied"),
+        (errors.Denied('pods "x" is forbidden: exceeded quota: count'), "QuotaExceeded"),
+        (errors.NameTaken("the Job x belongs to somebody else"), "NameTaken"),
+    ],
+)
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_refused_create_is_told(error, reason, accepted):
+    sim = prepared_job() if accepted else Simulation()
+    decision = decide(replace(sim.world(), trouble=error))
+    assert decision.rule == "trouble"
+    running = next(one for one in decision.status.conditions if one.type == "Running")
+    assert (running.status, running.reason) == ("False", reason)
+    assert decision.requeue_after == 30
