@@ -15,7 +15,7 @@ from finetune_trainer import config, report, task, verdict
 from finetune_trainer.task import Task
 
 RANK = int(os.environ.get("RANK", "0"))
-SAVING = 1.0
+SAVING = 0.5
 """Seconds that a checkpoint takes."""
 
 
