@@ -45,7 +45,7 @@ slow: $(READY)  ## Unit tests that train a tiny model
 	$(VENV)/bin/pytest -q -n 2 -m slow tests/unit
 
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
-	$(VENV)/bin/pytest -q tests/wiring
+	$(VENV)/bin/pytest -q -n 2 tests/wiring
 
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q tests/e2e
@@ -61,13 +61,16 @@ images: cluster  ## Build both images and push them to the local registry
 	$(LOCALCLUSTER) images
 
 ##@ Benchmarks (each prints one JSON object as its last line)
-bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
-	$(LOCALCLUSTER) kwok-control-plane up
-	$(PY) tests/bench/bench_operator.py; code=$$?; $(LOCALCLUSTER) kwok-control-plane down; exit $$code
+bench-operator: cluster  ## The operator against a real API server, with pods played by kwok
+	$(PY) tests/bench/bench_operator.py
 
 ##@ Generated files
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
+
+generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the page of reasons
+	$(PY) tests/support/chart_values.py
+	$(PY) tests/support/reasons_page.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -85,4 +88,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e cluster cluster-down images bench-operator crds lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e cluster cluster-down images bench-operator crds generated lock venv clean help

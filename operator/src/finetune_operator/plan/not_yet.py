@@ -3,6 +3,7 @@
 One row a field: when a later version brings the behaviour, its row goes.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -121,7 +122,19 @@ PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
 def check(spec: FineTuneJobSpec, profile: FineTuneProfileSpec, profile_name: str) -> None:
     """NotYetSupported with the first field that asks for something that is not there."""
     for field, advice in _found(spec, profile, profile_name):
-        raise NotYetSupported(f"{field} is not supported yet: {advice}")
+        said = _said(spec.wire(), field)
+        raise NotYetSupported(f"{field}{f': {said}' if said else ''} is not supported yet; {advice}")
+
+
+def _said(spec: dict[str, Any], field: str) -> str:
+    """What the author wrote there, where it is a word or a number; nothing for whole objects and for fields of a profile."""
+    value: Any = {"spec": spec}
+    for part in re.findall(r"[A-Za-z]+|\d+", field):
+        try:
+            value = value[int(part) if part.isdigit() else part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _found(
