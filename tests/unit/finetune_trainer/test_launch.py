@@ -75,6 +75,7 @@ def test_the_ranks_get_no_credentials_and_nothing_they_could_be_led_astray_by():
         "PYTHONUNBUFFERED": "1",
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "30",
         "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "CUDA_VISIBLE_DEVICES": "",
     }
 

