@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import docstrings
 import obstore
 import obstore.store
 import rich.console
@@ -21,6 +20,8 @@ import rich.panel
 import rich.progress
 import rich.table
 import rich.text
+
+import docstrings
 import smollm2
 
 HERE = pathlib.Path(__file__).resolve().parent

@@ -67,7 +67,11 @@ async def test_exit_0_without_a_last_word_is_not_a_success(lab):
 
 
 REFUSED = {
-    "method": ({"method": "DPO"}, "NotYetSupported", "spec.method: DPO is not supported yet; SFT works today"),
+    "method": (
+        {"method": "DPO"},
+        "NotYetSupported",
+        "spec.method: DPO is not supported yet; SFT works today",
+    ),
     "nodes": ({"resources": {"nodes": 2, "gpusPerNode": 1}}, "NotYetSupported", "spec.resources.nodes"),
     "climbing": ({"model": {"uri": "pvc://models/../../etc"}}, "SpecInvalid", "spec.model.uri"),
     "service account": ({"serviceAccountName": "robot"}, "PolicyDenied", "allowed.serviceAccounts: none"),

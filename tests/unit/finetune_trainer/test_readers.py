@@ -112,7 +112,12 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
         ("a.csv", b"a,a\n1,2\n", errors.InvalidFile, "column 'a' twice"),
         ("a.parquet", b"PAR1 nonsense", errors.InvalidFile, "no valid Parquet"),
         ("a.jsonl.gz", b"no gzip", errors.InvalidFile, "cannot be unpacked"),
-        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], errors.InvalidFile, "cannot be unpacked"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9],
+            errors.InvalidFile,
+            "cannot be unpacked",
+        ),
         ("a.jsonl.zst", b"no zstd", errors.InvalidFile, "cannot be unpacked"),
         ("key", b"just words", errors.InvalidFile, "does not say what is inside"),
     ],

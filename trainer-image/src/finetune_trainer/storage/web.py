@@ -86,7 +86,9 @@ class WebStore(Store):
                 "presigned one"
             )
         if status < 500 and status not in {408, 429}:  # noqa: PLR2004 - by definition of 4xx the asker's fault
-            return self.reference.error(f"{self.reference.field}: {uri} answers HTTP {status}; correct the address")
+            return self.reference.error(
+                f"{self.reference.field}: {uri} answers HTTP {status}; correct the address"
+            )
         return errors.StorageUnavailable(
             f"{self.reference.field}: {uri} answers HTTP {status}; tried again later"
         )
