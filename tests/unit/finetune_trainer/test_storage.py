@@ -1,8 +1,12 @@
+import errno
+import os
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 import hub_standin
 import trainer_s3
@@ -332,3 +336,62 @@ def test_a_token_lying_about_is_not_used(layout, repository, monkeypatch):
     hub = hub_standin.Hub({"org/gated": repository}, gated=frozenset({"org/gated"}), token="right")
     with hub_standin.serving(hub) as endpoint, pytest.raises(errors.GatedModel):
         opened(layout, "hf://org/gated", hub=Hub(endpoint=endpoint)).list()
+
+
+def answered(status: int) -> HfHubHTTPError:
+    return HfHubHTTPError("x", response=SimpleNamespace(status_code=status, headers={}, request=None))
+
+
+@pytest.mark.parametrize(
+    ("cause", "error", "says"),
+    [
+        (ConnectionRefusedError("refused"), errors.EndpointUnreachable, "no answer from the Hub"),
+        (answered(503), errors.StorageUnavailable, "HTTP 503"),
+        (answered(404), errors.ModelNotFound, "nothing lies at"),
+        (ValueError("odd"), errors.EndpointUnreachable, "no answer from the Hub"),
+        (None, errors.EndpointUnreachable, "no answer from the Hub"),
+    ],
+)
+def test_a_failed_question_for_a_file_does_not_mean_that_the_file_is_missing(  # noqa: PLR0917 - fixtures and columns of the table
+    layout, tmp_path, monkeypatch, cause, error, says
+):
+    place = opened(layout, "hf://org/name", role=Role.MODEL)
+
+    def failed(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("cannot find it in the cache") from cause
+
+    monkeypatch.setitem(vars(place), "_api", SimpleNamespace(hf_hub_download=failed))
+    monkeypatch.setitem(vars(place), "commit", hub_standin.COMMIT)
+
+    with pytest.raises(error, match=says) as told:
+        place.get("config.json", tmp_path / "got")
+
+    assert FIELD in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, "the claim 'c' is full"),
+        (errno.EDQUOT, "the claim 'c' is full"),
+        (errno.EIO, "does not answer as it should"),
+        (errno.ETIMEDOUT, "does not answer as it should"),
+        (errno.ESTALE, "does not answer as it should"),
+    ],
+)
+@pytest.mark.parametrize("write", ["put", "put_if_absent"])
+def test_a_claim_that_is_full_or_ill_is_tried_again_later(layout, monkeypatch, number, says, write):
+    (layout.claims / "c").mkdir(parents=True)
+    place = opened(layout, "pvc://c/some/prefix", role=Role.OUTPUT)
+
+    def failed(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", failed)
+
+    with pytest.raises(errors.StorageUnavailable, match=says) as told:
+        getattr(place, write)("a", b"one")
+
+    assert FIELD in str(told.value)
+    assert "pvc://c/some/prefix/a" in str(told.value)
+    assert place.list() == []

@@ -1,5 +1,6 @@
 """Claims and ConfigMaps: folders that the kubelet has mounted. `file://` is for tests and for trying things by hand."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,11 @@ from finetune_trainer import errors
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage.bucket import disk
 from finetune_trainer.storage.reference import Item, Reference, Role, Store
+
+DENIED = frozenset({errno.EPERM, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.EROFS})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+ILL = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
+"""What network file systems answer while their server is away."""
 
 
 class FileStore(Store):
@@ -105,12 +111,36 @@ class FileStore(Store):
         except FileNotFoundError as error:
             raise self.reference.missing(self.uri_of(key)) from error
         except OSError as error:
-            if error.errno not in {1, 13, 20, 21, 30}:  # EPERM, EACCES, ENOTDIR, EISDIR, EROFS
+            made = self._ours(error, key)
+            if made is None:
                 raise
-            raise errors.AccessDenied(
-                f"{self.reference.field}: {self.uri_of(key)} cannot be read or written ({error.strerror}); the pod runs as "
-                "uid 65532: give it access, or set fsGroup in the profile"
-            ) from error
+            raise made from error
+
+    def _ours(self, error: OSError, key: str) -> errors.TrainerError | None:
+        """Our error for the file system's; None for what is not its fault."""
+        field, uri = self.reference.field, self.uri_of(key)
+        if error.errno in DENIED:
+            return errors.AccessDenied(
+                f"{field}: {uri} cannot be read or written ({error.strerror}); the pod runs as uid 65532: give it access, or "
+                "set fsGroup in the profile"
+            )
+        if error.errno in FULL:
+            return errors.StorageUnavailable(
+                f"{field}: {self._volume} is full while writing {uri} ({error.strerror}); make room there, or enlarge it; "
+                "tried again later"
+            )
+        if error.errno in ILL:
+            return errors.StorageUnavailable(
+                f"{field}: {self._volume} does not answer as it should for {uri} ({error.strerror}); tried again later"
+            )
+        return None
+
+    @property
+    def _volume(self) -> str:
+        """What the kubelet has mounted, as a person calls it."""
+        kinds = {"pvc": "claim", "configmap": "ConfigMap"}
+        kind = kinds.get(self.reference.scheme)
+        return f"the {kind} {self.reference.place!r}" if kind else "the disk"
 
 
 def _half_written(key: str) -> bool:

@@ -41,7 +41,8 @@ class HubStore(Store):
         self.repo: str = parts["repo"]
         self.revision: str = parts["revision"] or "main"
         self._type = "dataset" if parts["datasets"] else "model"
-        self._base: str = parts["path"] or ""
+        self.folder: str = parts["path"] or ""
+        """What of the repository is meant: a folder, a file, or all of it (empty)."""
         self._endpoint = (reference.hub.endpoint or DEFAULT_ENDPOINT).rstrip("/")
         # False and not None: None would let the library look for a token by itself.
         self._token: str | bool = credentials.read(reference, layout).get("HF_TOKEN") or False
@@ -95,10 +96,10 @@ class HubStore(Store):
         return to.read_bytes()
 
     def _path(self, key: str) -> str:
-        return "/".join(part for part in (self._base, key.strip("/")) if part)
+        return "/".join(part for part in (self.folder, key.strip("/")) if part)
 
     def _item(self, file: Any) -> Item:
-        key = file.rfilename[len(self._base) :].strip("/")
+        key = file.rfilename[len(self.folder) :].strip("/")
         return Item(key=key, size=int(file.size or 0), tag=str(file.blob_id or self.commit))
 
     @contextmanager
@@ -119,6 +120,11 @@ class HubStore(Store):
 
         field, uri = self.reference.field, self.uri_of(key)
         status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, theirs.LocalEntryNotFoundError):
+            # A kind of EntryNotFoundError by its class, but it says only that the question failed, whatever the reason was.
+            cause = error.__cause__
+            made = self._ours(cause, key) if isinstance(cause, Exception) else None
+            return made or self._silent(cause or error, uri)
         if isinstance(error, theirs.GatedRepoError) or status in {401, 403}:
             return self._gated(str(error))
         if isinstance(error, theirs.RevisionNotFoundError):
@@ -132,11 +138,14 @@ class HubStore(Store):
                 f"{field}: {self._endpoint} answers HTTP {status} for {uri}; tried again later"
             )
         if _is_silence(error):
-            return errors.EndpointUnreachable(
-                f"{field}: no answer from the Hub at {self._endpoint} for {uri} ({type(error).__name__}); check the network, "
-                "or the profile's mirrors.hub; tried again later"
-            )
+            return self._silent(error, uri)
         return None
+
+    def _silent(self, error: BaseException, uri: str) -> errors.TrainerError:
+        return errors.EndpointUnreachable(
+            f"{self.reference.field}: no answer from the Hub at {self._endpoint} for {uri} ({type(error).__name__}); check the "
+            "network, or the profile's mirrors.hub; tried again later"
+        )
 
     def _gated(self, told: str) -> errors.TrainerError:
         """401 and 403: gated, private, or not there at all; without a token the Hub does not say which."""
