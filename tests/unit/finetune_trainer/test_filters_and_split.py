@@ -137,3 +137,38 @@ def test_training_rows_that_are_examined_are_dropped_and_counted():
 
     assert [one.place.number for one in train] == [1, 2, 3, 5]
     assert drops.report["InEval"].places == ("a.jsonl line 4",)
+
+
+def as_completion(turns: tuple[Message, ...], line: int, begins: int) -> Example:
+    return Example(Place("b.jsonl", line), Conversation(turns, begins), "Completion")
+
+
+def said(examples: list[Example]) -> set[bytes]:
+    return {one.words() for one in examples}
+
+
+def test_one_conversation_in_two_formats_never_straddles_the_split():
+    messages = many(40)
+    pairs = [
+        as_completion(one.content.messages, number, begins=number % 2) for number, one in enumerate(messages)
+    ]
+
+    train, held = split.held_out([*messages, *pairs], 0.2, seed=5)
+
+    assert held
+    assert not said(train) & said(held)
+
+
+def test_a_plain_continuation_says_the_same_as_its_two_turns():
+    turns, plain = example("a", "b"), Example(Place("b.jsonl", 1), Continuation("a", "b"), "Completion")
+
+    assert turns.words() == plain.words() != example("a", "c").words()
+    assert turns.key() != plain.key()
+
+
+def test_what_is_examined_is_not_trained_on_wherever_its_completion_begins():
+    rows, drops = many(3), Drops()
+
+    train = split.without(rows, [as_completion(rows[1].content.messages, 1, begins=0)], drops)
+
+    assert [one.place.number for one in train] == [1, 3]

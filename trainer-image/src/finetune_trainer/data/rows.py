@@ -88,5 +88,18 @@ class Example:
                 said = [prompt, completion]
             case Text(text):
                 said = [text]
-        document = [type(self.content).__name__, self.loss_on, *said]
-        return hashlib.sha256(json.dumps(document, ensure_ascii=True).encode()).digest()[:16]
+        return _digest([type(self.content).__name__, self.loss_on, *said])
+
+    def words(self) -> bytes:
+        """Equal for rows that say the same, whatever of it is learned and whichever format they came in (16 bytes)."""
+        match self.content:
+            case Conversation(messages, _):
+                return _digest([[m.role, m.content] for m in messages])
+            case Continuation(prompt, completion):
+                return _digest([["user", prompt], ["assistant", completion]])
+            case Text(text):
+                return _digest([text])
+
+
+def _digest(document: list[Any]) -> bytes:
+    return hashlib.sha256(json.dumps(document, ensure_ascii=True).encode()).digest()[:16]

@@ -17,11 +17,11 @@ def held_out(
 ) -> tuple[list[Example], list[Example]]:
     """Training rows and held-out rows, both in the order they were read.
 
-    A row is held out by a hash of what it says and of the seed: neither its place nor the other rows matter, and equal rows go
-    to the same side.
+    A row is held out by a hash of what it says and of the seed: neither its place nor the other rows matter, and rows that say
+    the same go to the same side, whatever of it is learned.
     """
     wanted = _wanted(len(examples), fraction)
-    keys = [example.key() for example in examples]
+    keys = [example.words() for example in examples]
     copies = Counter(keys)
     chosen: set[bytes] = set()
     for key in sorted(copies, key=lambda key: _rank(key, seed)):
@@ -37,10 +37,10 @@ def held_out(
 
 def without(examples: Sequence[Example], held: Sequence[Example], drops: Drops) -> list[Example]:
     """`examples` but for those that are held out elsewhere: what is trained on cannot be examined."""
-    forbidden = {_said(example) for example in held}
+    forbidden = {example.words() for example in held}
     kept = []
     for example in examples:
-        if _said(example) in forbidden:
+        if example.words() in forbidden:
             drops.add("InEval", example.place)
         else:
             kept.append(example)
@@ -58,8 +58,3 @@ def _wanted(rows: int, fraction: float | None) -> int:
 
 def _rank(key: bytes, seed: int) -> bytes:
     return hashlib.sha256(seed.to_bytes(8) + key).digest()
-
-
-def _said(example: Example) -> bytes:
-    """Equal for rows that say the same, whatever of it is learned."""
-    return Example(example.place, example.content, "All").key()
