@@ -9,6 +9,7 @@ import hub_standin
 import trainer_tiny_model
 import trainer_world
 from finetune_trainer import base_model, errors, outcome, prepared, report
+from finetune_trainer.data import sources
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.report import LastWord
 from trainer_world import TALK, World
@@ -232,6 +233,42 @@ def test_a_model_that_changed_since_is_noticed(world):
 
     with pytest.raises(errors.ModelChanged, match=r"spec\.model\.uri"):
         base_model.pinned(run, world.layout, found.identity.model)
+
+
+@pytest.mark.parametrize("name", ["README.md", "notes.txt", "consolidated.safetensors"])
+def test_files_that_training_does_not_read_may_change(world, name):
+    run = trainer_world.run()
+    before = base_model.locate(run, world.layout).facts
+    (world.model / name).write_text("other words")
+
+    assert base_model.pinned(run, world.layout, before).facts == before
+
+
+@pytest.mark.parametrize("uri", ["hf://org/tiny/sub/folder", "hf://org/tiny@main/sub"])
+def test_a_folder_of_a_hub_model_is_refused_before_the_hub_is_asked(world, uri):
+    run = trainer_world.run(model={"uri": uri}, hub={"endpoint": "http://127.0.0.1:9"})
+
+    with pytest.raises(errors.InvalidRun, match=r"^spec\.model\.uri: .*'sub") as told:
+        base_model.locate(run, world.layout)
+
+    assert uri in str(told.value)
+
+
+def test_a_split_that_no_file_belongs_to_is_told_with_the_files(world, tmp_path):
+    folder = tmp_path / "dataset"
+    for name in ("README.md", "train.jsonl", "validation.jsonl"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    with hub_standin.serving(hub_standin.Hub({"org/talk": folder})) as endpoint:
+        source = {"uri": "hf://datasets/org/talk", "split": "test"}
+        run = trainer_world.run(dataset={"train": [source]}, hub={"endpoint": endpoint})
+
+        with pytest.raises(errors.DataFileNotFound) as told:
+            sources.fetch(run, world.layout, "train", lambda _: None)
+
+    assert str(told.value).startswith("spec.dataset.train[0].split: no file of hf://datasets/org/talk")
+    assert "'test'" in str(told.value)
+    assert "train.jsonl, validation.jsonl" in str(told.value)
 
 
 def manifest(uid: str) -> bytes:

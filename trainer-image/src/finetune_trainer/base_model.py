@@ -38,12 +38,12 @@ class BaseModel:
     @property
     def small(self) -> tuple[Item, ...]:
         """Config and tokenizer."""
-        return tuple(item for item in self.files if SMALL.search(item.key))
+        return tuple(filter(_is_small, self.files))
 
     @property
     def weights(self) -> tuple[Item, ...]:
         """The safetensors files and, if they are several, their index."""
-        return tuple(item for item in self.files if WEIGHTS.match(item.key) or item.key == INDEX)
+        return tuple(filter(_is_weights, self.files))
 
     def fetch(self, items: Iterable[Item], to: Path, told: Callable[[Item], object] = lambda _: None) -> None:
         """Download `items` into the folder `to`; `told` hears of each one first. What is there in full size stays."""
@@ -83,6 +83,11 @@ def pinned(run: config.Run, layout: Layout, facts: BaseModelFacts) -> BaseModel:
 
 
 def _opened(store: Store, uri: str) -> BaseModel:
+    if isinstance(store, HubStore) and store.folder:
+        raise errors.InvalidRun(
+            f"{FIELD}: {uri} names {store.folder!r} inside of a repository, and a model of the Hub must be a whole one; write "
+            "hf://org/name or hf://org/name@revision, or copy the folder to a bucket or a claim"
+        )
     files = tuple(item for item in store.list() if "/" not in item.key)
     if not files:
         raise store.reference.missing(uri)
@@ -94,9 +99,17 @@ def _opened(store: Store, uri: str) -> BaseModel:
     return BaseModel(store=store, facts=facts, files=files)
 
 
+def _is_small(item: Item) -> bool:
+    return bool(SMALL.search(item.key))
+
+
+def _is_weights(item: Item) -> bool:
+    return bool(WEIGHTS.match(item.key)) or item.key == INDEX
+
+
 def _revision(files: Iterable[Item]) -> str:
-    """A digest of the listing: changes when a file does."""
-    listing = [[item.key, item.size, item.tag] for item in files]
+    """A digest of the listing: changes when a file does that is read. A README may be corrected at any time."""
+    listing = [[item.key, item.size, item.tag] for item in files if _is_small(item) or _is_weights(item)]
     return "sha256:" + hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 

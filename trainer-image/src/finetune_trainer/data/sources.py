@@ -14,6 +14,8 @@ from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Item, Reference, Role, Store
 
 TRAIN_SPLIT = "train"
+SHOWN = 5
+"""Files that a sentence names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,25 @@ def _items(store: Store, source: config.DataSource, pattern: str | None) -> list
     found = store.list()
     if pattern is not None:
         found = [item for item in found if fnmatch.fnmatchcase(item.key, pattern)]
-    files = _of_split([item for item in found if readers.is_data(item.key)], source)
+    data = [item for item in found if readers.is_data(item.key)]
+    files = _of_split(data, source)
+    if data and not files:
+        raise errors.DataFileNotFound(
+            f"{store.reference.field.removesuffix('.uri')}.split: no file of {source.uri} belongs to the split {source.split!r}; "
+            f"there are {_named(data)}; name one of their splits, or a file in uri"
+        )
     if not files:
         seen = f"it holds {len(found)} files, none of them {readers.KNOWN}" if found else "nothing lies there"
         raise errors.DataFileNotFound(
             f"{store.reference.field}: {source.uri}: {seen}; correct the URI, or put the data there"
         )
     return files
+
+
+def _named(items: list[Item]) -> str:
+    """The first files by name, and how many there are besides."""
+    names = ", ".join(item.key for item in items[:SHOWN])
+    return f"{names} and {len(items) - SHOWN} more" if len(items) > SHOWN else names
 
 
 def _of_split(items: list[Item], source: config.DataSource) -> list[Item]:
