@@ -172,3 +172,16 @@ def test_deleting_a_job_removes_its_children_and_hangs_on_nothing(kube, bucket, 
             what=f"the {kind} to go",
             seconds=90,
         )
+
+
+def test_a_job_that_holds_nothing_out_succeeds_without_an_evaluation(kube, bucket, namespace):
+    dataset = {"train": [{"uri": f"s3://{bucket.name}/data/talk.jsonl"}], "evalFraction": 0}
+    kube.apply(stories.finetunejob("all-in", namespace, bucket=bucket.name, dataset=dataset))
+
+    job = stories.wait_until(
+        lambda: kube.get("ftj", "all-in", namespace), stories.ended, what="the job to end", seconds=SECONDS
+    )
+
+    assert job["status"]["state"] == "Succeeded", stories.says(job)
+    assert job["status"]["dataset"]["rows"] == 40
+    assert "evaluation" not in job["status"]

@@ -109,3 +109,26 @@ def test_sigterm_waits_where_it_is_deferred():
         os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(errors.Interrupted):
         told.check()
+
+
+def test_an_interruption_that_a_library_wrapped_is_no_fault_of_the_author():
+    told = interruption.Interruption()
+    told.noted = True
+    ending = command._ended_by(
+        command._cause(errors.UnsupportedModelFiles("the tokenizer cannot be loaded"), told)
+    )
+    assert (ending.exit_code, ending.reason) == (75, "Interrupted")
+
+
+def test_an_interruption_that_a_library_swallowed_is_seen_at_the_next_word(tmp_path: Path):
+    told = interruption.Interruption()
+    writer = command._Checking(tmp_path / "progress.json", attempt=1, told=told)
+    writer.tell(message="going on")
+    told.noted = True
+    with pytest.raises(errors.Interrupted):
+        writer.tell(message="still going on")
+
+
+def test_without_an_interruption_an_error_stays_what_it_is():
+    error = errors.UnsupportedModelFiles("the tokenizer cannot be loaded")
+    assert command._cause(error, interruption.Interruption()) is error

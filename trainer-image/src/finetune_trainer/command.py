@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import traceback
 from pathlib import Path
+from typing import Any
 
 from finetune_trainer import config, errors, interruption, outcome, report, supervisor
 from finetune_trainer.layout import Layout
@@ -31,7 +32,7 @@ def run(arguments: list[str] | None, told: interruption.Interruption) -> int:
         spec = config.load(given.run)
         ending = given.stage(spec, layout, given, told)
     except BaseException as error:  # noqa: BLE001 - a last word is owed to any end
-        ending = _ended_by(error)
+        ending = _ended_by(_cause(error, told))
     told.end()
     return _close(given, layout, spec, ending)
 
@@ -42,11 +43,10 @@ def prepare(
     """The Prepare stage."""
     from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
 
-    del told
     layout.make_folders()
     server = serve.Server(lambda: report.read_progress(layout.progress), port=given.port)
     with contextlib.closing(server):
-        done = stage.prepare(spec, layout, report.ProgressWriter(layout.progress, attempt=given.attempt))
+        done = stage.prepare(spec, layout, _Checking(layout.progress, attempt=given.attempt, told=told))
     return Ending(exit_code=0, reason=done.reason, message=done.message, result=done.result)
 
 
@@ -102,6 +102,28 @@ def parser() -> argparse.ArgumentParser:
                 help="sha256:<64 hex digits>, as Prepare told it",
             )
     return made
+
+
+class _Checking(report.ProgressWriter):
+    """Tells progress, and asks each time whether the pod was told to end: a library may have swallowed the exception."""
+
+    def __init__(self, path: Path, *, attempt: int, told: interruption.Interruption) -> None:
+        super().__init__(path, attempt=attempt)
+        self._told = told
+
+    def tell(self, **changes: Any) -> report.Progress:
+        self._told.check()
+        return super().tell(**changes)
+
+
+def _cause(error: BaseException, told: interruption.Interruption) -> BaseException:
+    """What an end is really due to: after a SIGTERM whatever is raised is its doing.
+
+    Libraries wrap our `Interrupted` into errors of their own, which must not be kept as the author's fault.
+    """
+    if told.noted and not isinstance(error, errors.Interrupted | errors.EarlierFailure):
+        return errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+    return error
 
 
 def _ended_by(error: BaseException) -> Ending:

@@ -10,11 +10,15 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from finetune_trainer import errors
 from finetune_trainer.prepared import TokenizerFacts
 from finetune_trainer.task import Measured
 
 IGNORED = -100
 """Label of a token that is not learned."""
+
+MOST_LOGITS = 2**27
+"""Numbers (0.5 GB in float32) that a batch may have logits of, unless a single row has more. Training never builds them."""
 
 Row = dict[str, list[int]]
 """`input_ids` and `labels`, of equal length."""
@@ -30,7 +34,7 @@ def without_adapter(model: PeftModel) -> AbstractContextManager[Any]:
 
 
 def measure(
-    model: torch.nn.Module,
+    model: Any,
     rows: list[Row],
     *,
     batch_size: int,
@@ -41,13 +45,18 @@ def measure(
     model.eval()
     try:
         with torch.inference_mode():
-            for done, batch in _batches(rows, batch_size):
+            for done, batch in _batches(rows, batch_size, model.config.vocab_size):
                 loss, count = _summed(model, batch)
                 total, tokens = total + loss, tokens + count
                 move(f"{done} of {len(rows)} held-out rows")
     finally:
         model.train(was_training)
     loss = total / tokens
+    if not math.isfinite(loss):
+        raise errors.NonFiniteLoss(
+            f"the held-out loss is {loss}: the model's weights or the arithmetic overflow; lower training.learningRate, or use "
+            "another training.precision"
+        )
     return Measured(loss=loss, perplexity=_perplexity(loss))
 
 
@@ -58,12 +67,20 @@ def _perplexity(loss: float) -> float | None:
         return None
 
 
-def _batches(rows: list[Row], size: int) -> Iterator[tuple[int, list[Row]]]:
-    """Rows of like length together, so that little is padded, with how many are done after each batch."""
-    ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
-    for start in range(0, len(ordered), size):
-        batch = ordered[start : start + size]
-        yield start + len(batch), batch
+def _batches(rows: list[Row], size: int, vocabulary: int) -> Iterator[tuple[int, list[Row]]]:
+    """Rows of like length together, so that little is padded, with how many are done after each batch.
+
+    At most `size` rows, and fewer where their logits would be larger than `MOST_LOGITS`.
+    """
+    batch: list[Row] = []
+    for done, row in enumerate(sorted(rows, key=lambda row: len(row["input_ids"]))):
+        too_large = (len(batch) + 1) * len(row["input_ids"]) * vocabulary > MOST_LOGITS
+        if batch and (len(batch) == size or too_large):
+            yield done, batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield len(rows), batch
 
 
 def _summed(model: torch.nn.Module, batch: list[Row]) -> tuple[float, int]:

@@ -15,7 +15,7 @@ from peft import PeftModel
 from safetensors import safe_open
 from transformers import PreTrainedTokenizerBase
 
-from finetune_trainer import errors
+from finetune_trainer import errors, report
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -128,5 +128,5 @@ def check_no_paths(artefact: Path, paths: Iterable[Path]) -> None:
 
 
 def document(value: Any) -> str:
-    """JSON as it is published: readable, and strict (no NaN)."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON as it is published: readable, and strict: NaN, which fp16's first steps may log as a gradient norm, is null."""
+    return json.dumps(report.finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

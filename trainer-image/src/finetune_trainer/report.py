@@ -213,16 +213,16 @@ def _size(document: dict[str, Any]) -> int:
 
 def _encode(document: dict[str, Any]) -> bytes:
     """Compact UTF-8 JSON. Never fails: half surrogates become `?`, numbers that JSON lacks become null."""
-    text = json.dumps(_finite(document), ensure_ascii=False, separators=(",", ":"), default=_plain)
+    text = json.dumps(finite(document), ensure_ascii=False, separators=(",", ":"), default=_plain)
     return text.encode("utf-8", errors="replace")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """`value` with NaN and infinities as None: JSON has none, strict parsers refuse the document."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value

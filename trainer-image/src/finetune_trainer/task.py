@@ -70,7 +70,7 @@ class Measured(config.Value):
 
     loss: float
     """Mean over all supervised tokens, nats."""
-    perplexity: float | None
+    perplexity: float | None = None
     """e to the loss; None where that is beyond all numbers."""
 
 
@@ -88,8 +88,8 @@ class Trained(config.Value):
     step: int
     total_steps: int
     epoch: float
-    loss: float | None
+    loss: float | None = None
     """Training loss of the last steps, nats per token."""
-    tokens_per_second: float | None
-    evaluation: Evaluated | None
+    tokens_per_second: float | None = None
+    evaluation: Evaluated | None = None
     """None where nothing is held out."""

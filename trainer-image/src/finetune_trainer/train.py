@@ -7,7 +7,7 @@ from typing import Any, cast
 import datasets
 import pyarrow.parquet
 import transformers
-from peft import LoraConfig
+from peft import LoraConfig, load_peft_weights, set_peft_model_state_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -92,10 +92,12 @@ def batches(resolved: Resolved, processes: int) -> tuple[int, int]:
     return micro, per_process // micro
 
 
-def lora(tuning: config.Tuning, *, revision: str | None) -> LoraConfig:
-    """The adapter, in PEFT's words."""
+def lora(tuning: config.Tuning, resolved: Resolved, *, revision: str | None) -> LoraConfig:
+    """The adapter, in PEFT's words. `all-linear` beside other names is none that PEFT knows: Prepare has resolved it."""
     said = tuning.lora
     modules = list(said.target_modules)
+    if "all-linear" in modules and len(modules) > 1:
+        modules = list(resolved.target_modules)
     return LoraConfig(
         r=said.rank,
         lora_alpha=2 * said.rank
@@ -127,7 +129,7 @@ def make_trainer(
         processing_class=tokenizer,
         train_dataset=rows(task.dataset / "train.parquet"),
         args=sft_args(run, resolved, arithmetic, task.output),
-        peft_config=lora(run.tuning, revision=revision),
+        peft_config=lora(run.tuning, resolved, revision=revision),
     )
 
 
@@ -171,6 +173,8 @@ def fit(
         trainer.add_callback(telling)
     trainer.remove_callback(transformers.PrinterCallback)
     transformers.set_seed(run.training.seed)  # whatever was evaluated before must not move the dice
+    if task.resume and _trained_already(trainer, task.resume):
+        return telling
     with interruption.deferred():
         trainer.train(resume_from_checkpoint=str(task.resume) if task.resume else None)
     if steering.stopped:
@@ -179,6 +183,19 @@ def fit(
             f"stopped by SIGTERM at step {step} of {trainer.state.max_steps}, after a checkpoint"
         )
     return telling
+
+
+def _trained_already(trainer: SFTTrainer, resume: Path) -> bool:
+    """Whether the checkpoint is that of the last step; its weights are taken then, and no step is made.
+
+    transformers' loop would make one more where the last step lies within an epoch: it looks at `max_steps` after a step.
+    """
+    state = transformers.TrainerState.load_from_json(str(resume / "trainer_state.json"))
+    if state.global_step < trainer.args.max_steps:
+        return False
+    set_peft_model_state_dict(trainer.model, load_peft_weights(str(resume)))
+    trainer.state = state
+    return True
 
 
 def _minutes(said: config.Checkpoint) -> float | None:

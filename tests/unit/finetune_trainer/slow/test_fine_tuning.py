@@ -13,7 +13,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import trainer_runs
-from finetune_trainer import checkpoint, errors, evaluate, fine_tuning, publish, task
+from finetune_trainer import checkpoint, config, errors, evaluate, fine_tuning, prepared, publish, task, train
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
 
@@ -41,10 +41,10 @@ class StoppedAt(Interruption):
         pass
 
 
-def a_task(root: Path, *, resume: Path | None = None, **changes: Any) -> Task:
+def a_task(root: Path, *, resume: Path | None = None, rows: int = 24, **changes: Any) -> Task:
     layout = trainer_runs.pod(root, **changes)
     layout.make_folders()
-    trainer_runs.prepare_by_hand(layout.dataset)
+    trainer_runs.prepare_by_hand(layout.dataset, rows=rows)
     return Task(
         run=layout.run,
         attempt=1,
@@ -241,3 +241,38 @@ def test_the_loss_is_the_mean_over_supervised_tokens_whatever_the_batch():
     for size in (1, 2):
         measured = evaluate.measure(model, rows, batch_size=size, move=lambda _: None)
         assert measured.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
+
+
+def test_resumed_at_a_last_step_within_an_epoch_no_step_is_made(tmp_path: Path):
+    """32 rows make 8 steps an epoch: after the sixth and last, transformers' own loop would make a seventh."""
+    first = a_task(tmp_path / "first" / "pod", rows=32)
+    go(first)
+    resumed = a_task(tmp_path / "second" / "pod", rows=32, resume=first.finished / "step-6")
+    go(resumed)
+    assert weights(resumed) == weights(first)
+    assert task.Trained.model_validate_json(resumed.trained.read_bytes()).step == 6
+
+
+def test_a_batch_of_held_out_rows_is_bounded_by_its_logits(monkeypatch: pytest.MonkeyPatch):
+    rows = [{"input_ids": [1] * length, "labels": [1] * length} for length in (2, 2, 2, 4, 40)]
+    monkeypatch.setattr(evaluate, "MOST_LOGITS", 100)
+    found = [
+        (done, [len(row["input_ids"]) for row in batch]) for done, batch in evaluate._batches(rows, 4, 10)
+    ]
+    assert found == [(3, [2, 2, 2]), (4, [4]), (5, [40])]
+
+
+def test_all_linear_beside_other_names_is_what_prepare_made_of_it(whole: Task):
+    resolved = prepared.Prepared.model_validate_json(
+        (whole.dataset / prepared.DOCUMENT).read_bytes()
+    ).resolved
+    tuning = config.Tuning(lora=config.Lora(target_modules=("all-linear", "embed_tokens")))
+    made = train.lora(tuning, resolved, revision=None)
+    assert set(made.target_modules) == set(resolved.target_modules)
+    assert "all-linear" not in made.target_modules
+
+
+def test_a_gradient_norm_that_is_no_number_is_published_as_null():
+    assert json.loads(publish.document({"history": [{"grad_norm": float("nan")}]})) == {
+        "history": [{"grad_norm": None}]
+    }
