@@ -75,7 +75,7 @@ REFUSED = {
     "nodes": ({"resources": {"nodes": 2, "gpusPerNode": 1}}, "NotYetSupported", "spec.resources.nodes"),
     "climbing": ({"model": {"uri": "pvc://models/../../etc"}}, "SpecInvalid", "spec.model.uri"),
     "service account": ({"serviceAccountName": "robot"}, "PolicyDenied", "allowed.serviceAccounts: none"),
-    "remote code": ({"model": {"trustRemoteCode": True}}, "PolicyDenied", "allowed.trustRemoteCode is false"),
+    "remote code": ({"model": {"trustRemoteCode": True}}, "NotYetSupported", "spec.model.trustRemoteCode"),
     "too many samples": (
         {"evaluation": {"samples": ["x" * 8192] * 64}, "model": {"chatTemplate": "y" * 32000}},
         "RunTooLarge",

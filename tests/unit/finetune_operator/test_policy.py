@@ -5,8 +5,8 @@ import pytest
 import kube_objects
 from finetune_operator import errors
 from finetune_operator.observe.job import job, profile
-from finetune_operator.plan import not_yet, quantities, uris
-from finetune_operator.plan.accept import Installed, accept
+from finetune_operator.plan import not_yet, policy, quantities, resolve, uris
+from finetune_operator.plan.accept import Installed, accept, spec_of
 
 INSTALLED = Installed(trainer_image="registry/trainer:1")
 
@@ -15,6 +15,15 @@ def accepting(profile_spec, **spec):
     """The plan of a job under a profile that is the default one."""
     raw = kube_objects.fine_tune_profile("strict", default=True, **profile_spec)
     return accept(job(kube_objects.fine_tune_job(**spec)), {"strict": profile(raw)}, INSTALLED)
+
+
+def checking(profile_spec, **spec):
+    """The policy alone: some of what it forbids is not there yet, and refused before it."""
+    seen = job(kube_objects.fine_tune_job(**spec))
+    strict = profile(kube_objects.fine_tune_profile("strict", default=True, **profile_spec))
+    chosen = resolve.chosen(None, {"strict": strict})
+    sizes = resolve.sizes(spec_of(seen), chosen.spec)
+    policy.check(policy.Asked(spec_of(seen), chosen.spec, sizes, seen.namespace), chosen.label)
 
 
 OUTPUT = {"uri": "s3://team-a/adapters/x"}
@@ -57,9 +66,30 @@ DENIED = {
 def test_a_broken_rule_is_named(case):
     profile_spec, spec, sentence = DENIED[case]
     with pytest.raises(errors.PolicyDenied) as denied:
-        accepting(profile_spec, **spec)
+        checking(profile_spec, **spec)
     assert sentence in str(denied.value)
     assert "'strict'" in str(denied.value)
+
+
+@pytest.mark.parametrize("zero", ["0", "0Gi", "0.0", "0m"])
+@pytest.mark.parametrize("field", ["cpu", "memory", "scratch", "prepare.cpu", "prepare.memory"])
+def test_zero_is_no_way_below_a_maximum(field, zero):
+    first, _, last = field.partition(".")
+    resources = {first: {last: zero} if last else zero}
+    with pytest.raises(errors.SpecInvalid, match=rf"^spec\.resources\.{field}: {zero} would mean no limit"):
+        accepting({"maximum": {"cpu": "8", "memory": "8Gi", "scratch": "20Gi"}}, resources=resources)
+
+
+@pytest.mark.parametrize(
+    ("field", "profile_spec"),
+    [
+        ("spec.maximum.activeDeadlineSeconds", {"maximum": {"activeDeadlineSeconds": 60}}),
+        ("spec.allowed.endpoints", {"allowed": {"endpoints": ["https://s3.example"]}}),
+    ],
+)
+def test_what_a_profile_cannot_enforce_yet_is_refused_by_its_name(field, profile_spec):
+    with pytest.raises(errors.NotYetSupported, match=f"^{field} of FineTuneProfile 'strict' is not supp"):
+        accepting(profile_spec)
 
 
 def test_what_is_allowed_is_accepted():

@@ -120,15 +120,26 @@ class Operator:
     async def _lead(self) -> None:
         """Ends when the lead is lost; others may lead from then on, so the process ends, too."""
         await self.primed.wait()
-        if self.settings.leader_election:
-            await self.elector.acquired()
-            await self.sync.prime()  # the last leader's writes may not have come by watch yet
+        if not self.settings.leader_election:
+            self._begin()
+            await asyncio.Event().wait()
+        await self.elector.acquired()
+        lost = asyncio.create_task(self.elector.lost(), name="lost")
+        prime = asyncio.create_task(self.sync.prime(), name="prime again")
+        try:
+            # The last leader's writes may not have come by watch yet. A list can outlast the lease, so that is renewed meanwhile.
+            await asyncio.wait({lost, prime}, return_when=asyncio.FIRST_COMPLETED)
+            if not lost.done():
+                await prime
+                self._begin()
+            await lost
+        finally:
+            await _cancelled([lost, prime])
+
+    def _begin(self) -> None:
+        """Let the workers work."""
         self.sync.enqueue()
         self.leading.set()
-        if self.settings.leader_election:
-            await self.elector.lost()
-        else:
-            await asyncio.Event().wait()
 
     async def _watch(self) -> None:
         """Run kopf, and run it again when it gives up: an expired watch or one odd event is no reason to end the process."""

@@ -44,6 +44,7 @@ class ProfileSeen:
     """A FineTuneProfile, not yet parsed: one that cannot be read must fail the jobs that use it, not the watch."""
 
     name: str
+    uid: str
     version: int = field(compare=False)
     generation: int
     spec: dict[str, Any]
@@ -75,6 +76,7 @@ def profile(raw: dict[str, Any]) -> ProfileSeen:
     metadata = raw["metadata"]
     return ProfileSeen(
         name=metadata["name"],
+        uid=metadata["uid"],
         version=version(raw),
         generation=metadata.get("generation", 1),
         spec=raw.get("spec") or {},

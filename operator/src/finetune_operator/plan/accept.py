@@ -50,8 +50,8 @@ def accept(job: JobSeen, profiles: Mapping[str, ProfileSeen], installed: Install
     spec = spec_of(job)
     chosen = resolve.chosen(spec.profile, profiles)
     sizes = resolve.sizes(spec, chosen.spec)
+    not_yet.check(spec, chosen.spec, chosen.label)  # first: a policy may demand a field that is not there yet
     policy.check(policy.Asked(spec, chosen.spec, sizes, job.namespace), chosen.label)
-    not_yet.check(spec, chosen.spec, chosen.label)
     image = chosen.spec.image or installed.trainer_image
     run = run_config(job.owner, spec, chosen, sizes, image=image, stall_timeout=installed.stall_timeout)
     return RunPlan(run=run, pods=_pods(with_credentials(spec), chosen, sizes, image))

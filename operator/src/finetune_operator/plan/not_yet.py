@@ -116,6 +116,12 @@ SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
     ("spec.modelCache", lambda p: p.model_cache, "leave it out"),
     ("spec.defaults.nodes", lambda p: p.defaults.nodes > 1, "one node works today"),
+    ("spec.maximum.activeDeadlineSeconds", lambda p: p.maximum.active_deadline_seconds, "leave it out"),
+    (
+        "spec.allowed.endpoints",
+        lambda p: p.allowed.endpoints,
+        "leave it out; a NetworkPolicy can say where pods may connect to",
+    ),
 )
 
 

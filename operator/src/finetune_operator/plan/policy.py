@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
-from finetune_operator.errors import PolicyDenied
+from finetune_operator.errors import PolicyDenied, SpecInvalid
 from finetune_operator.plan import quantities, uris
 from finetune_operator.plan.resolve import Sizes
 
@@ -24,10 +24,31 @@ Rule = Callable[[Asked], Iterator[str]]
 
 
 def check(asked: Asked, profile_name: str) -> None:
-    """PolicyDenied with the first broken rule."""
+    """PolicyDenied with the first broken rule; SpecInvalid where a size slips below all of them."""
+    _more_than_nothing(asked.sizes)
     for rule in RULES:
         for sentence in rule(asked):
             raise PolicyDenied(f"{sentence} (FineTuneProfile {profile_name!r})")
+
+
+def _amounts(sizes: Sizes) -> tuple[tuple[str, str, str], ...]:
+    """Field below spec.resources, what the pods would ask for, and the field of `maximum` that bounds it."""
+    return (
+        ("cpu", sizes.cpu, "cpu"),
+        ("memory", sizes.memory, "memory"),
+        ("scratch", sizes.scratch, "scratch"),
+        ("prepare.cpu", sizes.prepare_cpu, "cpu"),
+        ("prepare.memory", sizes.prepare_memory, "memory"),
+    )
+
+
+def _more_than_nothing(sizes: Sizes) -> None:
+    """A limit of zero is none to Kubernetes, so zero would be more than any maximum."""
+    for field, found, _ in _amounts(sizes):
+        if quantities.number(found) <= 0:
+            raise SpecInvalid(
+                f"spec.resources.{field}: {found} would mean no limit at all; ask for more than zero, under a new name"
+            )
 
 
 def _counts(asked: Asked) -> Iterator[str]:
@@ -41,14 +62,10 @@ def _counts(asked: Asked) -> Iterator[str]:
 
 
 def _quantities(asked: Asked) -> Iterator[str]:
-    maximum, sizes = asked.profile.maximum, asked.sizes
-    for field, found, rule, most in (
-        ("cpu", sizes.cpu, "cpu", maximum.cpu),
-        ("memory", sizes.memory, "memory", maximum.memory),
-        ("scratch", sizes.scratch, "scratch", maximum.scratch),
-        ("prepare.cpu", sizes.prepare_cpu, "cpu", maximum.cpu),
-        ("prepare.memory", sizes.prepare_memory, "memory", maximum.memory),
-    ):
+    maximum = asked.profile.maximum
+    bounds = {"cpu": maximum.cpu, "memory": maximum.memory, "scratch": maximum.scratch}
+    for field, found, rule in _amounts(asked.sizes):
+        most = bounds[rule]
         if most is not None and quantities.number(found) > quantities.number(most):
             yield f"spec.resources.{field}: {found} is more than maximum.{rule}, {most}; ask for less"
 

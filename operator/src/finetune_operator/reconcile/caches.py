@@ -17,13 +17,17 @@ Seen = TypeVar("Seen", ChildSeen, PodSeen)
 
 
 class Caches:
-    """Jobs by key, children and pods by the uid of their FineTuneJob."""
+    """Jobs by key; children and pods by the uid of their FineTuneJob, then by their own namespace and name.
+
+    An object names its FineTuneJob by a label or an owner reference, and anybody may write those in a namespace of his own. What
+    lies in another namespace than the FineTuneJob is nobody's.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[Key, JobSeen] = {}
         self.profiles: dict[str, ProfileSeen] = {}
-        self.children: dict[str, dict[str, ChildSeen]] = {}
-        self.pods: dict[str, dict[str, PodSeen]] = {}
+        self.children: dict[str, dict[Key, ChildSeen]] = {}
+        self.pods: dict[str, dict[Key, PodSeen]] = {}
         self.runs: dict[str, RunPlan] = {}
         self.progress: dict[str, ProgressSeen] = {}
         self.progress_written: dict[str, float] = {}
@@ -43,7 +47,9 @@ class Caches:
                 return False
             self._forget(old.uid)
         self.jobs[job.key] = job
-        self._keys[job.uid] = job.key
+        if job.uid not in self._keys:
+            self._keys[job.uid] = job.key
+            self._drop_strangers(job)
         if job.settled:
             self.settle(job.uid)
         return old != job
@@ -63,8 +69,16 @@ class Caches:
     def put_profile(self, profile: ProfileSeen) -> bool:
         """Whether it changed."""
         old = self.profiles.get(profile.name)
+        if old is not None and old.version >= profile.version:
+            return False
         self.profiles[profile.name] = profile
         return old != profile
+
+    def drop_profile(self, profile: ProfileSeen) -> None:
+        """It was deleted. One that was made anew under its name since then stays."""
+        old = self.profiles.get(profile.name)
+        if old is not None and old.version <= profile.version:
+            del self.profiles[profile.name]
 
     def put_child(self, child: ChildSeen) -> bool:
         """Whether something changed that a decision may see."""
@@ -82,24 +96,36 @@ class Caches:
         """Whether it was known."""
         return self._drop(self.pods, pod.job_uid, pod)
 
-    def _put(self, table: dict[str, dict[str, Seen]], uid: str, one: Seen) -> bool:
+    def _put(self, table: dict[str, dict[Key, Seen]], uid: str, one: Seen) -> bool:
         key = self._keys.get(uid)
+        if key is not None and key.namespace != one.namespace:
+            return False
         job = self.jobs.get(key) if key is not None else None
         if job is not None and job.settled:
             return False
-        mine = table.setdefault(uid, {})
-        old = mine.get(one.name)
+        mine, place = table.setdefault(uid, {}), Key(one.namespace, one.name)
+        old = mine.get(place)
         if old is not None and old.version >= one.version:
             return False
-        mine[one.name] = one
+        mine[place] = one
         return old != one
 
-    def _drop(self, table: dict[str, dict[str, Seen]], uid: str, one: Seen) -> bool:
-        mine = table.get(uid, {})
-        old = mine.get(one.name)
+    def _drop_strangers(self, job: JobSeen) -> None:
+        """What was told of before its FineTuneJob could not be checked then."""
+        self._keep_near(self.children, job)
+        self._keep_near(self.pods, job)
+
+    def _keep_near(self, table: dict[str, dict[Key, Seen]], job: JobSeen) -> None:
+        for one in list(table.get(job.uid, {}).values()):
+            if one.namespace != job.namespace:
+                self._drop(table, job.uid, one)
+
+    def _drop(self, table: dict[str, dict[Key, Seen]], uid: str, one: Seen) -> bool:
+        mine, place = table.get(uid, {}), Key(one.namespace, one.name)
+        old = mine.get(place)
         if old is None or old.uid != one.uid:
             return False
-        del mine[one.name]
+        del mine[place]
         if not mine:
             del table[uid]
         return True
@@ -111,7 +137,7 @@ class Caches:
         self._replace(self.children, uid, list(children), version)
         self._replace(self.pods, uid, list(pods), version)
 
-    def _replace(self, table: dict[str, dict[str, Seen]], uid: str, listed: list[Seen], version: int) -> None:
+    def _replace(self, table: dict[str, dict[Key, Seen]], uid: str, listed: list[Seen], version: int) -> None:
         """Everything listed, and nothing older that is not: an object newer than the list may not be on it."""
         for one in listed:
             self._put(table, uid, one)
@@ -126,13 +152,17 @@ class Caches:
             for job in [one for one in self.jobs.values() if one.uid not in uids and one.version <= version]:
                 self.drop_job(job.key, job.uid)
                 dropped(job.key)
+        elif kind == "profiles":
+            gone = [one for one in self.profiles.values() if one.uid not in uids and one.version <= version]
+            for profile in gone:
+                self.drop_profile(profile)
         elif kind == "children":
             self._prune(self.children, uids, version, dropped)
         elif kind == "pods":
             self._prune(self.pods, uids, version, dropped)
 
     def _prune(
-        self, table: dict[str, dict[str, Seen]], uids: set[str], version: int, dropped: Callable[[Key], None]
+        self, table: dict[str, dict[Key, Seen]], uids: set[str], version: int, dropped: Callable[[Key], None]
     ) -> None:
         for uid, mine in list(table.items()):
             for one in [one for one in mine.values() if one.uid not in uids and one.version <= version]:

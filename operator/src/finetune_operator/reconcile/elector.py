@@ -41,12 +41,21 @@ class Elector:
 
     async def acquired(self) -> None:
         """Return when the Lease is ours."""
+        told = ""
         while True:
-            with contextlib.suppress(errors.ApiError, TimeoutError):
+            trouble = ""
+            try:
                 async with asyncio.timeout(self._deadline):
                     if await self._try():
                         LOG.info("leading", extra={"identity": self._identity})
                         return
+            except errors.ApiError as error:
+                trouble = str(error)
+            except TimeoutError:
+                trouble = f"no answer within {self._deadline:g} s"
+            if trouble and trouble != told:  # every few seconds the same line would drown all others
+                LOG.warning("lease not acquired", extra={"error": trouble})
+            told = trouble
             await asyncio.sleep(self._period)
 
     async def lost(self) -> None:

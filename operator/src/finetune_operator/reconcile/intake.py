@@ -47,7 +47,7 @@ class Intake:
         """A FineTuneProfile: jobs that are not accepted yet may be waiting for it."""
         seen = profile(raw)
         if kind == DELETED:
-            self._caches.profiles.pop(seen.name, None)
+            self._caches.drop_profile(seen)
         elif self._caches.put_profile(seen):
             for one in self._caches.jobs.values():
                 if one.state == "Pending" and to_do(one):

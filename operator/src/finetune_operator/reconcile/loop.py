@@ -155,7 +155,12 @@ class Reconciler:
         try:
             raw = await self.cluster.patch_status(api.TUNE_JOBS, job.namespace, job.name, body)
         except errors.NotFound:
-            return  # deleted meanwhile; its DELETED event does the rest
+            # Deleted meanwhile. Its DELETED event may be over already, and a late page of a list have brought it back since.
+            self.caches.drop_job(job.key, job.uid)
+            if job.key not in self.caches.jobs:
+                self.queue.drop(job.key)
+                self.metrics.state(job.key, None)
+            return
         self._put(raw)
 
     def _put(self, raw: dict[str, object]) -> None:

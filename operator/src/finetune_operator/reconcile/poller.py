@@ -42,6 +42,8 @@ class Poller:
     def _running(self) -> Iterator[PodSeen]:
         """Training pods that run, and belong to a Job that belongs to a FineTuneJob."""
         for uid, pods in self._caches.pods.items():
+            if self._caches.key_of(uid) is None:
+                continue  # until the FineTuneJob is known, nobody has checked that these lie in its namespace
             ours = {child.uid for child in self._caches.children.get(uid, {}).values()}
             for pod in pods.values():
                 if (

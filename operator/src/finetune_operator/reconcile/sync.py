@@ -60,16 +60,22 @@ class Sync:
                 self._queue.add(key)
 
     async def _list_all(self) -> None:
-        await self._list(api.PROFILES, self._intake.profile, everywhere=True)
+        await self._prune("profiles", api.PROFILES, self._intake.profile, everywhere=True)
         await self._prune("jobs", api.TUNE_JOBS, self._intake.job)
         await self._prune("children", api.JOBS, self._intake.child, labels=names.OURS)
         await self._prune("pods", api.PODS, self._intake.pod, labels=names.OURS)
 
     async def _prune(
-        self, kind: str, resource: Resource, take: Callable[[None, Object], None], *, labels: str = ""
+        self,
+        kind: str,
+        resource: Resource,
+        take: Callable[[None, Object], None],
+        *,
+        labels: str = "",
+        everywhere: bool = False,
     ) -> None:
         """List one kind, and forget what is not there."""
-        uids, version = await self._list(resource, take, labels=labels)
+        uids, version = await self._list(resource, take, labels=labels, everywhere=everywhere)
         self._caches.prune(kind, uids, version, self._intake.lost if kind == "jobs" else self._queue.add)
 
     async def _list(

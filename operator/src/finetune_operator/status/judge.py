@@ -166,9 +166,7 @@ def judge(
     now: float,
 ) -> Judged:
     """How the attempt stands. A good or a final end counts at once; any other only when the Job is over, or gone."""
-    mine = sorted(
-        (one for one in pods if child is None or one.child_uid == child.uid), key=lambda one: one.created
-    )
+    mine = sorted((one for one in pods if _of(child, one)), key=lambda one: one.created)
     newest = mine[-1] if mine else None
     base = Judged(
         stage,
@@ -192,6 +190,11 @@ def judge(
     if not confirmed:
         return replace(base, unclear=True)
     return _vanished(base, now)
+
+
+def _of(child: ChildSeen | None, pod: PodSeen) -> bool:
+    """Whether the pod is the attempt's. Its labels alone prove nothing: anybody who may make pods may write them."""
+    return pod.child_uid == child.uid if child is not None else bool(pod.child_uid)
 
 
 def _start(child: ChildSeen | None, pod: PodSeen | None) -> float | None:

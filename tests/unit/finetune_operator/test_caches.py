@@ -1,0 +1,137 @@
+"""What the caches believe, and whom."""
+
+import pytest
+
+import kube_objects
+from finetune_operator.cluster.api import Page
+from finetune_operator.observe.child import child
+from finetune_operator.observe.job import job, profile
+from finetune_operator.observe.pod import pod
+from finetune_operator.reconcile.caches import Caches
+from finetune_operator.reconcile.intake import Intake
+from finetune_operator.reconcile.metrics import Metrics
+from finetune_operator.reconcile.poller import Poller
+from finetune_operator.reconcile.queue import WorkQueue
+from finetune_operator.reconcile.sync import Sync
+from finetune_operator.status.judge import judge
+from simulation import Simulation
+
+NEWER = "999999"
+
+
+class Lists:
+    """An API server that has these profiles and nothing else."""
+
+    def __init__(self, *profiles):
+        self.profiles = profiles
+
+    async def list(self, resource, **_):
+        yield Page(list(self.profiles) if resource.plural == "finetuneprofiles" else [], 50)
+
+
+def training():
+    """A FineTuneJob, its training Job and the pod, which runs."""
+    sim = Simulation()
+    sim.step()
+    sim.ends("prepare", 1, 0, kube_objects.prepared())
+    sim.step()
+    sim.runs("train", 1, running=True)
+    made = sim.job("train", 1)
+    return sim.raw, made, sim.pods[made["metadata"]["name"]]
+
+
+def elsewhere(raw, **metadata):
+    """The same in a namespace of somebody else's, newer."""
+    moved = {"namespace": "team-b", "uid": "forged", "resourceVersion": NEWER, **metadata}
+    return {**raw, "metadata": {**raw["metadata"], **moved}}
+
+
+@pytest.mark.parametrize("first", ["the job", "the stranger"])
+def test_what_lies_in_another_namespace_than_the_job_does_not_count(first):
+    raw, made, own = training()
+    forged = [pod(elsewhere(own)), pod(elsewhere(own, name="other"))]
+    caches, uid = Caches(), raw["metadata"]["uid"]
+    if first == "the stranger":
+        for one in forged:
+            caches.put_pod(one)
+        caches.put_child(child(elsewhere(made)))
+    caches.put_job(job(raw))
+    caches.put_child(child(made))
+    caches.put_pod(pod(own))
+    if first == "the job":
+        assert not any(caches.put_pod(one) for one in forged)
+        assert not caches.put_child(child(elsewhere(made)))
+    assert not any(caches.drop_pod(one) for one in forged)
+    assert [one.uid for one in caches.pods[uid].values()] == [own["metadata"]["uid"]]
+    assert [one.uid for one in caches.children[uid].values()] == [made["metadata"]["uid"]]
+
+
+def test_a_stranger_wakes_nobody():
+    raw, _, own = training()
+    caches, queue = Caches(), WorkQueue()
+    caches.put_job(job(raw))
+    Intake(caches, queue, Metrics("test")).pod("ADDED", elsewhere(own))
+    assert len(queue) == 0
+
+
+def test_pods_of_a_job_that_is_not_known_are_not_asked():
+    raw, made, own = training()
+    caches, queue = Caches(), WorkQueue()
+    poller = Poller(None, caches, queue, 30.0)
+    caches.put_child(child(elsewhere(made)))
+    caches.put_pod(pod({**elsewhere(own), "status": own["status"]}))
+    forged_child = elsewhere(made, uid=made["metadata"]["uid"])
+    caches.put_child(child({**forged_child, "metadata": {**forged_child["metadata"], "name": "more"}}))
+    assert list(poller._running()) == []
+    caches.put_job(job(raw))
+    caches.put_child(child(made))
+    caches.put_pod(pod(own))
+    assert [one.uid for one in poller._running()] == [own["metadata"]["uid"]]
+
+
+def test_without_its_job_a_pod_must_at_least_name_one():
+    _, _, own = training()
+    own["status"] = kube_objects.pod_status(exit_code=0, word=kube_objects.published())
+    bare = {**own, "metadata": {**own["metadata"], "ownerReferences": []}}
+
+    def outcome(raw):
+        found = judge("Train", 1, None, [pod(raw)], name="support-bot", confirmed=True, now=0.0)
+        return found.outcome
+
+    assert outcome(own) == "Succeeded"
+    assert outcome(bare) == "Interrupted"
+
+
+def of_version(version, uid="profile-strict", **spec):
+    raw = kube_objects.fine_tune_profile("strict", **spec)
+    raw["metadata"] |= {"resourceVersion": version, "uid": uid}
+    return raw
+
+
+def test_an_older_profile_is_ignored():
+    caches = Caches()
+    assert caches.put_profile(profile(of_version("10", image="new")))
+    assert not caches.put_profile(profile(of_version("9", image="old")))
+    assert caches.profiles["strict"].spec == {"image": "new"}
+
+
+def test_a_late_deletion_spares_the_profile_that_was_made_anew():
+    caches = Caches()
+    intake = Intake(caches, WorkQueue(), Metrics("test"))
+    intake.profile("ADDED", of_version("20", uid="second"))
+    intake.profile("DELETED", of_version("15", uid="first"))
+    assert caches.profiles
+    intake.profile("DELETED", of_version("21", uid="second"))
+    assert not caches.profiles
+
+
+async def test_a_profile_that_is_gone_is_pruned_by_a_full_list():
+    caches, queue = Caches(), WorkQueue()
+    intake = Intake(caches, queue, Metrics("test"))
+    intake.profile("ADDED", of_version("40"))
+    intake.profile("ADDED", kube_objects.fine_tune_profile("stays"))
+    newer = of_version("60", uid="newer than the list")
+    newer["metadata"]["name"] = "newer"
+    intake.profile("ADDED", newer)
+    await Sync(Lists(kube_objects.fine_tune_profile("stays")), caches, intake, queue, ()).prime()
+    assert set(caches.profiles) == {"stays", "newer"}
