@@ -163,9 +163,9 @@ class Simulation:
             return replace(world, events=tuple(pod_of.event(one) for one in self.events))
         if what == "run":
             if self.config_map is None:
-                return replace(world, run=None, run_missing=True)
+                return replace(world, run=None, run_missing=True, run_looked=True)
             self.cached_run = run_plan(self.config_map)
-            return replace(world, run=self.cached_run)
+            return replace(world, run=self.cached_run, run_looked=True)
         jobs, pods = self.snapshot()
         return replace(
             world,

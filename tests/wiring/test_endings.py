@@ -145,6 +145,16 @@ async def test_a_quota_is_told_from_the_events_of_the_job(lab):
     await until(lambda: lab.condition("Running").get("reason") == "QuotaExceeded")
 
 
+async def test_a_spec_that_makes_an_invalid_object_ends_in_the_servers_words(lab):
+    lab.server.faults.append(Fault("POST", "jobs", 422, message="nodeSelector: Invalid value"))
+    await lab.start()
+    lab.create()
+    assert (await lab.settled())["state"] == "Failed"
+    assert lab.condition("Stalled")["reason"] == "SpecInvalid"
+    assert "nodeSelector: Invalid value" in lab.condition("Stalled")["message"]
+    assert lab.jobs() == []
+
+
 async def test_a_refused_create_is_told_in_the_servers_words_and_tried_again(lab):
     lab.server.faults.append(Fault("POST", "jobs", 403, times=2, message="admission says no to team-a"))
     operator = await lab.start()

@@ -10,7 +10,16 @@ State = Literal[
     "Pending", "Accepted", "Preparing", "Queued", "Starting", "Running", "Suspended", "Succeeded", "Failed"
 ]
 ConditionType = Literal[
-    "Accepted", "Prepared", "Queued", "Running", "Published", "Succeeded", "Reconciling", "Stalled", "Ready"
+    "Accepted",
+    "Prepared",
+    "Suspended",
+    "Queued",
+    "Running",
+    "Published",
+    "Succeeded",
+    "Reconciling",
+    "Stalled",
+    "Ready",
 ]
 Stage = Literal["Prepare", "Train"]
 

@@ -25,6 +25,7 @@ TOO_MANY = 429
 GONE = 410
 CONFLICT = 409
 NOT_FOUND = 404
+INVALID = 422
 SERVER_ERROR = 500
 MAX_MESSAGE = 1000
 
@@ -149,6 +150,8 @@ def _error(method: str, path: str, code: int, headers: Any, text: bytes) -> erro
         return (errors.AlreadyExists if reason == "AlreadyExists" else errors.Conflict)(said, code=code)
     if code == TOO_MANY or code >= SERVER_ERROR:
         return errors.Unavailable(said, code=code, retry_after=_retry_after(headers))
+    if code == INVALID and method == "POST":
+        return errors.Invalid(said, code=code)
     return errors.Denied(said, code=code)
 
 

@@ -10,7 +10,8 @@
     ├── ProfileNotFound      somebody may still create it
     └── ApiError             the API server said no, or nothing at all
         ├── NotFound, AlreadyExists, Conflict, Gone
-        ├── Denied           forbidden or invalid: told to the author, tried again slowly
+        ├── Denied           forbidden: told to the author, tried again slowly
+        │   └── Invalid      422 to a create: the spec makes an object that cannot be, and the job fails
         └── Unavailable      too many requests, 5xx, time-out: tried again soon
 
 Every reason that reaches a condition or an Event stands in `errors.reasons`.
@@ -100,10 +101,16 @@ class Gone(ApiError):
 
 
 class Denied(ApiError):
-    """400, 403, 422 and the like: the same request will get the same answer until somebody changes something."""
+    """400, 403 and the like: the same request will get the same answer until somebody changes something."""
 
     reason = Reason.API_DENIED
     retry_after = 30.0
+
+
+class Invalid(Denied):
+    """422 to a create: the object can never be, since what it is made of is written down and does not change."""
+
+    reason = Reason.SPEC_INVALID
 
 
 class NameTaken(Denied):

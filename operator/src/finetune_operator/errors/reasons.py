@@ -67,6 +67,7 @@ class Reason(enum.StrEnum):
     QUEUED = "Queued", "The Job is suspended by a queue (Kueue), and starts when there is room."
     ADMITTED = "Admitted", "The queue let the Job start."
     SUSPENDED = "Suspended", "`runPolicy.suspend` is true. Set it to false to go on from the last checkpoint."
+    RESUMED = "Resumed", "`runPolicy.suspend` is false again."
     NOT_PUBLISHED = "NotPublished", "Nothing is published yet."
     PUBLISHED = "Published", "The adapter lies at the output, whole, with its manifest."
 

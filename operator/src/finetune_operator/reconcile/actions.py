@@ -57,8 +57,8 @@ class Actions:
         try:
             raw = await self._api.get(api.CONFIG_MAPS, job.namespace, names.run(job.owner))
         except errors.NotFound:
-            return replace(world, run=None, run_missing=True)
-        return self._with_run(world, _owned_plan(job, raw))
+            return replace(world, run=None, run_missing=True, run_looked=True)
+        return replace(self._with_run(world, _owned_plan(job, raw)), run_looked=True)
 
     async def _events(self, world: World) -> World:
         """Events about the job's unfinished children and their pods."""
@@ -128,7 +128,7 @@ def _owned_plan(job: JobSeen, raw: Object) -> RunPlan:
         raise _taken("ConfigMap", name)
     try:
         return run_plan(raw)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise errors.NameTaken(
             f"the ConfigMap {name} does not hold a run that this version can read; delete the job, and apply it again"
         ) from error

@@ -71,14 +71,21 @@ def given_up(found: Case) -> Decision | None:
         return None
     if last.outcome == "Waiting":
         return ending_rules.overdue(found, last, last.message or last.reason or "")
-    most = spec_of(found.world.job).run_policy.max_attempts
-    spent = attempts.failures(stage, found.attempts)
+    spent, most = _spent(found, stage)
     if last.outcome == "Failed" and spent >= most:
         message = (
             f"{last.message or last.reason} (attempt {spent} of {most} that failed; runPolicy.maxAttempts)"
         )
         return ending_rules.fail(found, "given-up", last.reason or Reason.TRAINER_FAILED, message)
     return None
+
+
+def _spent(found: Case, stage: Stage) -> tuple[int, int]:
+    """Attempts that failed, and how many may. Those of Prepare are counted in the list, which keeps only so many."""
+    most = spec_of(found.world.job).run_policy.max_attempts
+    if stage == "Train":
+        return found.failures, most
+    return attempts.failures(stage, found.attempts), min(most, attempts.KEPT)
 
 
 def pausing(found: Case) -> Decision | None:

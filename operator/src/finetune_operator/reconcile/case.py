@@ -52,6 +52,13 @@ class Case:
         known = {(one.stage, one.number) for one in self.old.attempts or ()}
         return any((one.stage, one.number) not in known for one in self.judged)
 
+    @property
+    def failures(self) -> int:
+        """Training runs that cost an attempt. Added up, since the list keeps ten: each is judged from open to ended once."""
+        return (self.old.failures or 0) + sum(
+            one.stage == "Train" and one.outcome == "Failed" for one in self.judged
+        )
+
     def last(self, stage: Stage) -> Attempt | None:
         """The newest attempt of a stage."""
         mine = attempts.of(stage, self.attempts)
@@ -83,7 +90,7 @@ class Case:
         """A decision with the whole status in it; no status where it would change nothing."""
         noted = {
             "attempts": self.attempts or None,
-            "failures": attempts.failures("Train", self.attempts) or None,
+            "failures": self.failures or None,
         }
         new = compose.composed(
             self.old,

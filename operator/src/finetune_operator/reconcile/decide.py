@@ -35,7 +35,7 @@ def decide(world: World) -> Decision:
         if world.run is None:
             return _accept(found)
         found = _with_run(found)
-    found = attempt_rules.with_prepared(found)
+    found = live_rules.with_resumed(attempt_rules.with_prepared(found))
     for rule in RULES:
         decision = rule(found)
         if decision is not None:

@@ -38,8 +38,8 @@ def succeeded(found: Case) -> Decision | None:
         )
         if published is None:
             continue
-        if found.run is None and not found.world.run_missing:
-            return Decision("succeeded", look="run")  # for the price; only after a restart
+        if found.run is None and not found.world.run_missing and found.world.trouble is None:
+            return Decision("succeeded", look="run")  # for the price; only after a restart, and no loss
         reason = Reason.PUBLISHED if one.stage == "Train" else Reason.ALREADY_PUBLISHED
         message = f"the adapter is at {published.adapter.uri}"
         says = {**conditions.succeeded(reason, message)}
@@ -102,10 +102,36 @@ def pending_deadline(found: Case) -> float:
 
 
 def waiting_since(found: Case, last: Attempt) -> float:
-    """Since when nothing has run: the first of a row of attempts that waited, else the last one's start."""
+    """Since when nothing has run. A suspension by the author is no wait: after it the clock begins anew."""
+    return max(_wait_began(found, last), _resumed(found))
+
+
+def _wait_began(found: Case, last: Attempt) -> float:
+    """When a live attempt that ran stopped; else the end of the first of a row that waited; else the last one's start."""
+    now, started = found.world.now, times.instant(last.start_time)
+    stopped = _stopped(found)
+    if last.outcome == "Running" and last.stage == "Train" and stopped > (started or now):
+        return stopped
     row = attempts.row(last.stage, [one for one in found.attempts if one.outcome != "Running"])
-    first = row[0] if row and row[0].outcome == "Waiting" and last.outcome in {"Waiting", "Running"} else last
-    return times.instant(first.start_time) or found.world.now
+    if row and row[0].outcome == "Waiting" and last.outcome in {"Waiting", "Running"}:
+        return times.instant(row[0].end_time) or now
+    return started or now
+
+
+def _stopped(found: Case) -> float:
+    """When a training pod last stopped running. An attempt that has not run is younger than that."""
+    said = found.says_now("Running")
+    if said is not None and said.truth == "True":
+        return found.world.now
+    return times.instant(found.since("Running")) or 0.0
+
+
+def _resumed(found: Case) -> float:
+    """When the author last let the job go on; 0 if it was never suspended."""
+    said = found.says_now("Suspended")
+    if said is None:
+        return 0.0
+    return found.world.now if said.truth == "True" else times.instant(found.since("Suspended")) or 0.0
 
 
 def overdue(found: Case, last: Attempt, what: str) -> Decision | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from finetune_operator.api.status import State
-from finetune_operator.errors import Denied
+from finetune_operator.errors import Denied, Invalid
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.reconcile import ending_rules
 from finetune_operator.reconcile.case import Case
@@ -26,12 +26,17 @@ def trouble_if_any(found: Case) -> Decision | None:
 
 
 def trouble(found: Case) -> Decision:
-    """Tell the author in the API server's words, and try again."""
+    """Tell the author in the API server's words, and try again; what can never be made ends the job."""
     error = found.world.trouble
+    if isinstance(error, Invalid):
+        message = f"the API server refuses what this spec makes: {error}; correct it, apply under a new name"
+        return ending_rules.fail(found, "invalid", error.reason, message)
     message, reason = str(error), error.reason if error is not None else Reason.API_DENIED
     if isinstance(error, Denied) and reason is Reason.API_DENIED:
         reason, message = starts.explained(message, Reason.API_DENIED)
-    says: Talk = {**on_the_way(reason, message), "Running": Says("False", reason, message)}
+    says = _talk(reason, message)
+    if any(one.running and one.stage == "Train" for one in found.world.pods):
+        del says["Running"]  # a delete or a look was refused, and what runs goes on
     state: State = found.old.state or "Pending"
     return found.decided("trouble", state, says, after=error.retry_after if error is not None else None)
 
@@ -55,10 +60,19 @@ def suspended(found: Case) -> Decision | None:
         **on_the_way(Reason.SUSPENDED, message),
         "Running": Says("False", Reason.SUSPENDED, message),
         "Queued": None,
+        "Suspended": Says("True", Reason.SUSPENDED, message),
     }
     return found.decided(
         "suspended", "Suspended", says, actions=tuple(DeleteJob(one.name, one.uid) for one in stop)
     )
+
+
+def with_resumed(found: Case) -> Case:
+    """The author lets the job go on: its time is the beginning of a new wait."""
+    said = found.says_now("Suspended")
+    if said is None or said.truth != "True" or found.world.job.suspend:
+        return found
+    return found.adding({"Suspended": Says("False", Reason.RESUMED, "spec.runPolicy.suspend is false again")})
 
 
 def queued(found: Case) -> Decision | None:
@@ -108,14 +122,17 @@ def _obstacle(found: Case, live: Judged, age: float) -> Obstacle | Decision | No
     if world.events is None and starts.needs_events(live.pod):
         return Decision("starting", look="events")
     obstacle = starts.obstacle(live.pod, world.events)
-    if obstacle is not None and _is_our_run(found, obstacle) and not world.run_missing:
+    if obstacle is None or world.run_missing or not _is_our_run(found, obstacle.message):
+        return obstacle
+    if not world.run_looked:
         return Decision("starting", look="run")
-    return obstacle
+    others = [one for one in world.events or () if not _is_our_run(found, one.message)]
+    return starts.obstacle(live.pod, others)  # it is there: the Event is of a time before
 
 
-def _is_our_run(found: Case, obstacle: Obstacle) -> bool:
+def _is_our_run(found: Case, message: str) -> bool:
     """Whether it is the resolved run that cannot be mounted."""
-    return obstacle.reason is Reason.CONFIG_MAP_MISSING and (found.old.run or "-") in obstacle.message
+    return f'configmap "{found.old.run}" not found' in message
 
 
 def running(found: Case) -> Decision | None:

@@ -97,10 +97,10 @@ class Reconciler:
         """The decision that stands, its actions carried out."""
         for _ in range(ROUNDS):
             decision = decide(world)
-            if decision.look is not None:
-                world = await self.actions.look(world, decision.look)
-                continue
             try:
+                if decision.look is not None:
+                    world = await self.actions.look(world, decision.look)
+                    continue
                 world = await self._act(world, decision)
             except errors.Denied as error:
                 if world.trouble is not None:

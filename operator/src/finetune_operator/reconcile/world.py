@@ -32,12 +32,14 @@ class World:
     run: RunPlan | None = None
     run_missing: bool = False
     """The ConfigMap was looked for, and is not there."""
+    run_looked: bool = False
+    """The ConfigMap was looked for in this pass: what an Event says of it is older."""
     events: tuple[EventSeen, ...] | None = None
     progress: ProgressSeen | None = None
     progress_due: bool = True
     """Long enough since the last write for progress alone."""
     trouble: FineTuneError | None = None
-    """Why the last action was refused."""
+    """Why the last action, or look, was refused."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ MAX_MESSAGE = 2048
 ORDER: tuple[ConditionType, ...] = (
     "Accepted",
     "Prepared",
+    "Suspended",
     "Queued",
     "Running",
     "Published",
