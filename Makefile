@@ -18,7 +18,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
+test: cluster check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
