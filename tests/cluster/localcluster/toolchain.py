@@ -132,10 +132,9 @@ def ensure_packages(places: Places, steps: Steps) -> None:
         # RUNLEVEL: containerd and docker-registry come as services, which we do not want to have started.
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         with steps.step(f"install Debian packages as root: {' '.join(needed)}", "about 20 s"):
-            if not programs.succeeds("apt-cache", "show", *needed):
-                programs.succeeds(
-                    "apt-get", "update"
-                )  # one unreachable source of many is no reason to give up
+            # Lists that are empty or old name no package, or one that is gone; that one source of many
+            # cannot be reached is no reason to give up.
+            programs.succeeds("apt-get", "update")
             programs.run(
                 "apt-get", "install", "--yes", "--no-install-recommends", *needed, environ=environ, log=log
             )
