@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from finetune_trainer import config
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Place, Text
+from finetune_trainer.data.rows import (
+    Content,
+    Continuation,
+    Conversation,
+    Example,
+    Feedback,
+    Place,
+    Preference,
+    Text,
+)
 from finetune_trainer.prepared import Dropped
 
 MAX_PLACES = 20
@@ -55,7 +64,11 @@ def kept(examples: Iterable[Example], quality: config.Quality, drops: Drops) -> 
 
 def _empty(example: Example) -> str | None:
     """A turn without words: nothing is asked, or nothing is answered."""
-    match example.content:
+    return _empty_content(example.content)
+
+
+def _empty_content(content: Content) -> str | None:
+    match content:
         case Conversation(messages, _):
             empty = {message.role for message in messages if not message.content.strip()}
             return "EmptyAnswer" if "assistant" in empty else "EmptyPrompt" if empty else None
@@ -63,6 +76,10 @@ def _empty(example: Example) -> str | None:
             return None if completion.strip() else "EmptyAnswer"
         case Text(text):
             return None if text.strip() else "EmptyText"
+        case Preference(chosen, rejected):
+            return _empty_content(chosen) or _empty_content(rejected)
+        case Feedback(answered, _):
+            return _empty_content(answered)
 
 
 def _unwanted(example: Example, quality: config.Quality, blocked: re.Pattern[str] | None) -> str | None:
@@ -91,13 +108,21 @@ def _repetition(text: str) -> float:
 
 def _said(example: Example) -> list[str]:
     """All that is said in a row."""
-    match example.content:
+    return _said_in(example.content)
+
+
+def _said_in(content: Content) -> list[str]:
+    match content:
         case Conversation(messages, _):
             return [message.content for message in messages]
         case Continuation(prompt, completion):
             return [prompt, completion]
         case Text(text):
             return [text]
+        case Preference(chosen, rejected):
+            return [*_said_in(chosen), *_said_in(rejected)]
+        case Feedback(answered, _):
+            return _said_in(answered)
 
 
 def _learned(example: Example) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LossOn = Literal["Assistant", "Completion", "All"]
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,14 @@ class Message:
 
     role: str
     content: str
+    learned: bool = True
+    """An assistant's turn of weight 0 is shown to the model, but not learned."""
+    more: tuple[tuple[str, Any], ...] = ()
+    """What else a template may read, in a fixed order: tool_calls, tool_call_id, name."""
 
-    def wire(self) -> dict[str, str]:
+    def wire(self) -> dict[str, Any]:
         """As chat templates want it."""
-        return {"role": self.role, "content": self.content}
+        return {"role": self.role, "content": self.content, **dict(self.more)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Conversation:
     messages: tuple[Message, ...]
     completion_from: int
     """Index of the first turn that counts as completion (`lossOn: Completion`)."""
+    tools: tuple[Any, ...] = ()
+    """JSON schemas of the functions that the assistant may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,23 @@ class Text:
     text: str
 
 
-Content = Conversation | Continuation | Text
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two answers to the same prompt: for DPO and ORPO. Both sides share the prompt, turn for turn or word for word."""
+
+    chosen: Conversation | Continuation
+    rejected: Conversation | Continuation
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """One answer, and whether it was welcome: for KTO."""
+
+    answered: Conversation | Continuation
+    desirable: bool
+
+
+Content = Conversation | Continuation | Text | Preference | Feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +103,43 @@ class Example:
 
     def key(self) -> bytes:
         """Equal for rows that say the same and learn the same (16 bytes)."""
-        match self.content:
-            case Conversation(messages, completion_from):
-                said: list[Any] = [[m.role, m.content] for m in messages] + [completion_from]
-            case Continuation(prompt, completion):
-                said = [prompt, completion]
-            case Text(text):
-                said = [text]
-        return _digest([type(self.content).__name__, self.loss_on, *said])
+        return _digest([self.loss_on, *_said(self.content)])
 
     def words(self) -> bytes:
         """Equal for rows that say the same, whatever of it is learned and whichever format they came in (16 bytes)."""
-        match self.content:
-            case Conversation(messages, _):
-                return _digest([[m.role, m.content] for m in messages])
-            case Continuation(prompt, completion):
-                return _digest([["user", prompt], ["assistant", completion]])
-            case Text(text):
-                return _digest([text])
+        return _digest(_words(self.content))
+
+
+def _said(content: Content) -> list[Any]:
+    """What is said and learned, as JSON data."""
+    name = type(content).__name__
+    match content:
+        case Conversation(messages, completion_from, tools):
+            turns = [[m.role, m.content, m.learned, m.more] for m in messages]
+            return [name, completion_from, tools, turns]
+        case Continuation(prompt, completion):
+            return [name, prompt, completion]
+        case Text(text):
+            return [name, text]
+        case Preference(chosen, rejected):
+            return [name, _said(chosen), _said(rejected)]
+        case Feedback(answered, desirable):
+            return [name, desirable, _said(answered)]
+
+
+def _words(content: Content) -> list[Any]:
+    """What is said, as JSON data; of two answers the prompt and the better one."""
+    match content:
+        case Conversation(messages, _):
+            return [[m.role, m.content, *([m.more] if m.more else [])] for m in messages]
+        case Continuation(prompt, completion):
+            return [["user", prompt], ["assistant", completion]]
+        case Text(text):
+            return [text]
+        case Preference(chosen, _):
+            return _words(chosen)
+        case Feedback(answered, _):
+            return _words(answered)
 
 
 def _digest(document: list[Any]) -> bytes:

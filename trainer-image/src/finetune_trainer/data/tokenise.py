@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import Span
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Text
+from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference, Text
 
 IGNORED = -100
 """The label of tokens that are not learned (torch's cross_entropy)."""
@@ -81,6 +81,8 @@ class Tokeniser:
                 return Marked(text, ((begins, len(text)),), raw=True)
             case Conversation():
                 return self._mark_conversation(example, example.content)
+            case Preference() | Feedback():
+                raise NotImplementedError
 
     def _mark_conversation(self, example: Example, content: Conversation) -> Marked:
         rendered = self._renderer.render(content, example.place)
