@@ -1,7 +1,6 @@
 """The ground every story stands on: the local cluster with our operator installed by our chart, and a bucket with a tiny model."""
 
 import json
-import pathlib
 import subprocess
 import sys
 import uuid
@@ -9,61 +8,9 @@ from typing import Any
 
 import pytest
 
+import real_cluster
 import stories
 import trainer_tiny_model
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RELEASE_NAMESPACE = "finetune-system"
-Manifest = dict[str, Any]
-
-
-class Kube:
-    """`kubectl` and `helm`, as a user has them."""
-
-    def __init__(self, cluster: dict[str, Any]) -> None:
-        self.cluster = cluster
-        self.kubeconfig: str = cluster["kubeconfig"]
-        self.tools: dict[str, str] = cluster["tools"]
-
-    def run(self, tool: str, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it, whatever comes of it."""
-        return subprocess.run(
-            [self.tools[tool], "--kubeconfig", self.kubeconfig, *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl; its output."""
-        done = self.run("kubectl", *words, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
-        return done.stdout
-
-    def helm(self, *words: str) -> str:
-        """Run helm; its output."""
-        done = self.run("helm", *words)
-        assert done.returncode == 0, f"helm {' '.join(words)}: {done.stderr}"
-        return done.stdout
-
-    def apply(self, manifest: Manifest) -> str:
-        """`kubectl apply`; what it said."""
-        return self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
-
-    def get(self, kind: str, name: str, namespace: str) -> Manifest:
-        """One object."""
-        found: Manifest = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
-        return found
-
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
-        """Objects of a namespace."""
-        words = ["-l", selector] if selector else []
-        found: list[Manifest] = json.loads(self.kubectl("get", kind, "-n", namespace, *words, "-o", "json"))[
-            "items"
-        ]
-        return found
 
 
 def localcluster(*words: str) -> Any:
@@ -73,18 +20,16 @@ def localcluster(*words: str) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        env=None,
-        cwd=ROOT / "tests" / "cluster",
+        cwd=real_cluster.ROOT / "tests" / "cluster",
     )
     assert done.returncode == 0, f"localcluster {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return json.loads(done.stdout if words[0] == "info" else done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
 def cluster() -> dict[str, Any]:
     """Facts of the cluster that `make cluster` started."""
-    found: dict[str, Any] = localcluster("info")
-    return found
+    return real_cluster.info()
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +40,9 @@ def images(cluster) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def kube(cluster, images, tmp_path_factory) -> Kube:
+def kube(cluster, images, tmp_path_factory) -> real_cluster.ApiServer:
     """The cluster, with our operator in it."""
-    kube = Kube(cluster)
+    kube = real_cluster.ApiServer(cluster["kubeconfig"], cluster["tools"])
     values = tmp_path_factory.mktemp("helm") / "values.json"
     values.write_text(
         json.dumps(
@@ -111,10 +56,10 @@ def kube(cluster, images, tmp_path_factory) -> Kube:
     kube.helm(
         "upgrade",
         "--install",
-        "finetune-operator",
-        str(ROOT / "charts" / "finetune-operator"),
+        real_cluster.RELEASE,
+        str(real_cluster.CHART),
         "--namespace",
-        RELEASE_NAMESPACE,
+        real_cluster.RELEASE_NAMESPACE,
         "--create-namespace",
         "--values",
         str(values),

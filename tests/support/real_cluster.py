@@ -36,7 +36,7 @@ class ApiServer:
         """Run it, whatever comes of it."""
         program = self.tools.get(tool) or shutil.which(tool) or tool
         command = [program, "--kubeconfig", self.kubeconfig, *words]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=180)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300)
 
     def must(self, tool: str, *words: str, stdin: str | None = None) -> str:
         """Run it; its output."""
@@ -66,6 +66,12 @@ class ApiServer:
         """One object."""
         found: Manifest = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
         return found
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
+        """Objects of a namespace."""
+        words = ["-l", selector] if selector else []
+        found: Manifest = json.loads(self.kubectl("get", kind, "-n", namespace, *words, "-o", "json"))
+        return list(found["items"])
 
     @contextlib.contextmanager
     def fresh_namespace(self, **labels: str) -> Iterator[str]:
