@@ -90,15 +90,12 @@ def make_namespace(kube, bucket, cluster):
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         kube.apply(bucket.secret(name))
-        stranger = cluster["s3"]["stranger"]
-        kube.apply(
-            bucket.secret(
-                name,
-                "stranger",
-                AWS_ACCESS_KEY_ID=stranger["accessKey"],
-                AWS_SECRET_ACCESS_KEY=stranger["secretKey"],
-            )
-        )
+        if stranger := cluster["s3"]["stranger"]:
+            keys = {
+                "AWS_ACCESS_KEY_ID": stranger["accessKey"],
+                "AWS_SECRET_ACCESS_KEY": stranger["secretKey"],
+            }
+            kube.apply(bucket.secret(name, "stranger", **keys))
         made.append(name)
         return name
 

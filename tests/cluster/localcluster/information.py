@@ -1,6 +1,7 @@
 """What tests and people need to know about the cluster, as one JSON object."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,10 @@ def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
     """The same about somebody else's cluster, from the environment (CLUSTER=current)."""
     require(environ, *CURRENT)
     kubeconfig = environ.get("KUBECONFIG") or str(Path(environ.get("HOME", "/")) / ".kube/config")
-    tools = {
-        name: str(places.binaries / name)
-        for name in toolchain.TOOLS
-        if os.access(places.binaries / name, os.X_OK)
-    }
+    tools = installed(environ, places)
+    if missing := [name for name in ("kubectl", "helm") if name not in tools]:
+        message = f"CLUSTER=current: {' and '.join(missing)} cannot be found; put it on the PATH"
+        raise ClusterError(message)
     return {
         "kubeconfig": kubeconfig,
         "server": None,
@@ -67,6 +67,17 @@ def current(environ: Mapping[str, str], places: Places) -> dict[str, Any]:
         "logs": None,
         "cache": str(places.cache),
     }
+
+
+def installed(environ: Mapping[str, str], places: Places) -> dict[str, str]:
+    """The programs that were built here before, else those on the PATH."""
+    found = {}
+    for name in toolchain.TOOLS:
+        built = places.binaries / name
+        there = str(built) if os.access(built, os.X_OK) else shutil.which(name, path=environ.get("PATH"))
+        if there:
+            found[name] = there
+    return found
 
 
 def registry(environ: Mapping[str, str]) -> str:

@@ -40,9 +40,19 @@ def test_purging_spares_the_caches_of_others():
     assert all(folder.parent == here.cache for folder in here.caches)
 
 
-def test_somebody_elses_cluster_is_told_in_the_same_words_as_ours():
+@pytest.fixture
+def path(tmp_path) -> str:
+    """A PATH with the programs that a user of Kubernetes has."""
+    for name in ("kubectl", "helm"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    return str(tmp_path)
+
+
+def test_somebody_elses_cluster_is_told_in_the_same_words_as_ours(path):
     here = places({"HOME": "/home/me"})
-    ours, theirs = information.local(here), information.current(CURRENT, here)
+    ours, theirs = information.local(here), information.current({**CURRENT, "PATH": path}, here)
+    assert theirs["tools"] == {"kubectl": f"{path}/kubectl", "helm": f"{path}/helm"}
     assert ours.keys() == theirs.keys()
     assert ours["s3"].keys() == theirs["s3"].keys()
     assert theirs["kubeconfig"] == "/mine"
@@ -52,6 +62,11 @@ def test_somebody_elses_cluster_is_told_in_the_same_words_as_ours():
 def test_variables_that_are_missing_are_named():
     with pytest.raises(ClusterError, match="FINETUNE_S3_BUCKET"):
         information.current({**CURRENT, "FINETUNE_S3_BUCKET": ""}, places({}))
+
+
+def test_programs_that_are_missing_are_named(tmp_path):
+    with pytest.raises(ClusterError, match="kubectl and helm cannot be found"):
+        information.current({**CURRENT, "PATH": str(tmp_path)}, places({"HOME": "/home/me"}))
 
 
 def test_every_build_pins_what_it_needs():
