@@ -1,4 +1,4 @@
-"""Every format and every source of the spine, each as a job that gets to its data report on the real cluster."""
+"""Every format and every kind of source, each as a job that gets to its data report on the real cluster."""
 
 import csv
 import dataclasses
@@ -27,6 +27,26 @@ ALPACA = [
 ]
 PLAIN = [{"text": f"{asked} {answered}"} for asked, answered in PAIRS]
 NAMED = [{"question": asked, "reply": answered} for asked, answered in PAIRS]
+SHARED = [
+    {"conversations": [{"from": "human", "value": asked}, {"from": "gpt", "value": answered}]}
+    for asked, answered in PAIRS
+]
+PREFERRED = [
+    {"prompt": asked, "chosen": answered, "rejected": f"{answered[:-2]}, or so."} for asked, answered in PAIRS
+]
+ORCA = [
+    {
+        "system": "Be brief.",
+        "question": row["prompt"],
+        "chosen": row["chosen"],
+        "rejected": row["rejected"],
+    }
+    for row in PREFERRED
+]
+THUMBS = [
+    {"prompt": asked, "completion": answered if n % 2 else "I do not know.", "label": bool(n % 2)}
+    for n, (asked, answered) in enumerate(PAIRS)
+]
 
 
 def as_csv(rows: list[dict[str, str]]) -> bytes:
@@ -55,6 +75,7 @@ class Case:
     rows: int = 30
     uri: str = "s3://{bucket}/sources/{file}"
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
+    method: str = "SFT"
 
 
 CASES = {
@@ -73,6 +94,16 @@ CASES = {
         content=as_csv(NAMED),
         format="template",
         source={"template": [{"prompt": "{question}", "completion": "{reply}"}]},
+    ),
+    "sharegpt-json": Case(file="shared.json", content=json.dumps(SHARED).encode(), format="sharegpt"),
+    "preference-jsonl": Case(
+        file="preferred.jsonl", content=stories.jsonl(PREFERRED), format="preference", method="DPO"
+    ),
+    "preference-orca-parquet": Case(
+        file="orca.parquet", content=as_parquet(ORCA), format="preference", method="ORPO"
+    ),
+    "unpaired-preference-jsonl": Case(
+        file="thumbs.jsonl", content=stories.jsonl(THUMBS), format="unpaired-preference", method="KTO"
     ),
     "https": Case(file="web.jsonl", content=stories.jsonl(PLAIN), format="text", uri="{web}/web.jsonl"),
     "hub": Case(
@@ -168,7 +199,11 @@ def applied(kube, bucket, make_namespace, outside, tmp_path_factory):
     for name, case in CASES.items():
         bucket.put(f"sources/{case.file}", case.content)
         uri = case.uri.format(bucket=bucket.name, file=case.file, web=outside["web"])
-        spec: dict[str, Any] = {"dataset": {"train": [{"uri": uri, **case.source}]}, "profile": "outside"}
+        spec: dict[str, Any] = {
+            "method": case.method,
+            "dataset": {"train": [{"uri": uri, **case.source}]},
+            "profile": "outside",
+        }
         if name == "hub":
             spec["model"] = {"uri": "hf://org/tiny"}
         kube.apply(stories.finetunejob(name, namespace, bucket=bucket.name, **spec))
@@ -191,4 +226,4 @@ def test_a_source_gets_to_its_data_report(name, kube, applied):
     assert seen["rowsRead"] == CASES[name].rows
     assert seen["rows"] + seen["evalRows"] + sum(seen.get("dropped", {}).values()) == CASES[name].rows
     assert seen["format"] == CASES[name].format
-    assert seen["supervisedTokens"] > 0
+    assert seen["supervisedTokens"] > 0  # for preferences: the tokens of the answers
