@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_trainer import config, errors, storage
-from finetune_trainer.data import formats, readers, templates
+from finetune_trainer.data import meaning as meanings
+from finetune_trainer.data import readers
+from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.rows import Example, LossOn, Row
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Item, Reference, Role, Store
@@ -46,9 +48,18 @@ class Spot:
 class Understood:
     """One source whose format is known."""
 
-    format: str
-    loss_on: LossOn
+    meaning: Meaning
     examples: Iterator[Example]
+
+    @property
+    def format(self) -> str:
+        """As the report names it."""
+        return self.meaning.format
+
+    @property
+    def loss_on(self) -> LossOn:
+        """Which tokens are learned."""
+        return self.meaning.loss_on
 
 
 def fetch(run: config.Run, layout: Layout, part: str, told: Callable[[str], object]) -> list[Fetched]:
@@ -124,27 +135,21 @@ def _of_split(items: list[Item], source: config.DataSource) -> list[Item]:
     return mine if mine or source.split else items
 
 
-def understand(fetched: Fetched, run: config.Run, *, chat: bool) -> Understood:
-    """The source's examples, in order. The format is decided by the first row, whose errors are raised here.
+def meaning(fetched: Fetched, run: config.Run, *, chat: bool) -> Meaning:
+    """What the source's rows mean, decided by the first one. Raises `EmptyDataset`, and what that row does not fit.
 
     `chat`: whether the model has a chat template.
     """
-    rows = fetched.rows()
-    first = next(rows, None)
-    source, said = fetched.source, run.training.loss_on
+    first = next(fetched.rows(), None)
     if first is None:
-        names = ", ".join(name for _, name in fetched.files[:5])
+        names = ", ".join(name for _, name in fetched.files[:SHOWN])
         raise errors.EmptyDataset(
             f"{fetched.field}.uri: {names}: the file is empty, there are no rows in it; put rows there"
         )
-    every = itertools.chain([first], rows)
-    if source.template:
-        wordings = templates.parse(source.template, f"{fetched.field}.template")
-        templates.check(wordings, first)
-        loss = formats.loss_on("template", said, fetched.field)
-        made = (templates.understand(row, wordings, loss, seed=run.training.seed) for row in every)
-        return Understood(format="template", loss_on=loss, examples=made)
-    found = formats.recognise(first, source, fetched.field)
-    loss, columns = formats.loss_on(found, said, fetched.field), formats.Columns.of(source.columns)
-    examples = (formats.understand(row, found, columns, loss, chat=chat) for row in every)
-    return Understood(format=found, loss_on=loss, examples=examples)
+    return meanings.found(first, fetched.source, fetched.field, run, chat=chat)
+
+
+def understand(fetched: Fetched, run: config.Run, *, chat: bool) -> Understood:
+    """The source's examples, in order, and how they are made. Errors of the first row are raised here."""
+    one = meaning(fetched, run, chat=chat)
+    return Understood(meaning=one, examples=map(one.example, fetched.rows()))
