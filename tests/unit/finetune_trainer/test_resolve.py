@@ -15,8 +15,17 @@ CUDA = {
 }
 
 
-def resolved(rows: int, *, length: int = 100, resources: dict | None = None, **training) -> Resolved:
-    changes = {"training": training, **({"resources": resources} if resources else {})}
+def resolved(
+    rows: int,
+    *,
+    length: int = 100,
+    resources: dict | None = None,
+    method: str = "SFT",
+    tuning: str = "LoRA",
+    **training,
+) -> Resolved:
+    changes = {"method": method, "tuning": {"type": tuning}, "training": training}
+    changes |= {"resources": resources} if resources else {}
     facts = resolve.Facts(lengths=[length] * rows, max_length=1024, target_modules=("q_proj",))
     return resolve.resolve(trainer_world.run(**changes), facts)
 
@@ -38,9 +47,35 @@ def test_what_nobody_said_follows_from_the_number_of_rows(rows, epochs, batch, s
     assert (found.epochs, found.global_batch_size, found.total_steps) == (epochs, batch, steps)
 
 
-def test_adapters_learn_faster_than_whole_weights():
-    assert resolved(10).learning_rate == 2e-4
-    assert resolve.LEARNING_RATES["Full"] == 2e-5
+@pytest.mark.parametrize(
+    ("method", "whole", "adapter"),
+    [("SFT", 2e-5, 2e-4), ("DPO", 1e-6, 1e-5), ("ORPO", 5e-6, 5e-5), ("KTO", 1e-6, 1e-5)],
+)
+def test_adapters_learn_ten_times_faster_than_whole_weights(method, whole, adapter):
+    assert resolved(10, method=method, tuning="Full").learning_rate == whole
+    assert resolved(10, method=method, tuning="LoRA").learning_rate == adapter
+    assert resolved(10, method=method, tuning="QLoRA").learning_rate == adapter
+
+
+def test_kto_sees_at_least_two_rows_in_a_forward_pass():
+    assert resolved(100, length=4_000, globalBatchSize=9, method="KTO").micro_batch_size == 3
+    assert resolved(100, length=4_000, globalBatchSize=9).micro_batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "field"),
+    [({"globalBatchSize": 1}, "globalBatchSize"), ({"microBatchSize": 1}, "microBatchSize")],
+)
+def test_kto_refuses_single_rows(training, field):
+    with pytest.raises(
+        errors.InvalidBatchSize, match=rf"^spec\.training\.{field}: KTO compares the rows of one"
+    ):
+        resolved(100, method="KTO", **training)
+
+
+def test_pairs_are_two_sequences_in_a_forward_pass():
+    assert resolved(100, length=1_024, globalBatchSize=8).micro_batch_size == 4
+    assert resolved(100, length=1_024, globalBatchSize=8, method="DPO").micro_batch_size == 2
 
 
 def test_what_is_said_stays():

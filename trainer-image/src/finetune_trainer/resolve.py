@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from finetune_trainer import config, errors
 from finetune_trainer.prepared import Resolved
 
-LEARNING_RATES = {"LoRA": 2e-4, "QLoRA": 2e-4, "Full": 2e-5}
-"""Adapters start from zero and stand about ten times the learning rate of whole weights (TRL's default 2e-5 is for those)."""
+LEARNING_RATES = {"SFT": 2e-5, "DPO": 1e-6, "ORPO": 5e-6, "KTO": 1e-6}
+"""Of whole weights. DPO and KTO: TRL's own, a tenth to a hundredth of SFT's: they push a model that can speak already, and
+unlearn what they push too far. ORPO teaches the answer itself as well, so it stands between them and SFT."""
+
+ADAPTERS = 10.0
+"""Adapters start from zero, and stand about ten times the learning rate of whole weights."""
 
 EPOCHS = ((100, 10.0), (1_000, 5.0), (5_000, 3.0), (50_000, 2.0))
 """Rows fewer than -> epochs: few rows must be seen more often to leave a trace, many teach enough in one pass."""
@@ -27,6 +31,12 @@ MICRO_TOKENS_PER_GIB = 128
 UNKNOWN_GPU_GIB = 24
 
 LARGEST_MICRO_BATCH = 16
+
+SEQUENCES = {"SFT": 1, "DPO": 2, "ORPO": 2, "KTO": 1}
+"""Sequences per row in one forward pass: a pair has two. KTO sees another row's answer in a pass of its own."""
+
+FEWEST = {"SFT": 1, "DPO": 1, "ORPO": 1, "KTO": 2}
+"""Rows per forward pass at least: KTO puts each question beside another row's answer of the same pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +64,17 @@ def resolve(run: config.Run, facts: Facts) -> Resolved:
     return Resolved(
         epochs=round(training.max_steps / per_epoch, 4) if training.max_steps else epochs,
         total_steps=steps,
-        learning_rate=training.learning_rate or LEARNING_RATES[run.tuning.type],
+        learning_rate=training.learning_rate or _learning_rate(run),
         global_batch_size=global_batch,
         micro_batch_size=_micro_batch(run, facts, per_process),
         max_length=facts.max_length,
         target_modules=facts.target_modules,
     )
+
+
+def _learning_rate(run: config.Run) -> float:
+    whole = LEARNING_RATES[run.method]
+    return whole if run.tuning.type == "Full" else round(whole * ADAPTERS, 12)
 
 
 def _by_rows(rows: int) -> float:
@@ -83,7 +98,13 @@ def _per_process(training: config.Training, processes: int, rows: int) -> int:
 
 def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
     """Rows per forward pass: what is given, else the largest divisor of the share that stays within a budget of tokens."""
-    given = run.training.micro_batch_size
+    given, fewest = run.training.micro_batch_size, FEWEST[run.method]
+    if (per_process if given == "Auto" else given) < fewest:
+        raise errors.InvalidBatchSize(
+            f"spec.training.{'globalBatchSize' if given == 'Auto' else 'microBatchSize'}: {run.method} compares the rows of one "
+            f"forward pass with each other, so every process needs at least {fewest} of them; use more rows per step, or fewer "
+            "processes"
+        )
     if given != "Auto":
         if per_process % given:
             raise errors.InvalidBatchSize(
@@ -91,9 +112,10 @@ def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
                 "microBatchSize or globalBatchSize, or set microBatchSize to Auto"
             )
         return given
-    longest = max(facts.lengths, default=1)
+    longest = max(facts.lengths, default=1) * SEQUENCES[run.method]
     most = min(max(_token_budget(run.resources) // longest, 1), LARGEST_MICRO_BATCH, per_process)
-    return max(size for size in range(1, most + 1) if per_process % size == 0)
+    sizes = [size for size in range(fewest, per_process + 1) if per_process % size == 0]
+    return max((size for size in sizes if size <= most), default=sizes[0])
 
 
 def _token_budget(resources: config.Resources) -> int:
