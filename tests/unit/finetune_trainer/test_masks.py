@@ -238,3 +238,21 @@ def test_a_completion_keeps_all_its_tokens_where_the_tokenizer_would_merge_over_
     assert len(whole) == 1
     assert learned(words, encoded) == "urn</s>"
     assert words.decode(encoded.input_ids) == "return</s>"
+
+
+@pytest.mark.parametrize(("loss_on", "says"), [
+    ("Assistant", "서울 🙂<|im_end|>"),
+    ("Completion", "서울 🙂<|im_end|>"),
+    ("All", None),
+])  # fmt: skip
+def test_a_turn_of_weight_0_is_shown_but_not_learned(loss_on, says):
+    words = tokenizer(CASES[0])
+    asked, answer, *more = TURNS
+    turns = (asked, Message("assistant", answer.content, learned=False), *more)
+    example = Example(Place("a", 1), Conversation(turns, 1), loss_on)
+
+    (encoded,) = Tokeniser(words, renderer(CASES[0].template, words)).encode([example])
+
+    whole = words.decode(encoded.input_ids)
+    assert answer.content in whole
+    assert learned(words, encoded) == (says or whole.replace(answer.content + "<|im_end|>", ""))

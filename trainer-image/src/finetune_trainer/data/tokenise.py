@@ -86,13 +86,16 @@ class Tokeniser:
 
     def _mark_conversation(self, example: Example, content: Conversation) -> Marked:
         rendered = self._renderer.render(content, example.place)
-        if example.loss_on == "All":
-            return Marked(rendered.text, ((0, len(rendered.text)),), raw=False)
         turns = [at for at, message in enumerate(content.messages) if message.role == "assistant"]
+        spans = list(zip(turns, rendered.spans, strict=True))
+        shown = [span for at, span in spans if not content.messages[at].learned]
+        if example.loss_on == "All":
+            return Marked(rendered.text, _without(len(rendered.text), shown), raw=False)
         learned = [
             span
-            for at, span in zip(turns, rendered.spans, strict=True)
-            if example.loss_on == "Assistant" or at >= content.completion_from
+            for at, span in spans
+            if content.messages[at].learned
+            and (example.loss_on == "Assistant" or at >= content.completion_from)
         ]
         return Marked(rendered.text, tuple(learned), raw=False)
 
@@ -142,6 +145,13 @@ class Tokeniser:
             # A special token stands for no characters: its (0, 0) must not move into a learned span.
             offsets += [(s + begins, e + begins) if e > s else (0, 0) for s, e in more_offsets]
         return ids, offsets
+
+
+def _without(length: int, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """All of a text of `length` characters but `spans` (in rising order)."""
+    edges = [0, *itertools.chain.from_iterable(spans), length]
+    pairs = zip(edges[::2], edges[1::2], strict=True)
+    return tuple((start, end) for start, end in pairs if start < end)
 
 
 def _starts(offsets: Sequence[Span]) -> list[int]:
