@@ -1,16 +1,22 @@
-"""Rows that are left out, and why. Nothing is dropped in silence: each one is counted, and the first ones are named."""
+"""Rows that are left out, and why. Nothing is dropped in silence: each one is counted, and the first ones are named.
+
+What can be told from one row alone is told here, by a `Judge`; what takes all rows (copies, leaks) is decided in `deciding`
+and `near`, what takes tokens (too short, too long) where the tables are written.
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from finetune_trainer import config
+from finetune_trainer.data import parts
 from finetune_trainer.data.rows import (
     Content,
     Continuation,
     Conversation,
     Example,
     Feedback,
+    Message,
     Place,
     Preference,
     Text,
@@ -19,8 +25,25 @@ from finetune_trainer.prepared import Dropped
 
 MAX_PLACES = 20
 """Places kept for each reason."""
+MAX_PLACE = 160
+"""Characters of a place: names of files may have a thousand."""
 NGRAM = 3
 """Words: a phrase of three that comes again is a repetition."""
+NGRAM_OF_SIGNS = 6
+"""Characters, where words are not told apart by spaces: about three words."""
+SPACELESS = re.compile(
+    "["
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f"  # Burmese
+    "\u1780-\u17ff"  # Khmer
+    "\u3040-\u30ff"  # Japanese
+    "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
+    "]"
+)
+"""Scripts without spaces between words."""
+ENDINGS = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
+"""Korean: words have spaces between them, but particles grow on to them."""
+WORDS = re.compile(r"\w+")
 
 
 @dataclass
@@ -30,12 +53,12 @@ class Drops:
     places: dict[str, list[str]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
-    def add(self, reason: str, place: Place) -> None:
-        """One more."""
+    def add(self, reason: str, place: Place, note: str = "") -> None:
+        """One more. `note` says what else a person may want to know: of which row it is a copy."""
         self.rows[reason] = self.rows.get(reason, 0) + 1
         named = self.places.setdefault(reason, [])
         if len(named) < MAX_PLACES:
-            named.append(str(place))
+            named.append(f"{_shortened(place)} ({note})" if note else _shortened(place))
 
     @property
     def report(self) -> dict[str, Dropped]:
@@ -46,13 +69,34 @@ class Drops:
         }
 
 
+class Judge:
+    """The checks that need one row alone. Made once in each process; the same row always gets the same judgement."""
+
+    def __init__(self, quality: config.Quality) -> None:
+        self._blocked = Blocklist.of(quality.blocklist)
+        self._max_repetition = quality.max_repetition
+
+    def __call__(self, example: Example) -> str | None:
+        """Why `example` is left out; None: it may stay."""
+        if reason := _empty(example.content) or _same_answers(example.content):
+            return reason
+        if self._blocked and any(self._blocked.found(text) for text in parts.said(example.content)):
+            return "Blocklisted"
+        if (
+            self._max_repetition is not None
+            and _repetition(" ".join(parts.learned(example))) > self._max_repetition
+        ):
+            return "Repetitive"
+        return None
+
+
 def kept(examples: Iterable[Example], quality: config.Quality, drops: Drops) -> Iterator[Example]:
     """The examples that may stay. The first of equal rows stays."""
     seen: set[bytes] = set()
-    blocked = _blocked(quality.blocklist)
+    judge = Judge(quality)
     for example in examples:
         key = example.key()
-        reason = _empty(example) or _unwanted(example, quality, blocked)
+        reason = judge(example)
         if reason is None and quality.duplicates.exact and key in seen:
             reason = "ExactDuplicate"
         if reason:
@@ -62,71 +106,83 @@ def kept(examples: Iterable[Example], quality: config.Quality, drops: Drops) -> 
             yield example
 
 
-def _empty(example: Example) -> str | None:
+def _empty(content: Content) -> str | None:
     """A turn without words: nothing is asked, or nothing is answered."""
-    return _empty_content(example.content)
-
-
-def _empty_content(content: Content) -> str | None:
     match content:
-        case Conversation(messages, _):
-            empty = {message.role for message in messages if not message.content.strip()}
-            return "EmptyAnswer" if "assistant" in empty else "EmptyPrompt" if empty else None
+        case Conversation(messages):
+            silent = {message.role for message in messages if _silent(message)}
+            return "EmptyAnswer" if "assistant" in silent else "EmptyPrompt" if silent else None
         case Continuation(_, completion):
             return None if completion.strip() else "EmptyAnswer"
         case Text(text):
             return None if text.strip() else "EmptyText"
         case Preference(chosen, rejected):
-            return _empty_content(chosen) or _empty_content(rejected)
-        case Feedback(answered, _):
-            return _empty_content(answered)
+            return _empty(chosen) or _empty(rejected)
+        case Feedback(answered):
+            return _empty(answered)
 
 
-def _unwanted(example: Example, quality: config.Quality, blocked: re.Pattern[str] | None) -> str | None:
-    if blocked and any(blocked.search(words) for words in _said(example)):
-        return "Blocklisted"
-    if (
-        quality.max_repetition is not None
-        and _repetition(" ".join(_learned(example))) > quality.max_repetition
-    ):
-        return "Repetitive"
-    return None
+def _silent(message: Message) -> bool:
+    """Without words, where words are due: a tool may have nothing to say, and a call of a tool says enough."""
+    return message.role != "tool" and not message.more and not message.content.strip()
 
 
-def _blocked(words: Iterable[str]) -> re.Pattern[str] | None:
-    """One pattern for all words. Whole words where script has spaces between them, anywhere where it has none."""
-    parts = [rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word) for word in words]
-    return re.compile("|".join(parts), re.IGNORECASE) if parts else None
+def _same_answers(content: Content) -> str | None:
+    """A preference between an answer and itself teaches nothing."""
+    if not isinstance(content, Preference):
+        return None
+    chosen, rejected = (
+        [(turn.role, turn.content.strip(), turn.more) for turn in parts.answer_turns(side)]
+        for side in (content.chosen, content.rejected)
+    )
+    return "IdenticalAnswers" if chosen == rejected else None
+
+
+@dataclass(frozen=True)
+class Blocklist:
+    """Words that must not be there, upper and lower case alike. Fast for a thousand words and a million rows."""
+
+    words: frozenset[str]
+    """Looked for as whole words."""
+    phrases: tuple[tuple[str, re.Pattern[str]], ...]
+    """More than a word: a text it must hold (quick), and a pattern that is sure."""
+
+    @classmethod
+    def of(cls, blocklist: Sequence[str]) -> "Blocklist | None":
+        """None where nothing is blocked."""
+        folded = sorted({word.casefold() for word in blocklist})
+        whole = {word for word in folded if WORDS.fullmatch(word) and not _anywhere(word)}
+        phrases = tuple((word, _phrase(word)) for word in folded if word not in whole)
+        return cls(frozenset(whole), phrases) if folded else None
+
+    def found(self, text: str) -> bool:
+        """Whether `text` holds one of them."""
+        text = text.casefold()
+        return not self.words.isdisjoint(WORDS.findall(text)) or any(
+            part in text and pattern.search(text) for part, pattern in self.phrases
+        )
+
+
+def _anywhere(word: str) -> bool:
+    """Whether a word's ends cannot be told: it is found inside others too."""
+    return bool(SPACELESS.search(word) or ENDINGS.search(word))
+
+
+def _phrase(word: str) -> re.Pattern[str]:
+    plain = re.escape(word)
+    return re.compile(plain if _anywhere(word) else rf"(?<!\w){plain}(?!\w)")
 
 
 def _repetition(text: str) -> float:
     """Share of phrases of three words that stood there before (0..1)."""
-    words = text.split()
-    phrases = [tuple(words[at : at + NGRAM]) for at in range(len(words) - NGRAM + 1)]
+    signs = SPACELESS.findall(text)
+    spaceless = 2 * len(signs) > sum(map(str.isalnum, text))
+    units, length = (list(text), NGRAM_OF_SIGNS) if spaceless else (text.split(), NGRAM)
+    phrases = [tuple(units[at : at + length]) for at in range(len(units) - length + 1)]
     return 1 - len(set(phrases)) / len(phrases) if phrases else 0.0
 
 
-def _said(example: Example) -> list[str]:
-    """All that is said in a row."""
-    return _said_in(example.content)
-
-
-def _said_in(content: Content) -> list[str]:
-    match content:
-        case Conversation(messages, _):
-            return [message.content for message in messages]
-        case Continuation(prompt, completion):
-            return [prompt, completion]
-        case Text(text):
-            return [text]
-        case Preference(chosen, rejected):
-            return [*_said_in(chosen), *_said_in(rejected)]
-        case Feedback(answered, _):
-            return _said_in(answered)
-
-
-def _learned(example: Example) -> list[str]:
-    """What of it is an answer."""
-    if isinstance(example.content, Conversation):
-        return [message.content for message in example.content.messages if message.role == "assistant"]
-    return _said(example)[-1:]
+def _shortened(place: Place) -> str:
+    """A place as the report names it: the end of a long name says more than its beginning."""
+    text = str(place)
+    return text if len(text) <= MAX_PLACE else f"...{text[3 - MAX_PLACE :]}"
