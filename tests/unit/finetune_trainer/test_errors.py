@@ -1,3 +1,4 @@
+import pickle
 import re
 
 import pytest
@@ -40,3 +41,26 @@ def test_an_earlier_failure_ends_as_it_ended():
     again = errors.EarlierFailure(77, {"reason": "AccessDenied", "message": "no"})
 
     assert (errors.exit_code_of(again), again.reason, str(again)) == (77, "AccessDenied", "no")
+
+
+def test_a_sentence_is_one_line_that_no_terminal_obeys():
+    told = errors.InvalidRow("a\x1b[31m.jsonl line 1:\n  first\r\nsecond\u202e\x00\ud800")
+
+    assert str(told) == r"a\x1b[31m.jsonl line 1: first second\u202e\x00\ud800"
+
+
+def test_a_long_sentence_keeps_its_beginning_and_its_end():
+    told = errors.InvalidRow("a.jsonl line 1: " + "x" * 100_000 + "; split it")
+
+    assert len(str(told)) < 1_250
+    assert str(told).startswith("a.jsonl line 1: x")
+    assert str(told).endswith("x; split it")
+
+
+def test_an_error_travels_between_processes():
+    assert str(pickle.loads(pickle.dumps(errors.InvalidRow("a\tb")))) == r"a\tb"  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("word", ["naïve", "한국어", "日本語", "العربية", "👩‍💻", "a\u00a0b"])
+def test_words_in_any_script_are_shown_as_they_are(word):
+    assert str(errors.InvalidRow(word)) == word

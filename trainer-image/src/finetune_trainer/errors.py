@@ -16,6 +16,7 @@
     │   ├── InvalidRow                      one row that cannot be read, with file and line
     │   ├── EmptyDataset
     │   ├── UnknownFormat                   columns that fit no known format
+    │   ├── FormatDoesNotFitMethod          DPO on messages, SFT on preferences, ...
     │   ├── ColumnMissing                   a column the spec names that the data lacks
     │   ├── InvalidTemplate                 a template whose braces do not fit
     │   ├── TemplateColumnMissing           a column a template names that the data lacks
@@ -47,6 +48,7 @@
 file and line, what is wrong, what to do.
 """
 
+import re
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -69,10 +71,30 @@ FINAL = frozenset({ExitCode.AUTHOR, ExitCode.GATE, ExitCode.DENIED, ExitCode.OUT
 """Failures that no further attempt can cure; they are kept as `outcome.json`."""
 
 
+LONGEST = 1_200
+"""Characters of a sentence; what is longer quotes data or foreign errors at length."""
+LINE_ENDS = re.compile(r"\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*")
+UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+"""Characters that move a terminal's cursor, turn the direction of writing, or cannot be seen or encoded at all."""
+
+
+def _in_one_line(sentence: str) -> str:
+    """`sentence` as it may be shown anywhere: data and file names that it quotes can hold any character, and any number."""
+    line = LINE_ENDS.sub(" ", sentence)
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST * 2 // 3]} … {line[-LONGEST // 3 :]}"
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+
+
 class TrainerError(Exception):
-    """Every error that ends a stage; `str()` is a sentence for a person."""
+    """Every error that ends a stage; `str()` is a sentence for a person, in one line of bounded length."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(_in_one_line(sentence))
 
     @property
     def reason(self) -> str:
@@ -140,6 +162,10 @@ class EmptyDataset(AuthorError):
 
 class UnknownFormat(AuthorError):
     """The columns fit no known format."""
+
+
+class FormatDoesNotFitMethod(AuthorError):
+    """The data is understood, but `method`, or `training.lossOn`, asks for data of another kind."""
 
 
 class ColumnMissing(AuthorError):
