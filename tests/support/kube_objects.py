@@ -230,6 +230,13 @@ def word(stage, reason, message):
     return {"version": 1, "stage": stage, "reason": reason, "message": message}
 
 
+def saved(step, time):
+    """The last word of training that was interrupted, and left a checkpoint."""
+    checkpoint = {"step": step, "uri": f"s3://team-a/work/checkpoints/step-{step}", "time": time}
+    said = word("Train", "Interrupted", f"stopped by SIGTERM; the checkpoint of step {step} stands")
+    return {**said, "result": {"checkpoint": checkpoint}}
+
+
 def merged(base, over):
     found = dict(base)
     for name, value in over.items():

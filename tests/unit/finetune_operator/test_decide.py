@@ -8,7 +8,7 @@ import pytest
 import kube_objects
 from finetune_operator import errors
 from finetune_operator.reconcile.decide import decide
-from kube_objects import already_published, prepared, published, word
+from kube_objects import already_published, prepared, published, saved, word
 from simulation import START, Simulation, prepared_job, stamp
 
 
@@ -144,7 +144,7 @@ def test_real_failures_are_tried_again_up_to_max_attempts():
 def test_interruptions_cost_no_attempt_and_the_first_is_resumed_at_once():
     sim = prepared_job(runPolicy={"maxAttempts": 1})
     for number in range(1, 5):
-        sim.ends("train", number, 75, word("Train", "Interrupted", "checkpoint at step 120"))
+        sim.ends("train", number, 75, saved(100 * number, stamp(sim.now)))
         decision = sim.step()
         if decision.rule == "pausing":
             sim.passes(decision.requeue_after)
@@ -471,7 +471,7 @@ def test_a_settled_job_is_never_started_again():
 def test_old_jobs_are_dropped_and_the_last_are_kept_for_their_logs():
     sim = prepared_job()
     for number in range(1, 6):
-        sim.ends("train", number, 75)
+        sim.ends("train", number, 75, saved(number, stamp(sim.now)))
         decision = sim.step()
         if decision.rule == "pausing":
             sim.passes(decision.requeue_after)

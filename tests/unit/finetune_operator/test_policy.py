@@ -83,7 +83,6 @@ def test_zero_is_no_way_below_a_maximum(field, zero):
 @pytest.mark.parametrize(
     ("field", "profile_spec"),
     [
-        ("spec.maximum.activeDeadlineSeconds", {"maximum": {"activeDeadlineSeconds": 60}}),
         ("spec.allowed.endpoints", {"allowed": {"endpoints": ["https://s3.example"]}}),
     ],
 )

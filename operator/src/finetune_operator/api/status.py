@@ -73,6 +73,8 @@ class Attempt(Value):
     """Exit code of the trainer container."""
     node: Annotated[str, pydantic.Field(max_length=253)] | None = None
     """Where it ran."""
+    checkpoint_step: int | None = None
+    """Step of the newest verified checkpoint when it ended: what the next run goes on from."""
     start_time: Time | None = None
     """When its pod started."""
     end_time: Time | None = None
@@ -227,12 +229,14 @@ class AdapterSeen(Value):
 
 
 class Usage(Value):
-    """What the job took."""
+    """What training took, over all of its attempts that have ended."""
 
+    seconds: float | None = None
+    """Time that training pods ran (s); `runPolicy.activeDeadlineSeconds` bounds it."""
     gpu_seconds: float | None = None
-    """GPUs times seconds, all attempts."""
+    """GPUs times seconds."""
     wasted_gpu_seconds: float | None = None
-    """Those of them whose work was lost."""
+    """Those of them whose work was lost: from the newest checkpoint to the end of an attempt that did not succeed."""
     cost: float | None = None
     """Money, in `currency`."""
     currency: Annotated[str, pydantic.Field(max_length=3)] | None = None

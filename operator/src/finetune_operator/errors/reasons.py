@@ -123,6 +123,15 @@ class Reason(enum.StrEnum):
         "Nothing ran for `pendingDeadlineSeconds`; the message says what it waited for.",
     )
 
+    ACTIVE_DEADLINE_EXCEEDED = (
+        "ActiveDeadlineExceeded",
+        "Training ran longer than `runPolicy.activeDeadlineSeconds`, all attempts together. The last checkpoint stands.",
+    )
+    NO_PROGRESS = (
+        "NoProgress",
+        "Training was interrupted three times in a row without a newer checkpoint; going on would only hold a GPU.",
+    )
+
     # The API server
     API_DENIED = "ApiDenied", "The API server refused to create a child; the message is its own. Tried again."
     API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. Tried again."

@@ -85,6 +85,7 @@ def _pods(spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> Po
         fs_group=profile.fs_group,
         grace_period_seconds=profile.grace_period_seconds,
         env=profile.env,
+        max_active_seconds=profile.maximum.active_deadline_seconds,
         currency=profile.prices.currency if profile.prices.gpu_hour is not None else None,
         gpu_hour=profile.prices.gpu_hour,
     )

@@ -77,11 +77,6 @@ JOB: tuple[Row, ...] = (
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.scheduling.topology", lambda s: s.scheduling.topology, "leave it out"),
     (
-        "spec.runPolicy.activeDeadlineSeconds",
-        lambda s: s.run_policy.active_deadline_seconds,
-        "leave it out; set it to nothing, or delete the job to stop it",
-    ),
-    (
         "spec.runPolicy.ttlSecondsAfterFinished",
         lambda s: s.run_policy.ttl_seconds_after_finished is not None,
         "leave it out; the children go with the FineTuneJob",
@@ -116,7 +111,6 @@ SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
     ("spec.modelCache", lambda p: p.model_cache, "leave it out"),
     ("spec.defaults.nodes", lambda p: p.defaults.nodes > 1, "one node works today"),
-    ("spec.maximum.activeDeadlineSeconds", lambda p: p.maximum.active_deadline_seconds, "leave it out"),
     (
         "spec.allowed.endpoints",
         lambda p: p.allowed.endpoints,

@@ -44,6 +44,7 @@ class PodPlan(Value):
     fs_group: int | None = None
     grace_period_seconds: int = 120
     env: list[EnvVar] = pydantic.Field(default=[])
+    max_active_seconds: int | None = None
     currency: str | None = None
     gpu_hour: float | None = None
 

@@ -1,5 +1,6 @@
 """Rules between attempts: wait for the last one's remains, give up, pause, start the next."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from finetune_operator.status.conditions import Says, on_the_way
 from finetune_operator.status.results import Prepared
 
 Talk = dict[Any, Says | None]
+FRUITLESS = 3
+"""Interruptions in a row without a newer checkpoint, after which the job fails."""
 
 
 def stage_of(found: Case) -> Stage:
@@ -69,6 +72,8 @@ def given_up(found: Case) -> Decision | None:
     last = found.last(stage)
     if last is None or last.outcome == "Running":
         return None
+    if fruitless := attempts.fruitless(found.attempts, FRUITLESS):
+        return _no_progress(found, fruitless)
     if last.outcome == "Waiting":
         return ending_rules.overdue(found, last, last.message or last.reason or "")
     spent, most = _spent(found, stage)
@@ -78,6 +83,18 @@ def given_up(found: Case) -> Decision | None:
         )
         return ending_rules.fail(found, "given-up", last.reason or Reason.TRAINER_FAILED, message)
     return None
+
+
+def _no_progress(found: Case, fruitless: Sequence[Attempt]) -> Decision:
+    """Interruptions cost the author no attempt, but not for ever."""
+    why = ", ".join(dict.fromkeys(one.reason or Reason.INTERRUPTED for one in fruitless))
+    step = fruitless[-1].checkpoint_step
+    stands = f"the newest one is of step {step}" if step else "there is none yet"
+    message = (
+        f"training was interrupted {len(fruitless)} times in a row ({why}) without a newer checkpoint ({stands}); "
+        "save more often (checkpoint.everyMinutes), or run it where it is left alone for longer, under a new name"
+    )
+    return ending_rules.fail(found, "no-progress", Reason.NO_PROGRESS, message)
 
 
 def _spent(found: Case, stage: Stage) -> tuple[int, int]:

@@ -1,19 +1,20 @@
 """A World read through once: the old status parsed, open attempts judged. The rules of `decide` work on it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finetune_operator.api import status as api_status
-from finetune_operator.api.status import Attempt, FineTuneJobStatus, State
+from finetune_operator.api.status import Attempt, CheckpointSeen, FineTuneJobStatus, State, Usage
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.world import Action, Decision, World
-from finetune_operator.status import attempts, compose
+from finetune_operator.status import attempts, compose, results, usage
 from finetune_operator.status.conditions import Sayings, Says
 from finetune_operator.status.judge import Judged, judge
+from finetune_operator.status.usage import Rate
 
 STAGES: tuple[Stage, ...] = ("Prepare", "Train")
 
@@ -59,6 +60,36 @@ class Case:
             one.stage == "Train" and one.outcome == "Failed" for one in self.judged
         )
 
+    @property
+    def ended(self) -> tuple[Judged, ...]:
+        """Attempts that have ended since the status was last written."""
+        return tuple(one for one in self.judged if one.outcome != "Running")
+
+    @property
+    def saved(self) -> CheckpointSeen | None:
+        """The newest checkpoint that we have heard of."""
+        return _newest(self.old.checkpoint, self.ended)
+
+    @property
+    def rate(self) -> Rate:
+        """What a second of training costs, as far as the run is at hand."""
+        if self.run is None:
+            return Rate()
+        pods = self.run.pods
+        return Rate(pods.gpus * pods.nodes, pods.gpu_hour, pods.currency)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What training has taken, the attempts included that have just ended."""
+        return usage.spent(self.old.usage, self.ended, saved=self.saved, rate=self.rate, now=self.world.now)
+
+    @property
+    def active_seconds(self) -> float:
+        """How long training has run, over all attempts."""
+        found = self.usage
+        live = usage.ran(self.live, self.world.now) if self.live is not None else 0.0
+        return (found.seconds or 0.0 if found is not None else 0.0) + live
+
     def last(self, stage: Stage) -> Attempt | None:
         """The newest attempt of a stage."""
         mine = attempts.of(stage, self.attempts)
@@ -91,6 +122,8 @@ class Case:
         noted = {
             "attempts": self.attempts or None,
             "failures": self.failures or None,
+            "checkpoint": self.saved,
+            "usage": self.usage,
         }
         new = compose.composed(
             self.old,
@@ -109,7 +142,9 @@ def case(world: World) -> Case:
     """Read `world`."""
     old = api_status.parse(json.loads(world.job.status or b"{}"))
     judged = tuple(_judged(world, old))
-    lines = [attempts.attempt(one, now=world.now) for one in judged]
+    saved = _newest(old.checkpoint, [one for one in judged if one.outcome != "Running"])
+    step = saved.step if saved is not None else None
+    lines = [attempts.attempt(one, now=world.now, checkpoint_step=step) for one in judged]
     known = {(one.stage, one.number): one for one in old.attempts or ()}
     return Case(
         world, old, judged, attempts.merged(old.attempts or (), [_steady(one, known) for one in lines])
@@ -137,6 +172,16 @@ def _judged(world: World, old: FineTuneJobStatus) -> list[Judged]:
             )
             found.append(_told_suspended(one) if world.job.suspend else one)
     return found
+
+
+def _newest(old: CheckpointSeen | None, ended: Iterable[Judged]) -> CheckpointSeen | None:
+    """The newest checkpoint: of progress documents, or of last words."""
+    found = [old, *(results.checkpoint((one.word.result if one.word else None) or {}) for one in ended)]
+    return max(
+        (one for one in found if one is not None and one.step is not None),
+        key=lambda one: one.step or 0,
+        default=old,
+    )
 
 
 def _told_suspended(one: Judged) -> Judged:

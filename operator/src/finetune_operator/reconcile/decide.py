@@ -115,8 +115,10 @@ def _unreadable(found: Case) -> Decision | None:
 
 RULES: tuple[Rule, ...] = (
     _unreadable,
+    ending_rules.uncounted,
     ending_rules.succeeded,
     ending_rules.failed_for_good,
+    ending_rules.out_of_time,
     ending_rules.run_lost,
     live_rules.trouble_if_any,
     ending_rules.unclear,

@@ -8,7 +8,7 @@ from finetune_operator.observe import times
 from finetune_operator.plan.accept import spec_of
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Decision, DeleteJob
-from finetune_operator.status import attempts, conditions, results
+from finetune_operator.status import attempts, conditions, results, usage
 from finetune_operator.status.conditions import Says
 from finetune_operator.status.judge import Judged
 
@@ -38,8 +38,6 @@ def succeeded(found: Case) -> Decision | None:
         )
         if published is None:
             continue
-        if found.run is None and not found.world.run_missing and found.world.trouble is None:
-            return Decision("succeeded", look="run")  # for the price; only after a restart, and no loss
         reason = Reason.PUBLISHED if one.stage == "Train" else Reason.ALREADY_PUBLISHED
         message = f"the adapter is at {published.adapter.uri}"
         says = {**conditions.succeeded(reason, message)}
@@ -53,18 +51,49 @@ def succeeded(found: Case) -> Decision | None:
             adapter=published.adapter,
             evaluation=published.evaluation or found.old.evaluation,
             progress=published.progress or found.old.progress,
-            usage=_priced(published.usage, found),
+            usage=_taken(found, published.usage),
         )
     return None
 
 
-def _priced(usage: Usage | None, found: Case) -> Usage | None:
-    """Usage with its price, where the profile tells one."""
-    plan = found.run
-    if usage is None or plan is None or plan.pods.gpu_hour is None or usage.gpu_seconds is None:
-        return usage
-    cost = round(usage.gpu_seconds / 3600 * plan.pods.gpu_hour, 2)
-    return usage.model_copy(update={"cost": cost, "currency": plan.pods.currency})
+def _taken(found: Case, said: Usage | None) -> Usage | None:
+    """What training took by our own clock; the trainer's word where Prepare found a result that we did not see made."""
+    ours = found.usage
+    if ours is not None or said is None:
+        return ours
+    return usage.priced(said, found.rate)
+
+
+def uncounted(found: Case) -> Decision | None:
+    """What an attempt took can be told only with the run at hand. It is not after a restart."""
+    world = found.world
+    if found.run is not None or world.run_missing or world.trouble is not None:
+        return None
+    if any(usage.ran(one, world.now) > 0 or results.published(one.word, name="") for one in found.ended):
+        return Decision("uncounted", look="run")
+    return None
+
+
+def out_of_time(found: Case) -> Decision | None:
+    """Training has run as long as it may. The clock is that of all attempts: it does not begin anew."""
+    most = active_deadline(found)
+    if most is None or found.active_seconds < most:
+        return None
+    saved = found.saved
+    stands = f"; the checkpoint of step {saved.step} lies at {saved.uri}" if saved is not None else ""
+    message = (
+        f"training ran for {results.duration(int(found.active_seconds))}, all attempts together, and may run for "
+        f"{results.duration(most)} (activeDeadlineSeconds){stands}; apply it under a new name with a later deadline, "
+        "fewer steps or more GPUs"
+    )
+    return fail(found, "active-deadline", Reason.ACTIVE_DEADLINE_EXCEEDED, message)
+
+
+def active_deadline(found: Case) -> int | None:
+    """Longest time in training (s): the spec's, but no more than the profile allowed when the job was accepted."""
+    said = spec_of(found.world.job).run_policy.active_deadline_seconds
+    most = found.run.pods.max_active_seconds if found.run is not None else None
+    return min((one for one in (said, most) if one is not None), default=None)
 
 
 def failed_for_good(found: Case) -> Decision | None:

@@ -149,7 +149,9 @@ def running(found: Case) -> Decision | None:
         if found.says_now("Queued")
         else None,
     }
-    return found.decided("running", "Running", says, **_progress(found, live))
+    most = ending_rules.active_deadline(found)
+    left = None if most is None else max(0.0, most - found.active_seconds)
+    return found.decided("running", "Running", says, after=left, **_progress(found, live))
 
 
 def _running(found: Case, live: Judged) -> Says:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from finetune_operator.api.status import Attempt
+from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
 from finetune_operator.observe import times
 from finetune_operator.status.conditions import clipped
@@ -12,8 +13,8 @@ KEPT = 10
 MAX_MESSAGE = 512
 
 
-def attempt(judged: Judged, *, now: float) -> Attempt:
-    """One line of `status.attempts`."""
+def attempt(judged: Judged, *, now: float, checkpoint_step: int | None = None) -> Attempt:
+    """One line of `status.attempts`. `checkpoint_step`: of the newest checkpoint there is."""
     running = judged.outcome == "Running"
     return Attempt(
         stage=judged.stage,
@@ -22,6 +23,7 @@ def attempt(judged: Judged, *, now: float) -> Attempt:
         reason=clipped(judged.reason, 128) or None,
         message=clipped(judged.message, MAX_MESSAGE) or None if judged.outcome != "Succeeded" else None,
         exit_code=judged.exit_code,
+        checkpoint_step=checkpoint_step if judged.stage == "Train" and not running else None,
         node=(judged.node or None) if not running or _training(judged) else None,
         start_time=times.stamp(judged.start if judged.start is not None else now),
         end_time=None if running else times.stamp(judged.end if judged.end is not None else now),
@@ -59,6 +61,23 @@ def of(stage: Stage, attempts: Iterable[Attempt]) -> list[Attempt]:
 def failures(stage: Stage, attempts: Iterable[Attempt]) -> int:
     """How many cost the author an attempt."""
     return sum(one.outcome == "Failed" for one in of(stage, attempts))
+
+
+def fruitless(attempts: Sequence[Attempt], most: int) -> list[Attempt]:
+    """The last training attempts, if `most` of them in a row ran, were interrupted, and left no newer checkpoint.
+
+    Those that the author suspended are passed over, and those that never ran: nothing was lost by them.
+    """
+    mine = [
+        one
+        for one in of("Train", attempts)
+        if one.outcome != "Interrupted" or (one.node and one.reason != Reason.SUSPENDED)
+    ]
+    last = mine[-most:]
+    if len(last) < most or any(one.outcome != "Interrupted" for one in last):
+        return []
+    before = mine[-most - 1].checkpoint_step if len(mine) > most else None
+    return last if (last[-1].checkpoint_step or 0) <= (before or 0) else []
 
 
 def row(stage: Stage, attempts: Sequence[Attempt]) -> list[Attempt]:

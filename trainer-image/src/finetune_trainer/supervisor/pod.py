@@ -177,7 +177,10 @@ class _Pod:
         stands = self._checkpoint
         resumable = said.exit_code not in errors.FINAL
         rest = f"; the checkpoint of step {stands.step} lies at {stands.uri}" if stands and resumable else ""
-        return Ending(exit_code=said.exit_code, reason=said.reason, message=said.message + rest)
+        result = {"checkpoint": stands.wire()} if stands and resumable else None
+        return Ending(
+            exit_code=said.exit_code, reason=said.reason, message=said.message + rest, result=result
+        )
 
     def _published(self, given: Task, ready: Prepared) -> Ending:
         """Send the result. SIGTERM may still come: sending goes on while the grace period lasts."""

@@ -1,0 +1,190 @@
+"""The clocks of training: what was used and lost, the active deadline, and interruptions that lead nowhere."""
+
+import pytest
+
+from kube_objects import fine_tune_profile, prepared, published, saved, word
+from simulation import Simulation, prepared_job, stamp
+
+HOUR = 3600
+PRICED = {
+    "default": fine_tune_profile(default=True, prices={"gpuHour": 2.0, "currency": "EUR"}),
+}
+
+
+def running(number=1, sim=None, **spec):
+    """A job of two GPUs whose training attempt has just started to run."""
+    found = sim or prepared_job(profiles=PRICED, resources={"gpusPerNode": 2}, **spec)
+    found.runs("train", number, running=True)
+    found.step()
+    return found
+
+
+def interrupted(sim, number, word=None, code=75):
+    """The attempt is over now, and the next one runs after its pause."""
+    began = sim.pods[sim.job("train", number)["metadata"]["name"]]["status"]
+    started = next(one["state"]["running"]["startedAt"] for one in began["containerStatuses"])
+    sim.ends("train", number, code, word, started=started)
+    decision = sim.step()
+    if decision.rule == "pausing":
+        sim.passes(decision.requeue_after)
+        decision = sim.step()
+    return decision
+
+
+def test_what_training_took_is_added_up_over_all_attempts_and_priced():
+    sim = running()
+    sim.passes(HOUR)
+    interrupted(sim, 1, saved(100, stamp(sim.now - 600)))
+    running(2, sim)
+    sim.passes(HOUR / 2)
+    sim.ends("train", 2, 0, published(), started=stamp(sim.now - HOUR / 2))
+    sim.step()
+    usage = sim.status["usage"]
+    assert usage["seconds"] == 1.5 * HOUR
+    assert usage["gpuSeconds"] == 3 * HOUR
+    assert usage["wastedGpuSeconds"] == 2 * 600
+    assert (usage["cost"], usage["currency"]) == (6.0, "EUR")
+
+
+def test_an_attempt_that_left_no_checkpoint_is_lost_whole():
+    sim = running()
+    sim.passes(HOUR)
+    interrupted(sim, 1, code=137)
+    assert sim.status["usage"]["wastedGpuSeconds"] == 2 * HOUR
+
+
+def test_a_checkpoint_of_the_attempt_before_saves_nothing_of_this_one():
+    sim = running()
+    sim.passes(HOUR)
+    interrupted(sim, 1, saved(100, stamp(sim.now)))
+    running(2, sim)
+    sim.passes(HOUR)
+    interrupted(sim, 2)
+    assert sim.status["usage"]["wastedGpuSeconds"] == pytest.approx(2 * HOUR)
+
+
+def test_a_restarted_operator_fetches_the_run_before_it_counts():
+    sim = running()
+    sim.passes(HOUR)
+    sim.cached_run = None
+    interrupted(sim, 1, saved(100, stamp(sim.now)))
+    assert sim.status["usage"]["gpuSeconds"] == 2 * HOUR
+    assert sim.status["usage"]["cost"] == 4.0
+
+
+def test_the_checkpoint_of_a_last_word_is_told():
+    sim = running()
+    sim.passes(60)
+    interrupted(sim, 1, saved(40, stamp(sim.now)))
+    assert sim.status["checkpoint"]["step"] == 40
+    assert [one.get("checkpointStep") for one in sim.status["attempts"] if one["stage"] == "Train"] == [
+        40,
+        None,
+    ]
+
+
+def test_the_active_deadline_ends_training_and_says_what_stands():
+    sim = running(runPolicy={"activeDeadlineSeconds": HOUR})
+    sim.polled({"version": 1, "checkpoint": {"step": 30, "uri": "s3://b/c/step-30", "time": stamp(sim.now)}})
+    decision = sim.step()
+    assert decision.requeue_after == pytest.approx(HOUR)
+    sim.passes(HOUR - 1)
+    assert sim.step().rule == "running"
+    sim.passes(1)
+    assert sim.step().rule == "active-deadline"
+    assert sim.said("Stalled") == ("True", "ActiveDeadlineExceeded")
+    told = sim.condition("Ready")["message"]
+    assert "1h0m" in told
+    assert "step 30 lies at s3://b/c/step-30" in told
+    assert sim.job("train", 1) is None, "its pod holds a GPU no longer"
+
+
+def test_the_active_clock_does_not_begin_anew_after_an_interruption():
+    sim = running(runPolicy={"activeDeadlineSeconds": HOUR})
+    sim.passes(HOUR / 2)
+    interrupted(sim, 1, saved(10, stamp(sim.now)))
+    sim.passes(10 * HOUR)  # waiting is no training
+    running(2, sim)
+    sim.passes(HOUR / 2 - 1)
+    assert sim.step().rule == "running"
+    sim.passes(1)
+    assert sim.step().rule == "active-deadline"
+
+
+def test_a_deadline_that_is_changed_while_training_runs_holds_at_once():
+    sim = running(runPolicy={"activeDeadlineSeconds": HOUR})
+    sim.raw["spec"]["runPolicy"] = {"activeDeadlineSeconds": 2 * HOUR}
+    sim.raw["metadata"]["generation"] += 1
+    sim.passes(HOUR)
+    assert sim.step().rule == "running"
+    sim.raw["spec"]["runPolicy"] = {"activeDeadlineSeconds": 60}
+    assert sim.step().rule == "active-deadline"
+
+
+def test_no_later_change_outruns_the_profile_that_the_job_was_accepted_with():
+    strict = {"default": fine_tune_profile(default=True, maximum={"activeDeadlineSeconds": HOUR})}
+    sim = Simulation(profiles=strict, resources={"gpusPerNode": 1}, runPolicy={"activeDeadlineSeconds": 60})
+    sim.step()
+    sim.ends("prepare", 1, 0, prepared())
+    sim.step()
+    running(1, sim)
+    sim.raw["spec"]["runPolicy"] = {"activeDeadlineSeconds": 100 * HOUR}
+    sim.passes(HOUR)
+    assert sim.step().rule == "active-deadline"
+
+
+def test_a_result_that_comes_just_behind_the_deadline_counts():
+    sim = running(runPolicy={"activeDeadlineSeconds": HOUR})
+    sim.ends("train", 1, 0, published(), started=stamp(sim.now))
+    sim.passes(2 * HOUR)
+    assert sim.step().rule == "succeeded"
+
+
+def test_three_interruptions_without_a_newer_checkpoint_are_no_progress():
+    sim = running()
+    sim.passes(60)
+    interrupted(sim, 1, saved(40, stamp(sim.now)))
+    for number in (2, 3, 4):
+        running(number, sim)
+        sim.passes(60)
+        decision = interrupted(sim, number, saved(40, stamp(sim.now - 60)))
+        assert decision.rule == ("no-progress" if number == 4 else "start-train")
+    assert sim.said("Stalled") == ("True", "NoProgress")
+    assert "the newest one is of step 40" in sim.condition("Ready")["message"]
+
+
+def test_a_newer_checkpoint_begins_the_count_anew():
+    sim = running()
+    for number in range(1, 9):
+        sim.passes(60)
+        step = 10 * (number // 2)  # every other run saves one
+        decision = interrupted(sim, number, saved(step, stamp(sim.now)) if step else None)
+        assert decision.rule == "start-train"
+        running(number + 1, sim)
+
+
+def test_suspensions_are_no_interruptions_of_that_kind():
+    sim = running()
+    for number in range(1, 5):
+        sim.passes(60)
+        sim.raw["spec"]["runPolicy"] = {"suspend": True}
+        began = stamp(sim.now)
+        sim.step()
+        sim.passes(60)
+        sim.step()
+        sim.raw["spec"]["runPolicy"] = {"suspend": False}
+        decision = sim.step()
+        if decision.rule == "pausing":
+            sim.passes(decision.requeue_after)
+            decision = sim.step()
+        assert decision.rule == "start-train", (began, sim.status["attempts"])
+        running(number + 1, sim)
+
+
+def test_failures_are_counted_by_max_attempts_and_not_here():
+    sim = running(runPolicy={"maxAttempts": 5})
+    for number in (1, 2, 3, 4):
+        sim.passes(60)
+        decision = interrupted(sim, number, word("Train", "RankDied", "rank 0 died"), code=70)
+        assert decision.rule == "start-train"
+        running(number + 1, sim)
