@@ -2,6 +2,7 @@ import pytest
 
 from finetune_trainer import config, errors
 from finetune_trainer.data import formats, templates
+from finetune_trainer.data.columns import Columns
 from finetune_trainer.data.rows import Continuation, Conversation, Message, Place, Row, Text
 
 PLACE = Place("tickets.jsonl", 7)
@@ -12,10 +13,10 @@ def source(**settings) -> config.DataSource:
     return config.DataSource.model_validate({"uri": "s3://b/tickets.jsonl", **settings})
 
 
-def understood(values: dict, *, chat: bool = True, **settings):
+def understood(values: dict, *, chat: bool = True, method: str = "SFT", **settings):
     row, given = Row(PLACE, values), source(**settings)
-    found = formats.recognise(row, given, FIELD)
-    columns = formats.Columns.of(given.columns)
+    found = formats.recognise(row, given, FIELD, method=method)
+    columns = Columns.of(given.columns)
     return found, formats.understand(
         row, found, columns, formats.loss_on(found, None, FIELD), chat=chat
     ).content
@@ -111,14 +112,6 @@ def test_columns_may_have_other_names():
             "no column 'question'; it has q",
         ),
         ({"text": "x"}, {"format": "alpaca"}, errors.ColumnMissing, "no column 'instruction'; it has text"),
-        ({"conversations": [{"from": "human"}]}, {}, errors.NotYetSupported, "sharegpt"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, {}, errors.NotYetSupported, "preference"),
-        (
-            {"prompt": "a", "completion": "b", "label": True},
-            {},
-            errors.NotYetSupported,
-            "unpaired-preference",
-        ),
         ({"messages": "hi"}, {}, errors.InvalidRow, "line 7: messages is a text; it must be a list"),
         ({"messages": ["hi"]}, {}, errors.InvalidRow, r"messages\[0\] is a text; a turn must be an object"),
         (
@@ -140,8 +133,13 @@ def test_columns_may_have_other_names():
             errors.InvalidRow,
             "known are system, user, assistant",
         ),
-        ({"messages": [{"role": "tool", "content": "x"}]}, {}, errors.NotYetSupported, "tool call"),
-        ({"messages": [ASKED, {**ANSWERED, "weight": 0}]}, {}, errors.NotYetSupported, "weight"),
+        (
+            {"messages": [ASKED, {**ANSWERED, "weight": 0.5}]},
+            {},
+            errors.InvalidRow,
+            r"messages\[1\].weight is 0.5; it must be 1",
+        ),
+        ({"messages": [ASKED, {**ANSWERED, "weight": [1]}]}, {}, errors.InvalidRow, r"weight is \[1\]"),
         ({"messages": []}, {}, errors.NoAssistantTurn, "line 7: has no assistant turn"),
         (
             {"messages": [ASKED]},
@@ -198,7 +196,7 @@ def test_with_several_templates_each_row_draws_one_by_the_seed():
     words = wordings({"prompt": "A {x}", "completion": "{x}"}, {"prompt": "B {x}", "completion": "{x}"})
 
     def drawn(seed: int) -> str:
-        rows = [Row(Place("a", number), {"x": "1"}) for number in range(64)]
+        rows = [Row(Place("a", number), {"x": str(number)}) for number in range(64)]
         return "".join(
             templates.understand(row, words, "Assistant", seed=seed).content.messages[0].content[0]
             for row in rows
@@ -206,6 +204,17 @@ def test_with_several_templates_each_row_draws_one_by_the_seed():
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert 16 < drawn(1).count("A") < 48
+
+
+def test_rows_that_say_the_same_draw_the_same_template_wherever_they_stand():
+    words = wordings(*({"prompt": f"{n} {{x}}", "completion": "{y}"} for n in range(32)))
+
+    def drawn(**values) -> str:
+        row = Row(Place("a", values.pop("number")), values)
+        return templates.understand(row, words, "Assistant", seed=1).content.messages[0].content
+
+    assert {drawn(number=n, x="같은 글", y=1, id=n) for n in range(64)} == {drawn(number=0, y=1, x="같은 글")}
+    assert len({drawn(number=1, x="같은 글", y=n) for n in range(64)}) > 16
 
 
 @pytest.mark.parametrize(

@@ -241,10 +241,10 @@ CASES = [
         says=r"^spec\.training\.packing ",
     ),
     Case(
-        name="another format",
-        rows=[{"conversations": [{"from": "human", "value": "x"}]}],
-        error=errors.NotYetSupported,
-        says="sharegpt",
+        name="a format of another method",
+        rows=[{"prompt": "a", "chosen": "b", "rejected": "c"}],
+        error=errors.FormatDoesNotFitMethod,
+        says="use DPO or ORPO",
     ),
     Case(
         name="weights of sources",

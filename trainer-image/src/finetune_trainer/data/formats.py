@@ -1,255 +1,196 @@
-"""Columns to meaning: which format a source has, and what each of its rows says.
+"""Columns to meaning: which format a source has, whether it fits the method, and what each of its rows says.
 
 | format | columns | becomes |
 |---|---|---|
-| messages | messages: [{role, content}] | a conversation; the assistant's turns are learned |
-| alpaca | instruction, output; input, system | system, user (instruction, blank line, input), assistant |
+| preference | chosen, rejected; prompt, question, messages, instruction or input | two answers to one prompt, compared |
+| unpaired-preference | label, and one of the four below | one answer, welcome or not |
+| sharegpt | conversations: [{from, value}]; system, tools | a conversation; the assistant's turns are learned |
+| messages | messages: [{role, content}]; system, tools | the same |
+| alpaca | instruction, output; input, system, history | system, user (instruction, blank line, input), assistant |
 | prompt-completion | prompt, completion | texts: user, assistant (plain text where the model has no chat template); lists: turns |
 | text | text | plain text, all of it learned |
 | a template of the author's | those it names | system, user, assistant |
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from finetune_trainer import config, errors
-from finetune_trainer.data.rows import (
-    ROLES,
-    Content,
-    Continuation,
-    Conversation,
-    Example,
-    LossOn,
-    Message,
-    Place,
-    Row,
-    Text,
-)
+from finetune_trainer.data import answers
+from finetune_trainer.data.columns import Cells, Columns, listed, unpacked
+from finetune_trainer.data.rows import Content, Example, LossOn, Row, Text
+from finetune_trainer.data.turns import is_sharegpt, last_role
 
-LATER = ("sharegpt", "preference", "unpaired-preference")
+TEMPLATE = "template"
+"""The format of a source whose words are the author's own."""
 DEFAULT_LOSS: dict[str, LossOn] = {
     "messages": "Assistant",
+    "sharegpt": "Assistant",
     "alpaca": "Assistant",
-    "template": "Assistant",
+    TEMPLATE: "Assistant",
     "prompt-completion": "Completion",
+    "preference": "Completion",
+    "unpaired-preference": "Completion",
     "text": "All",
 }
-HINTS = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
-KNOWN = "messages (messages), alpaca (instruction, output and input), prompt-completion (prompt, completion) and text (text)"
+PAIRS = ("preference",)
+VERDICTS = ("unpaired-preference",)
+FITTING: dict[str, tuple[str, ...]] = {
+    "SFT": tuple(name for name in DEFAULT_LOSS if name not in {*PAIRS, *VERDICTS}),
+    "DPO": PAIRS,
+    "ORPO": PAIRS,
+    "KTO": VERDICTS,
+}
+"""Method -> formats that it learns from."""
+WANTED = {
+    "SFT": "answers to learn from (messages, sharegpt, alpaca, prompt-completion), plain text, or a template",
+    "DPO": "a better and a worse answer to each prompt (preference: prompt, chosen, rejected)",
+    "ORPO": "a better and a worse answer to each prompt (preference: prompt, chosen, rejected)",
+    "KTO": "single answers, each with a verdict (unpaired-preference: prompt, completion, label)",
+}
+KNOWN = (
+    "messages (messages), sharegpt (conversations), alpaca (instruction, output and input), prompt-completion (prompt, "
+    "completion), preference (prompt, chosen, rejected), unpaired-preference (prompt, completion, label) and text (text)"
+)
+ALIKE = (
+    ("question", "answer"),
+    ("question", "response"),
+    ("question", "completion"),
+    ("prompt", "response"),
+    ("prompt", "answer"),
+    ("instruction", "response"),
+    ("query", "response"),
+    ("input", "output"),
+)
+"""Columns that look like a prompt and its answer. They are proposed to the author, never guessed."""
+
+MEDIA = ("images", "videos", "audios")
+"""Columns of pictures and sounds, in the words of the field."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """The column behind each part."""
+def recognise(row: Row, source: config.DataSource, field: str, *, method: str) -> str:
+    """The format of a source, by its first row; of several that fit the columns, the first that the method learns from.
 
-    messages: str = "messages"
-    prompt: str = "prompt"
-    completion: str = "completion"
-    instruction: str = "instruction"
-    input: str = "input"
-    output: str = "output"
-    system: str = "system"
-    text: str = "text"
-    chosen: str = "chosen"
-    rejected: str = "rejected"
-    label: str = "label"
-
-    @classmethod
-    def of(cls, named: config.Columns | None) -> "Columns":
-        """The usual names, but for those that the spec gives."""
-        return cls(**(named.model_dump(exclude_none=True) if named else {}))
-
-
-def recognise(row: Row, source: config.DataSource, field: str) -> str:
-    """The format of a source, by its first row.
-
-    Raises `UnknownFormat`, `ColumnMissing`, and `NotYetSupported` for formats that are known but not read yet.
+    Raises `UnknownFormat`, `ColumnMissing`, and `FormatDoesNotFitMethod`.
     """
-    columns, have = Columns.of(source.columns), set(row.values)
-    if source.columns and (lost := set(source.columns.model_dump(exclude_none=True).values()) - have):
+    named = source.columns.model_dump(exclude_none=True).values() if source.columns else ()
+    if lost := set(named) - set(row.values):
         raise errors.ColumnMissing(
-            f"{field}.columns: {row.place} has no column {min(lost)!r}; it has {_listed(row.values)}"
+            f"{field}.columns: {row.place} has no column {min(lost)!r}; it has {listed(row.values)}"
         )
-    found = source.format if source.format != "Auto" else _found(columns, have, row)
-    if found is None:
+    cells = Cells(row, Columns.of(source.columns))
+    found = [source.format] if source.format != "Auto" else list(_found(cells))
+    if not found:
         raise errors.UnknownFormat(
-            f"{field}: the columns of {row.place} fit no known format: {_listed(row.values)}. Known are {KNOWN}; name yours in "
-            f"{field}.columns, or say how they become text in {field}.template"
+            f"{field}: the columns of {row.place} fit no known format: {listed(row.values)}. {_proposed(row, field)}Known are "
+            f"{KNOWN}; name yours in {field}.columns, or say how they become text in {field}.template"
         )
-    if found in LATER:
-        raise errors.NotYetSupported(
-            f"{field}.format: {found} ({_listed(row.values)}) is not supported yet; known are {KNOWN}"
-        )
-    return found
+    fitting = next((name for name in found if name in FITTING[method]), None)
+    if fitting is None:
+        check_method(found[0], method, field, f"{row.place} has {found[0]} ({listed(row.values)})")
+    return fitting or found[0]
 
 
-def _found(columns: Columns, have: set[str], row: Row) -> str | None:
-    """First match wins; preference data holds a prompt too, and alpaca's `input` may stand beside `messages`."""
-    c = columns
-    table: tuple[tuple[bool, str], ...] = (
-        (c.messages in have, "messages"),
-        ("conversations" in have and isinstance(row.values["conversations"], list), "sharegpt"),
-        ({c.chosen, c.rejected} <= have, "preference"),
-        ({c.instruction, c.output} <= have, "alpaca"),
+def check_method(found: str, method: str, field: str, told: str) -> None:
+    """Raises `FormatDoesNotFitMethod` where `method` cannot learn from the format; `told` says what was found where."""
+    if found in FITTING[method]:
+        return
+    fitting = [name for name, formats in FITTING.items() if found in formats]
+    advice = {
         (
-            {c.prompt, c.completion, c.label} <= have and isinstance(row.values[c.label], bool),
+            "SFT",
+            "preference",
+        ): ", or name the good answers alone: format: prompt-completion with columns: {completion: chosen}",
+        (
+            "SFT",
             "unpaired-preference",
-        ),
-        ({c.prompt, c.completion} <= have, "prompt-completion"),
-        (c.text in have, "text"),
+        ): ", or name the format (messages, prompt-completion, ...) to learn from good and bad alike",
+    }.get((method, found), "")
+    raise errors.FormatDoesNotFitMethod(
+        f"{field}: spec.method {method} wants {WANTED[method]}, but {told}; "
+        f"use {' or '.join(fitting)} for this data{advice}"
     )
-    return next((name for fits, name in table if fits), None)
+
+
+def _found(cells: Cells) -> Iterator[config.Format]:
+    """All formats that the columns fit. Earlier ones hold the columns of later ones too, but mean something else by them."""
+    turns = _turns(cells)
+    paired = cells.has("chosen", "rejected")
+    if paired:
+        yield "preference"
+    answered: config.Format | None = turns or ("alpaca" if cells.has("instruction", "output") else None)
+    answered = answered or ("prompt-completion" if cells.has("prompt", "completion") else None)
+    if answered and cells.has("label") and _is_verdict(cells.maybe("label")):
+        yield "unpaired-preference"  # the formats below would teach the bad answers as well
+    elif answered and not (turns and paired and last_role(cells.maybe("messages")) != "assistant"):
+        yield answered  # turns beside two answers are their prompt, unless they end with an answer of their own
+    elif cells.has("text"):
+        yield "text"
+
+
+def _turns(cells: Cells) -> config.Format | None:
+    """The format of a conversation, if the row has one."""
+    if not cells.has("messages"):
+        return None
+    value = cells.maybe("messages")
+    if is_sharegpt(value):
+        return "sharegpt"
+    # A column called `conversations` may hold anything; one called `messages`, or named by the spec, is meant so.
+    sure = cells.name("messages") not in cells.columns.names["messages"][1:]
+    return "messages" if sure or isinstance(unpacked(value), list) else None
+
+
+def _is_verdict(label: object) -> bool:
+    """Whether a label says welcome or not. A first row without a label does not make the others' harmless."""
+    return label is None or answers.verdict(label) is not None
+
+
+def _proposed(row: Row, field: str) -> str:
+    """A proposal, where two columns look like a prompt and its answer."""
+    alike = next((pair for pair in ALIKE if set(pair) <= set(row.values)), None)
+    if not alike:
+        return ""
+    prompt, answer = alike
+    return (
+        f"If {answer} answers {prompt}, set {field}.columns to {{prompt: {prompt}, completion: {answer}}}. "
+    )
 
 
 def loss_on(found: str, said: LossOn | None, field: str) -> LossOn:
-    """Which tokens of a source are learned. Plain text has no turns: asking for them is refused, not ignored."""
+    """Which tokens of a source are learned. What makes no sense is refused, not ignored."""
     if found == "text" and said not in {None, "All"}:
         raise errors.NothingToLearn(
             f"spec.training.lossOn: {said} is asked for, but {field} is plain text without turns; set it to All, or leave it out"
+        )
+    if found in {*PAIRS, *VERDICTS} and said not in {None, "Completion"}:
+        raise errors.FormatDoesNotFitMethod(
+            f"spec.training.lossOn: {said} is asked for, but {field} is {found} data: whole answers are judged there, and nothing "
+            "else; set it to Completion, or leave it out"
         )
     return said or DEFAULT_LOSS[found]
 
 
 def understand(row: Row, found: str, columns: Columns, loss: LossOn, *, chat: bool) -> Example:
     """What `row` says. `chat`: whether the model has a chat template. Raises `InvalidRow`, `ColumnMissing`, `NoAssistantTurn`."""
-    return Example(row.place, _UNDERSTOOD[found](row, columns, chat), loss)
+    _without_media(row)
+    return Example(row.place, _UNDERSTOOD[found](Cells(row, columns), chat), loss)
 
 
-def _messages(row: Row, columns: Columns, chat: bool) -> Content:  # noqa: FBT001 - all of the table have one shape
-    del chat
-    turns = turns_of(_column(row, columns.messages), row.place, columns.messages)
-    return conversation(turns, row.place)
+def _without_media(row: Row) -> None:
+    """Words about a picture teach nothing without it."""
+    for name in MEDIA:
+        if isinstance(found := row.values.get(name), list) and found:
+            raise errors.InvalidRow(
+                f"{row.place}: has {name}, but only texts can be learned; remove such rows, or the column where the words stand "
+                "alone"
+            )
 
 
-def _alpaca(row: Row, columns: Columns, chat: bool) -> Content:  # noqa: FBT001 - see _messages
-    del chat
-    asked = [text_of(row, columns.instruction)]
-    if row.values.get(columns.input) and (more := text_of(row, columns.input)).strip():
-        asked.append(more)
-    answer = Message("assistant", text_of(row, columns.output))
-    return conversation([*_system(row, columns), Message("user", "\n\n".join(asked)), answer], row.place)
-
-
-def _prompt_completion(row: Row, columns: Columns, chat: bool) -> Content:  # noqa: FBT001 - see _messages
-    prompt, completion = _column(row, columns.prompt), _column(row, columns.completion)
-    if isinstance(prompt, list) or isinstance(completion, list):
-        asked = turns_of(prompt, row.place, columns.prompt, role="user")
-        answered = turns_of(completion, row.place, columns.completion, role="assistant")
-        return conversation([*asked, *answered], row.place, completion_from=len(asked))
-    asked_text, answer_text = text_of(row, columns.prompt), text_of(row, columns.completion)
-    if not chat:
-        return Continuation(asked_text, answer_text)
-    turns = [*_system(row, columns), Message("user", asked_text), Message("assistant", answer_text)]
-    return conversation(turns, row.place)
-
-
-def _text(row: Row, columns: Columns, chat: bool) -> Content:  # noqa: FBT001 - see _messages
-    del chat
-    return Text(text_of(row, columns.text))
-
-
-_UNDERSTOOD: dict[str, Callable[[Row, Columns, bool], Content]] = {
-    "messages": _messages,
-    "alpaca": _alpaca,
-    "prompt-completion": _prompt_completion,
-    "text": _text,
+_UNDERSTOOD: dict[str, Callable[[Cells, bool], Content]] = {
+    "messages": lambda cells, _: answers.talk(cells),
+    "sharegpt": lambda cells, _: answers.talk(cells),
+    "alpaca": lambda cells, _: answers.instructed(cells),
+    "prompt-completion": lambda cells, chat: answers.completed(cells, chat=chat),
+    "preference": lambda cells, chat: answers.preferred(cells, chat=chat),
+    "unpaired-preference": lambda cells, chat: answers.judged(cells, chat=chat),
+    "text": lambda cells, _: Text(cells.text("text")),
 }
-
-
-def _system(row: Row, columns: Columns) -> list[Message]:
-    """The system turn, if the row has one that says something."""
-    if row.values.get(columns.system) is None:
-        return []
-    said = text_of(row, columns.system)
-    return [Message("system", said)] if said.strip() else []
-
-
-def conversation(turns: list[Message], place: Place, completion_from: int | None = None) -> Conversation:
-    """Turns that hold at least one of the assistant's. The completion begins with its last one where nothing else is said."""
-    answers = [at for at, turn in enumerate(turns) if turn.role == "assistant"]
-    if not answers or (completion_from is not None and answers[-1] < completion_from):
-        roles = ", ".join(turn.role for turn in turns) or "none"
-        raise errors.NoAssistantTurn(
-            f"{place}: has no assistant turn (its roles: {roles}), so that nothing could be learned from it; add the answer, or "
-            "remove the row"
-        )
-    begins = answers[-1] if completion_from is None else completion_from
-    said = [turn for turn in turns if turn.role != "system" or turn.content.strip()]
-    return Conversation(tuple(said), begins - (len(turns) - len(said)))
-
-
-def turns_of(value: Any, place: Place, column: str, role: str | None = None) -> list[Message]:
-    """The turns of a column; a plain text is one turn of `role`."""
-    if isinstance(value, str) and role:
-        return [Message(role, value)]
-    if not isinstance(value, list):
-        raise errors.InvalidRow(
-            f"{place}: {column} is {_kind(value)}; it must be a list of {{role, content}}"
-        )
-    return [_turn(turn, place, f"{column}[{at}]") for at, turn in enumerate(value)]
-
-
-def _turn(turn: Any, place: Place, path: str) -> Message:
-    if not isinstance(turn, dict):
-        raise errors.InvalidRow(
-            f"{place}: {path} is {_kind(turn)}; a turn must be an object with role and content"
-        )
-    role = turn.get("role")
-    if role == "tool" or turn.get("tool_calls") or turn.get("weight", 1) != 1:
-        what = "a weight" if turn.get("weight", 1) != 1 else "a tool call or its result"
-        raise errors.NotYetSupported(
-            f"{place}: {path} holds {what}, which is not supported yet; remove the row"
-        )
-    if role not in ROLES:
-        hint = HINTS.get(str(role).lower())
-        advice = f"; write {hint!r} instead" if hint else f"; known are {', '.join(ROLES)}"
-        raise errors.InvalidRow(f"{place}: {path}.role is {role!r}{advice}")
-    return Message(str(role), _content(turn.get("content"), place, f"{path}.content"))
-
-
-def _content(content: Any, place: Place, path: str) -> str:
-    """The words of a turn: a text, or a list of text parts as OpenAI's API has them."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
-        return "".join(str(part.get("text", "")) for part in content)
-    raise errors.InvalidRow(f"{place}: {path} is {_kind(content)}; it must be a text")
-
-
-def text_of(row: Row, column: str) -> str:
-    """The text of a column; numbers, as CSV and JSON mix them, are taken as they are written."""
-    value = _column(row, column)
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise errors.InvalidRow(f"{row.place}: {column} is {_kind(value)}; it must be a text")
-
-
-def _column(row: Row, column: str) -> Any:
-    if column not in row.values:
-        raise errors.ColumnMissing(f"{row.place}: has no column {column!r}; it has {_listed(row.values)}")
-    return row.values[column]
-
-
-def _kind(value: Any) -> str:
-    """A value as a person calls it."""
-    words = {
-        type(None): "null",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
-    return words.get(type(value), type(value).__name__)
-
-
-def _listed(columns: Iterable[str]) -> str:
-    """Columns in their order, at most twenty."""
-    names = list(columns)
-    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "") if names else "none"  # noqa: PLR2004 - a sentence

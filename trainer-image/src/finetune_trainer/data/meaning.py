@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 from finetune_trainer import config
 from finetune_trainer.data import formats, templates
-from finetune_trainer.data.formats import Columns
+from finetune_trainer.data.columns import Columns
 from finetune_trainer.data.rows import Example, LossOn, Row
 from finetune_trainer.data.templates import Wording
-
-TEMPLATE = "template"
-"""The format of a source whose words are the author's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +34,17 @@ class Meaning:
 def found(first: Row, source: config.DataSource, field: str, run: config.Run, *, chat: bool) -> Meaning:
     """The meaning of a source, by its first row. `field`: `spec.dataset.train[0]`; `chat`: whether the model has a chat template.
 
-    Raises what the first row and the spec do not fit: `UnknownFormat`, `ColumnMissing`, `InvalidTemplate`, ...
+    Raises what does not fit: `UnknownFormat`, `ColumnMissing`, `FormatDoesNotFitMethod`, `InvalidTemplate`, ...
     """
     wordings = templates.parse(source.template or (), f"{field}.template")
-    templates.check(wordings, first)
-    name = TEMPLATE if wordings else formats.recognise(first, source, field)
+    if wordings:
+        formats.check_method(
+            formats.TEMPLATE, run.method, f"{field}.template", "a template makes one answer, to be learned"
+        )
+        templates.check(wordings, first)
+        name = formats.TEMPLATE
+    else:
+        name = formats.recognise(first, source, field, method=run.method)
     return Meaning(
         format=name,
         loss_on=formats.loss_on(name, run.training.loss_on, field),

@@ -1,12 +1,13 @@
 """The author's own wording over named columns: `{column}` stands for the row's value, `{{` and `}}` for braces."""
 
 import hashlib
+import json
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finetune_trainer import config, errors
-from finetune_trainer.data import formats
+from finetune_trainer.data.columns import text_of
 from finetune_trainer.data.rows import Conversation, Example, LossOn, Message, Row
 
 Part = tuple[str, str | None]
@@ -76,8 +77,8 @@ def check(wordings: Iterable[Wording], row: Row) -> None:
 
 
 def understand(row: Row, wordings: tuple[Wording, ...], loss: LossOn, *, seed: int) -> Example:
-    """`row` in the author's words. With several templates each row draws one, by the seed and where it stands."""
-    wording = wordings[_drawn(row, seed) % len(wordings)]
+    """`row` in the author's words. With several templates each row draws one, by the seed and by its own values."""
+    wording = wordings[_drawn(row, wordings, seed)]
     check((wording,), row)
     turns = [
         Message("user", _filled(wording.prompt, row)),
@@ -89,9 +90,16 @@ def understand(row: Row, wordings: tuple[Wording, ...], loss: LossOn, *, seed: i
 
 
 def _filled(parts: tuple[Part, ...], row: Row) -> str:
-    return "".join(words + (formats.text_of(row, column) if column else "") for words, column in parts)
+    return "".join(words + (text_of(row, column) if column else "") for words, column in parts)
 
 
-def _drawn(row: Row, seed: int) -> int:
-    """A number that depends on nothing but the seed and the row's place: the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {row.place}".encode()).digest()[:8])
+def _drawn(row: Row, wordings: tuple[Wording, ...], seed: int) -> int:
+    """Which template: the same on every machine, wherever the row stands, and for every row that says the same.
+
+    Only the columns count that some template names: an id beside them makes no other row.
+    """
+    if len(wordings) == 1:
+        return 0
+    named = sorted(set().union(*(wording.columns for wording in wordings)))
+    said = json.dumps([seed, [row.values.get(name) for name in named]], default=str)
+    return int.from_bytes(hashlib.sha256(said.encode()).digest()[:8]) % len(wordings)
