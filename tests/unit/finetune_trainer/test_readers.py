@@ -1,21 +1,27 @@
 import gzip
 import json
+import re
+import tracemalloc
 from pathlib import Path
 
-import hypothesis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import strategies
 
 from finetune_trainer import errors
 from finetune_trainer.data import readers
+from finetune_trainer.data.readers import json_rows, text
+from finetune_trainer.data.rows import Place, Row
 
 
 def rows(tmp_path: Path, name: str, content: bytes) -> list:
     path = tmp_path / "00000"
     path.write_bytes(content)
     return list(readers.read(path, name))
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.compress(content, codec="zstd", asbytes=True)
 
 
 def seen(found: list) -> list:
@@ -135,22 +141,186 @@ def test_what_cannot_be_read_is_told_with_file_and_line(tmp_path, name, content,
     assert len(str(told.value)) < 500
 
 
-@hypothesis.settings(
-    max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
-)
-@hypothesis.given(
-    content=strategies.binary(max_size=200)
-    | strategies.text(alphabet='[]{}",:\\nu0"a \n\r\t\ufeff', max_size=200).map(lambda text: text.encode()),
-    name=strategies.sampled_from(
-        ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet", "a.jsonl.gz", "a.jsonl.zst", "key"]
-    ),
-)
-def test_any_bytes_end_in_rows_or_in_a_data_error(tmp_path, name, content):
-    told = name
-    try:
-        found = rows(tmp_path, name, content)
-    except (errors.InvalidRow, errors.InvalidFile) as error:
-        found, told = [], str(error)
+def test_line_separators_of_unicode_end_no_line(tmp_path):
+    text = "one\u2028two\u2029three\x85four\x0bfive\x1csix"
+    content = json.dumps({"text": text}, ensure_ascii=False).replace("\x0b", "").replace("\x1c", "")
 
-    assert told.startswith(name)
-    assert all(json.dumps(row.values, default=str) for row in found)
+    found = rows(tmp_path, "a.jsonl", f"{content}\n{content}\n".encode())
+
+    assert [row.place.number for row in found] == [1, 2]
+    assert found[0].values["text"].startswith("one\u2028two\u2029three\x85four")
+
+
+def test_files_put_one_behind_the_other_may_have_marks_in_between(tmp_path):
+    found = rows(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"a": 1}\n\xef\xbb\xbf{"a": 2}\n')
+
+    assert [row.values for row in found] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("pack", [lambda raw: gzip.compress(raw, mtime=0), zstd], ids=["gz", "zst"])
+def test_packed_files_may_consist_of_several(tmp_path, pack):
+    name = "a.jsonl.gz" if pack is not zstd else "a.jsonl.zst"
+
+    found = rows(tmp_path, name, pack(b'{"a": 1}\n') + pack(b'{"a": 2}\n'))
+
+    assert seen(found) == [(f"{name} line 1", {"a": 1}), (f"{name} line 2", {"a": 2})]
+
+
+def test_objects_may_span_lines_in_json(tmp_path):
+    found = rows(tmp_path, "a.json", b'{\n  "a": 1\n}\n{\n  "a": 2\n}\n')
+
+    assert seen(found) == [("a.json line 1", {"a": 1}), ("a.json line 4", {"a": 2})]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
+def test_an_array_is_read_in_pieces_with_its_lines(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+    values = [
+        {"n": n, "text": 'é "quoted"\n한글 \U0001f600' * n, "inner": {"of": [n, -1.5e3, None]}}
+        for n in range(30)
+    ]
+    document = json.dumps(values, indent=1, ensure_ascii=False)
+    starts = [number for number, line in enumerate(document.split("\n"), start=1) if line == " {"]
+
+    found = rows(tmp_path, "a.json", document.encode())
+
+    assert [row.values for row in found] == values
+    assert [row.place.number for row in found] == starts
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ('{"a": oops}', r"line 9: is no valid JSON \(Expecting value at column 8\)"),
+        ('{"a":\n  oops}', r"line 9: is no valid JSON \(Expecting value at line 10, column 3\)"),
+        ('{"a": NaN}', "line 9: holds NaN"),
+        ('{"a": 1, "a": 2}', "line 9: names 'a' twice"),
+        ('{"a": ' + "[" * 200 + "]" * 200 + "}", "line 9: is nested more than 100"),
+        ("7", "line 9: is a number"),
+    ],
+)
+def test_what_is_wrong_in_an_array_is_told_with_its_line(tmp_path, monkeypatch, chunk, broken, says):
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+    good = '{"a":\n1},\n' * 4
+
+    with pytest.raises(errors.InvalidRow, match=says):
+        rows(tmp_path, "a.json", f'[{good} {broken},\n{{"a": 1}}]'.encode())
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_a_byte_of_another_encoding_is_told_with_its_line(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(json_rows, "CHUNK", chunk)
+
+    with pytest.raises(errors.InvalidRow, match="line 3: byte 0xe9 is not UTF-8"):
+        rows(tmp_path, "a.json", b'[{"a": 1},\n\n{"a": "caf\xe9"}]')
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "a.jsonl",
+            b'{"a": 1}\n{"a": "%s"}\n',
+            "a.jsonl line 2: the line that begins here is longer than 0 MiB",
+        ),
+        ("a.json", b'[{"a": 1},\n{"a": "%s"}]\n', "a.json line 2: the value that begins here is longer"),
+        ("a.csv", b'a,b\n1,2\n1,"%s"\n', "a.csv line 3: the line that begins here is longer"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_row_without_end_is_not_held(tmp_path, monkeypatch, name, content, says, pack):
+    monkeypatch.setattr(text, "MAX_ROW", 100_000)
+    monkeypatch.setattr(json_rows, "CHUNK", 10_000)
+    long = pack(content % (b"x" * 30_000_000))
+    tracemalloc.start()
+
+    with pytest.raises(errors.InvalidRow) as told:
+        rows(tmp_path, name if pack is bytes else f"{name}.gz", long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert str(told.value).replace(".gz", "").startswith(says)
+    assert peak < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("opened", "line"),
+    [('3,"open', 4), ('"3\n3","open', 5), ('"3\nsays ""x""\n3","","op""en', 6), ('"open', 4)],
+)
+@pytest.mark.parametrize("lines", [3, 10_000])
+def test_an_unclosed_quote_is_told_with_the_line_it_was_opened_on(tmp_path, monkeypatch, opened, line, lines):
+    monkeypatch.setattr(text, "MAX_ROW", 10_000)
+    content = f'a,b\n"one\ntwo",1\n{opened}\n' + "4,5\n" * lines
+
+    with pytest.raises(errors.InvalidRow, match=f"line {line}: a quote is opened here and never closed"):
+        rows(tmp_path, "a.csv", content.encode())
+
+
+def test_a_parquet_text_that_is_no_utf8_is_told_with_its_row(tmp_path):
+    broken = pa.Array.from_buffers(
+        pa.string(), 3, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffb")]
+    )
+    pq.write_table(pa.table({"text": broken}), tmp_path / "made")
+
+    with pytest.raises(
+        errors.InvalidRow, match=r"^a\.parquet row 2: holds a value that cannot be read .*UTF-8"
+    ):
+        rows(tmp_path, "a.parquet", (tmp_path / "made").read_bytes())
+
+
+def test_one_line_can_be_read_on_its_own():
+    place = Place("a.jsonl", 7)
+
+    assert readers.jsonl_row(b' {"a": "\\ud83d\\ude00"}\r\n', place) == Row(place, {"a": "\U0001f600"})
+    assert readers.jsonl_row(b" \r\n", place) is None
+    with pytest.raises(errors.InvalidRow, match=r"^a\.jsonl line 7: "):
+        readers.jsonl_row(b'{"a": "\\ude00"}', place)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.jsonl", b'\xef\xbb\xbf\n {"a": 1}', "jsonl"),
+        ("a.jsonl", b" [", "json"),
+        ("a.ndjson.gz", gzip.compress(b"[", mtime=0), "json"),
+        ("a.json", b'{"a": 1}', "json"),
+        ("key", b'{"a": 1}', "jsonl"),
+        ("key", b"", "jsonl"),
+        ("A.CSV", b"{", "csv"),
+    ],
+)
+def test_what_a_file_holds(tmp_path, name, content, kind):
+    (tmp_path / "x").write_bytes(content)
+
+    assert readers.kind(tmp_path / "x", name) == kind
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"version": "1", "data": [{"text": "a"}]}, r"jq '\.data'"),
+        ({"id-1": {"text": "a"}, "id-2": {"text": "b"}}, "one by one"),
+        ({"text": {"0": "a", "1": "b"}, "n": {"0": 1, "1": 2}}, "orient='records'"),
+        ({"text": ["a", "b"], "n": [1, 2]}, "orient='records'"),
+    ],
+)
+def test_rows_inside_of_an_object_are_found(values, says):
+    assert re.search(says, readers.rows_inside(values) or "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"text": "a"},
+        {"data": [{"role": "user", "content": "a"}]},
+        {"messages": [{"role": "user", "content": "a"}], "tools": []},
+        {"conversations": [{"from": "human", "value": "a"}]},
+        {"chosen": [{"role": "user"}], "rejected": [{"role": "user"}]},
+        {"data": []},
+        {"data": "x"},
+    ],
+)
+def test_a_row_is_not_taken_for_more(values):
+    assert readers.rows_inside(values) is None

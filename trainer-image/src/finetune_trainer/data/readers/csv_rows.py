@@ -19,7 +19,7 @@ def csv_rows(file: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Row]:
     lines = _Lines(file, name)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        columns = next(reader, [])
+        columns = [column.strip() for column in next(filter(None, reader), [])]
         _check_columns(columns, name, delimiter)
         lines.next_row()
         for cells in reader:
@@ -55,13 +55,23 @@ class _Lines:
 
     def __next__(self) -> str:
         self.number, raw = next(self._lines)
-        text = texts.decoded(raw, Place(self.name, self.number))
+        try:
+            text = raw.decode("utf-8-sig" if self.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise texts.no_utf8(raw, error.start, Place(self.name, self.number)) from error
         self._held += len(text)
         if self._held > texts.MAX_ROW:
             raise csv.Error("field larger than field limit")
-        if text.count('"') % 2:
-            self.quoted = None if self.quoted else self.number
+        if '"' in text:
+            self._count(text.replace('""', "").count('"'))
         return text
+
+    def _count(self, quotes: int) -> None:
+        """Take note of the quotes of a line: an odd number opens a field or closes it, an even one may do both."""
+        if quotes % 2:
+            self.quoted = None if self.quoted else self.number
+        elif self.quoted and quotes:
+            self.quoted = self.number
 
     def next_row(self) -> None:
         """The row has ended with the line given last."""

@@ -43,6 +43,7 @@ NO_DATA: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zxz\x00", "is compressed by xz; use gzip or zstd, and name it .gz or .zst"),
     (b"\x1f\x8b", "is compressed by gzip; let its name end in .gz"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd; let its name end in .zst"),
+    (b"\0\0\0\0", "begins with NUL bytes: it was never written; upload it again"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
 )  # fmt: skip

@@ -92,6 +92,8 @@ class _Window:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
+        self._before = 0
+        """Characters between the last line end that was let go of and what is held."""
         self._ended = False
 
     @property
@@ -130,10 +132,10 @@ class _Window:
                         f"{place}: the row that begins here does not end; close its quotes and brackets, or upload the file again "
                         f"if it is cut off: {texts.around(self._text, self._at)}"
                     ) from error
-                with values.told(self._text, place, self._at):
+                with values.told(self._text, place, self._at, self._before):
                     raise
             except (RecursionError, ValueError):
-                with values.told(self._text, place, self._at):
+                with values.told(self._text, place, self._at, self._before):
                     raise
             else:
                 source = self._text[self._at : end]
@@ -161,6 +163,8 @@ class _Window:
         if not raw:
             self._ended = True
             return False
+        line = self._text.rfind("\n", 0, self._at)
+        self._before = self._at - line - 1 + (self._before if line < 0 else 0)
         self._text, self._at = self._text[self._at :] + more, 0
         return True
 

@@ -56,13 +56,17 @@ def whole(text: str, place: Place) -> Any:
 
 
 @contextmanager
-def told(text: str, place: Place, at: int = 0) -> Iterator[None]:
-    """Turn what the decoder raises about the value at `at` into `InvalidRow`."""
+def told(text: str, place: Place, at: int = 0, before: int = 0) -> Iterator[None]:
+    """Turn what the decoder raises about the value at `at` into `InvalidRow`.
+
+    `before`: characters of the first line that are not part of `text`.
+    """
     try:
         yield
     except json.JSONDecodeError as error:
         raise errors.InvalidRow(
-            f"{place}: is no valid JSON ({error.msg}) at: {around(text, error.pos)}{_advice(text, error, at)}"
+            f"{place}: is no valid JSON ({error.msg.removesuffix(' at')} at {_spot(text, error.pos, place, at, before)}): "
+            f"{around(text, error.pos)}{_advice(text, error, at)}"
         ) from error
     except RecursionError as error:
         raise _too_deep(text, place, at) from error
@@ -72,6 +76,13 @@ def told(text: str, place: Place, at: int = 0) -> Iterator[None]:
         raise errors.InvalidRow(
             f"{place}: holds a number of too many digits; write it as a text: {around(text, at)}"
         ) from error
+
+
+def _spot(text: str, spot: int, place: Place, at: int, before: int) -> str:
+    """Where the parser stopped, as editors count; the value begins at `at`, on the line that `place` names."""
+    further, line = text.count("\n", at, spot), text.rfind("\n", 0, spot)
+    column = f"column {spot - line + (before if line < 0 else 0)}"
+    return f"line {place.number + further}, {column}" if further else column
 
 
 def _too_deep(text: str, place: Place, at: int) -> errors.InvalidRow:
@@ -87,6 +98,10 @@ def _advice(text: str, error: json.JSONDecodeError, at: int) -> str:
     ended = not text[error.pos : error.pos + 4096].strip()
     table: tuple[tuple[bool, str], ...] = (
         ("\0" in there, "the file was not written to its end; upload it again"),
+        (
+            error.msg == "Extra data" and "\r" in text[max(error.pos - 4, 0) : error.pos],
+            "its lines end with a lone carriage return: save the file with line ends LF or CRLF",
+        ),
         (error.msg == "Extra data" and there.startswith(","), "remove the comma behind the row"),
         (error.msg == "Extra data" and there.startswith("{"), "put each row on a line of its own"),
         (error.msg == "Extra data", "nothing may follow a row's closing bracket"),
