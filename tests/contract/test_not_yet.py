@@ -25,8 +25,6 @@ SAID = {
         "dataset": {"train": [{"uri": "s3://a/b"}], "quality": {"duplicates": {"near": 0.9}}}
     },
     "spec.dataset.train[0].weight": {"dataset": {"train": [{"uri": "s3://a/b", "weight": 2.0}]}},
-    "spec.dataset.train[0].split": {"dataset": {"train": [{"uri": "s3://a/b", "split": "train"}]}},
-    "spec.dataset.train[0].format": {"dataset": {"train": [{"uri": "s3://a/b", "format": "sharegpt"}]}},
     "spec.training.packing": {"training": {"packing": True}},
     "spec.training.earlyStopping": {"training": {"earlyStopping": {}}},
     "spec.training.dpo": {"training": {"dpo": {"beta": 0.1}}},

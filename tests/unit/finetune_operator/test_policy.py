@@ -151,7 +151,6 @@ def test_every_field_that_is_not_there_yet_is_refused_by_its_name():
         "spec.tuning.type": {"tuning": {"type": "QLoRA"}},
         "spec.output.hub": {"output": {"hub": {"repo": "a/b"}}},
         "spec.runPolicy.ttlSecondsAfterFinished": {"runPolicy": {"ttlSecondsAfterFinished": 0}},
-        "spec.dataset.train[0].format": {"dataset": {"train": [{"uri": "s3://b/x", "format": "sharegpt"}]}},
         "spec.dataset.eval[0].uri": {"dataset": {"eval": [{"uri": "gs://b/x"}]}},
     }
     for field, spec in asks.items():

@@ -83,7 +83,9 @@ class Columns(Value):
     instruction: Text | None = None
     input: Text | None = None
     output: Text | None = None
+    history: Text | None = None
     system: Text | None = None
+    tools: Text | None = None
     text: Text | None = None
     chosen: Text | None = None
     rejected: Text | None = None

@@ -42,13 +42,3 @@ def _sources(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         for at, source in enumerate(sources):
             field = f"spec.dataset.{part}[{at}]"
             yield f"{field}.weight", source.weight not in {None, 1.0}, "leave it out"
-            yield (
-                f"{field}.split",
-                source.split and not source.uri.startswith("hf://"),
-                "splits are known of hf:// datasets; name the file itself",
-            )
-            yield (
-                f"{field}.format",
-                source.format in {"sharegpt", "preference", "unpaired-preference"},
-                "Auto, messages, alpaca, prompt-completion and text work today",
-            )

@@ -55,19 +55,23 @@ class Columns(Value):
     """Which column of the data plays which part. What is not named keeps its usual name."""
 
     messages: Column | None = None
-    """The conversation, a list of `{role, content}`."""
+    """The conversation, a list of `{role, content}` (messages) or `{from, value}` (sharegpt)."""
     prompt: Column | None = None
-    """What the model is asked (prompt-completion)."""
+    """What the model is asked (prompt-completion, preference, unpaired-preference)."""
     completion: Column | None = None
-    """What it shall answer (prompt-completion)."""
+    """What it shall answer (prompt-completion, unpaired-preference)."""
     instruction: Column | None = None
     """The instruction (alpaca)."""
     input: Column | None = None
     """The input beside the instruction (alpaca)."""
     output: Column | None = None
     """The answer (alpaca)."""
+    history: Column | None = None
+    """Earlier exchanges, a list of [asked, answered] (alpaca)."""
     system: Column | None = None
     """The system prompt."""
+    tools: Column | None = None
+    """The functions that the assistant may call: a list of JSON schemas, or one as JSON text."""
     text: Column | None = None
     """Plain text."""
     chosen: Column | None = None
@@ -98,17 +102,19 @@ class DataSource(Value):
     credentials_secret_ref: SecretRef | None = None
     """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
     split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
-    """Split of a Hub dataset."""
+    """The files of one split, told by their names: `train`, `validation`, `test`, ... Absent: `train` of a Hub dataset that has
+    one, else all files."""
     format: Format = "Auto"
-    """How a row is read. Auto, the default, looks at the columns."""
+    """How a row is read. Auto, the default, looks at the columns of the first one, and at what `method` can learn from."""
     columns: Columns | None = None
     """Names of columns where they are not the usual ones."""
     template: Annotated[list[PromptTemplate], pydantic.Field(min_length=1, max_length=32)] | None = None
-    """The author's own wording. With several, each row draws one, by the seed."""
+    """The author's own wording. With several, each row draws one, by the seed and by what it says."""
     max_samples: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Read at most this many rows."""
     weight: Annotated[float, pydantic.Field(gt=0, le=1000)] | None = None
-    """How often rows of this source are seen, relative to the others (1)."""
+    """How often each training row of this source is seen in an epoch (1): 2 is twice, 0.5 a half of the rows, drawn by the seed.
+    Held-out rows are never weighted."""
 
 
 class Duplicates(Value):

@@ -76,21 +76,11 @@ JOB: tuple[Row, ...] = (
     ),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.scheduling.topology", lambda s: s.scheduling.topology, "leave it out"),
-    (
-        "spec.runPolicy.ttlSecondsAfterFinished",
-        lambda s: s.run_policy.ttl_seconds_after_finished is not None,
-        "leave it out; the children go with the FineTuneJob",
-    ),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
 )
 
 SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
     ("weight", lambda d: d.weight not in {None, 1.0}, "leave it out"),
-    (
-        "split",
-        lambda d: d.split and _scheme(d.uri) != "hf",
-        "splits are known of hf:// datasets; name the file itself",
-    ),
     (
         "credentialsSecretRef",
         lambda d: d.credentials_secret_ref and _scheme(d.uri) in {"http", "https"},
@@ -100,11 +90,6 @@ SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
         "uri",
         lambda d: _scheme(d.uri) in {"gs", "az"},
         "s3://, https://, hf://, pvc:// and configmap:// work today",
-    ),
-    (
-        "format",
-        lambda d: d.format in {"sharegpt", "preference", "unpaired-preference"},
-        "Auto, messages, alpaca, prompt-completion and text work today",
     ),
 )
 

@@ -2,20 +2,18 @@
 
 import fnmatch
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_trainer import config, errors, storage
 from finetune_trainer.data import meaning as meanings
-from finetune_trainer.data import readers
+from finetune_trainer.data import readers, splits
 from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.rows import Example, LossOn, Row
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Item, Reference, Role, Store
 
-TRAIN_SPLIT = "train"
 SHOWN = 5
 """Files that a sentence names."""
 
@@ -100,39 +98,20 @@ def _globbed(uri: str) -> tuple[str, str | None]:
 
 def _items(store: Store, source: config.DataSource, pattern: str | None) -> list[Item]:
     """The data files of a source, sorted by name: a file, what fits a pattern, or all that a folder holds."""
+    field = store.reference.field.removesuffix(".uri")
     if pattern is None and (one := store.head("")):
+        splits.check_file(source, field)
         return [one]
     found = store.list()
     if pattern is not None:
         found = [item for item in found if fnmatch.fnmatchcase(item.key, pattern)]
     data = [item for item in found if readers.is_data(item.key)]
-    files = _of_split(data, source)
-    if data and not files:
-        raise errors.DataFileNotFound(
-            f"{store.reference.field.removesuffix('.uri')}.split: no file of {source.uri} belongs to the split {source.split!r}; "
-            f"there are {_named(data)}; name one of their splits, or a file in uri"
-        )
-    if not files:
+    if not data:
         seen = f"it holds {len(found)} files, none of them {readers.KNOWN}" if found else "nothing lies there"
         raise errors.DataFileNotFound(
-            f"{store.reference.field}: {source.uri}: {seen}; correct the URI, or put the data there"
+            f"{field}.uri: {source.uri}: {seen}; correct the URI, or put the data there"
         )
-    return files
-
-
-def _named(items: list[Item]) -> str:
-    """The first files by name, and how many there are besides."""
-    names = ", ".join(item.key for item in items[:SHOWN])
-    return f"{names} and {len(items) - SHOWN} more" if len(items) > SHOWN else names
-
-
-def _of_split(items: list[Item], source: config.DataSource) -> list[Item]:
-    """The files of one split of a Hub dataset. Where none is asked for: `train`, if the files are sorted by splits at all."""
-    if not source.uri.startswith("hf://"):
-        return items
-    wanted = source.split or TRAIN_SPLIT
-    mine = [item for item in items if wanted in re.split(r"[^A-Za-z0-9]+", item.key)]
-    return mine if mine or source.split else items
+    return splits.chosen(data, source, field)
 
 
 def meaning(fetched: Fetched, run: config.Run, *, chat: bool) -> Meaning:
