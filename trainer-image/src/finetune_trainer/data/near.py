@@ -22,6 +22,8 @@ PLACES = 128
 SHINGLE = 5
 """Characters: long enough that chance agreement is rare, short enough for any script."""
 SEED = 42
+MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F], np.uint64)
+"""Odd and without a pattern, as multiplicative hashing wants them."""
 
 Signatures = npt.NDArray[np.uint16]
 """(rows, PLACES)"""
@@ -73,14 +75,9 @@ def _shingles(text: str) -> npt.NDArray[np.uint64]:
     signs = np.frombuffer(plain.ljust(SHINGLE).encode("utf-32-le", "surrogatepass"), np.uint32).astype(
         np.uint64
     )
-    pairs = _mixed(signs[:-1], signs[1:])
-    fours = _mixed(pairs[:-2], pairs[2:])
-    return _mixed(fours[:-1], signs[4:])
-
-
-def _mixed(one: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """A hash of each pair of numbers: multiplied by an odd number (of the golden ratio), the high bits folded down."""
-    mixed = (one + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xD6E8FEB86659FD93) ^ other
-    mixed *= np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(32)
-    return mixed
+    pairs = signs[:-1] << np.uint64(21) | signs[1:]  # a character has 21 bits
+    hashed: npt.NDArray[np.uint64] = (
+        pairs[:-3] * MULTIPLIERS[0] + pairs[2:-1] * MULTIPLIERS[1] + signs[4:] * MULTIPLIERS[2]
+    )
+    hashed ^= hashed >> np.uint64(32)
+    return hashed
