@@ -17,7 +17,7 @@ from finetune_operator.observe import words
 from finetune_operator.plan.accept import Installed
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.reconcile.decide import decide
-from finetune_operator.reconcile.world import CreateJob, CreateRun, DeleteJob, World
+from finetune_operator.reconcile.world import CreateJob, CreateRun, DeleteJob, ExpireChildren, World
 from finetune_operator.status import compose
 
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC).timestamp()
@@ -43,6 +43,7 @@ class Simulation:
         self.rules, self.statuses, self.created = [], [], []
         self.most_live = 0
         self.seen = None
+        self.expiry = "never said"
 
     # What is
 
@@ -188,6 +189,8 @@ class Simulation:
                     if job is not None and job["metadata"]["uid"] == uid:
                         del self.jobs[name]
                         self.pods.pop(name, None)
+                case ExpireChildren(at):
+                    self.expiry = at
         return world
 
     def _create(self, manifest):

@@ -188,3 +188,40 @@ def test_failures_are_counted_by_max_attempts_and_not_here():
         decision = interrupted(sim, number, word("Train", "RankDied", "rank 0 died"), code=70)
         assert decision.rule == "start-train"
         running(number + 1, sim)
+
+
+def test_children_go_some_time_after_the_job_has_ended():
+    sim = running(runPolicy={"ttlSecondsAfterFinished": 600})
+    sim.passes(HOUR)
+    sim.ends("train", 1, 0, published(), started=stamp(sim.now))
+    sim.step()
+    assert sim.expiry == sim.now + 600
+
+
+def test_the_children_of_a_failed_job_go_too():
+    sim = running(runPolicy={"ttlSecondsAfterFinished": 0})
+    sim.ends("train", 1, 64, word("Train", "NonFiniteLoss", "step 3"))
+    sim.step()
+    assert sim.expiry == sim.now
+
+
+def test_without_a_ttl_nothing_is_said_about_children():
+    sim = running()
+    sim.ends("train", 1, 0, published(), started=stamp(sim.now))
+    sim.step()
+    assert sim.expiry == "never said"
+
+
+@pytest.mark.parametrize(("ttl", "later"), [(60, 60), (None, None)])
+def test_the_time_may_be_changed_when_the_job_has_ended(ttl, later):
+    sim = running(runPolicy={"ttlSecondsAfterFinished": 600})
+    sim.ends("train", 1, 0, published(), started=stamp(sim.now))
+    sim.step()
+    ended = sim.now
+    sim.passes(HOUR)
+    sim.raw["spec"]["runPolicy"] = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+    sim.raw["metadata"]["generation"] += 1
+    decision = sim.step()
+    assert decision.rule == "settled"
+    assert sim.expiry == (None if later is None else ended + later)
+    assert sim.step().actions == ()

@@ -146,12 +146,10 @@ def test_a_uri_that_climbs_is_refused(uri):
 
 def test_every_field_that_is_not_there_yet_is_refused_by_its_name():
     asks = {
-        "spec.method": {"method": "KTO"},
         "spec.model.adapterFrom": {"model": {"adapterFrom": {"uri": "s3://x/y"}}},
-        "spec.tuning.type": {"tuning": {"type": "QLoRA"}},
+        "spec.checkpoint.resumeFrom": {"checkpoint": {"resumeFrom": {"jobRef": {"name": "another"}}}},
         "spec.output.hub": {"output": {"hub": {"repo": "a/b"}}},
-        "spec.runPolicy.ttlSecondsAfterFinished": {"runPolicy": {"ttlSecondsAfterFinished": 0}},
-        "spec.dataset.eval[0].uri": {"dataset": {"eval": [{"uri": "gs://b/x"}]}},
+        "spec.resources.nodes": {"resources": {"nodes": 2, "gpusPerNode": 1}},
     }
     for field, spec in asks.items():
         with pytest.raises(errors.NotYetSupported, match=field.replace("[", r"\[").replace("]", r"\]")):

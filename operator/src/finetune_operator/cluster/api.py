@@ -62,6 +62,9 @@ class Api(Protocol):
     async def apply(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Server-side apply with our field manager."""
 
+    async def patch(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Merge patch. NotFound."""
+
     async def patch_status(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Merge patch of the status; with a resourceVersion in it, Conflict if the object has changed."""
 

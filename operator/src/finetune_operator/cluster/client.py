@@ -83,6 +83,13 @@ class KubernetesApi:
             "PATCH", resource.path(namespace, name), body=body, query=query, content=APPLY, verb="APPLY"
         )
 
+    async def patch(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
+        """Merge patch."""
+        path = resource.path(namespace, name)
+        return await self._request(
+            "PATCH", path, body=body, query={"fieldManager": names.MANAGER}, content=MERGE
+        )
+
     async def patch_status(self, resource: Resource, namespace: str, name: str, body: Object) -> Object:
         """Merge patch of the status."""
         path = resource.path(namespace, name, "status")

@@ -30,6 +30,7 @@ class ChildSeen:
     deleting: bool
     finished: Literal["", "Complete", "Failed"]
     finished_reason: str
+    finished_at: float | None
     started: float | None
 
 
@@ -41,7 +42,7 @@ def child(raw: dict[str, Any]) -> ChildSeen | None:
     stage = STAGES.get(labels.get(names.STAGE, ""))
     if not owner or stage is None or not attempt.isdigit():
         return None
-    finished, reason = _finished(status)
+    finished, reason, at = _finished(status)
     return ChildSeen(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -56,6 +57,7 @@ def child(raw: dict[str, Any]) -> ChildSeen | None:
         deleting="deletionTimestamp" in metadata,
         finished=finished,
         finished_reason=reason,
+        finished_at=at,
         started=instant(status.get("startTime")),
     )
 
@@ -68,9 +70,12 @@ def controller(raw: dict[str, Any], kind: str) -> str:
     return ""
 
 
-def _finished(status: dict[str, Any]) -> tuple[Literal["", "Complete", "Failed"], str]:
-    """Complete or Failed, and why."""
+def _finished(
+    status: dict[str, Any],
+) -> tuple[Literal["", "Complete", "Failed"], str, float | None]:
+    """Complete or Failed, why, and since when."""
     for condition in status.get("conditions") or ():
         if condition.get("status") == "True" and condition.get("type") in {"Complete", "Failed"}:
-            return condition["type"], condition.get("reason", "")
-    return "", ""
+            since = instant(condition.get("lastTransitionTime"))
+            return condition["type"], condition.get("reason", ""), since
+    return "", "", None

@@ -25,6 +25,8 @@ class JobSeen:
     state: str
     observed_generation: int
     suspend: bool
+    expires: float | None
+    """When the children of a job that has ended shall go (s since the epoch)."""
     spec: bytes
     status: bytes
 
@@ -66,9 +68,17 @@ def job(raw: dict[str, Any]) -> JobSeen:
         state=status.get("state") or "Pending",
         observed_generation=status.get("observedGeneration", -1),
         suspend=bool((spec.get("runPolicy") or {}).get("suspend")),
+        expires=_expires(spec, status),
         spec=b"" if settled else json.dumps(spec).encode(),
         status=b"" if settled else json.dumps(status).encode(),
     )
+
+
+def _expires(spec: dict[str, Any], status: dict[str, Any]) -> float | None:
+    """`ttlSecondsAfterFinished` after the end, if both are there."""
+    ended = instant(status.get("completionTime"))
+    seconds = (spec.get("runPolicy") or {}).get("ttlSecondsAfterFinished")
+    return None if ended is None or not isinstance(seconds, int) else ended + seconds
 
 
 def profile(raw: dict[str, Any]) -> ProfileSeen:

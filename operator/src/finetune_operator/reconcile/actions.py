@@ -12,7 +12,15 @@ from finetune_operator.observe.pod import event, pod
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.caches import Caches
-from finetune_operator.reconcile.world import Action, CreateJob, CreateRun, DeleteJob, Look, World
+from finetune_operator.reconcile.world import (
+    Action,
+    CreateJob,
+    CreateRun,
+    DeleteJob,
+    ExpireChildren,
+    Look,
+    World,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -84,6 +92,8 @@ class Actions:
                     await self._create_job(world.job, manifest)
                 case DeleteJob(name, uid):
                     await self._api.delete(api.JOBS, world.job.namespace, name, uid=uid)
+                case ExpireChildren(at):
+                    await self._expire(world, at)
         return with_children(world, self._caches)
 
     async def _create_run(self, job: JobSeen, manifest: Object) -> RunPlan:
@@ -105,6 +115,27 @@ class Actions:
         if seen is None or seen.owner_uid != job.uid:
             raise _taken("Job", name)
         self._caches.put_child(seen)
+
+    async def _expire(self, world: World, at: float | None) -> None:
+        """Kubernetes counts from the end of each Job, the author from the end of the FineTuneJob.
+
+        That they cannot be marked must not keep a job from its end: they go with the FineTuneJob then.
+        """
+        job = world.job
+        async for page in self._api.list(api.JOBS, namespace=job.namespace, labels=names.of_job(job.uid)):
+            for seen in map(child, page.items):
+                if seen is None or seen.owner_uid != job.uid or seen.deleting:
+                    continue
+                ended = seen.finished_at if seen.finished_at is not None else world.now
+                seconds = None if at is None else max(0, round(at - ended))
+                body = {"spec": {"ttlSecondsAfterFinished": seconds}}
+                try:
+                    await self._api.patch(api.JOBS, job.namespace, seen.name, body)
+                except errors.NotFound:
+                    continue
+                except errors.Denied as error:
+                    LOG.warning("children cannot expire", extra={"job": str(job.key), "error": str(error)})
+                    return
 
     def _with_run(self, world: World, plan: RunPlan) -> World:
         self._caches.runs[world.job.uid] = plan

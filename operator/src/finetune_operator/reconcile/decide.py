@@ -15,7 +15,7 @@ from finetune_operator.plan.accept import accept, spec_of
 from finetune_operator.plan.config_map import config_map
 from finetune_operator.reconcile import attempt_rules, ending_rules, live_rules
 from finetune_operator.reconcile.case import Case, case
-from finetune_operator.reconcile.world import CreateRun, Decision, World
+from finetune_operator.reconcile.world import CreateRun, Decision, ExpireChildren, World
 from finetune_operator.status.conditions import Says, failed, on_the_way
 
 Rule = Callable[[Case], Decision | None]
@@ -26,10 +26,7 @@ def decide(world: World) -> Decision:
     if world.job.deleting:
         return Decision("deleting")
     if world.job.settled:
-        generation = world.job.generation
-        return Decision(
-            "settled", observe=generation if world.job.observed_generation != generation else None
-        )
+        return _settled(world)
     found = case(world)
     if not found.accepted:
         if world.run is None:
@@ -41,6 +38,14 @@ def decide(world: World) -> Decision:
         if decision is not None:
             return decision
     raise AssertionError("the last rule always applies")
+
+
+def _settled(world: World) -> Decision:
+    """Nothing is ever started again. Of what may still be changed only the time to keep children matters."""
+    job = world.job
+    if job.observed_generation == job.generation:
+        return Decision("settled")
+    return Decision("settled", actions=(ExpireChildren(job.expires),), observe=job.generation)
 
 
 def _accept(found: Case) -> Decision:

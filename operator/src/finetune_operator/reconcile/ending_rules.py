@@ -3,11 +3,12 @@
 from typing import Any
 
 from finetune_operator.api.status import Attempt, Usage
+from finetune_operator.errors import Refused
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.observe import times
 from finetune_operator.plan.accept import spec_of
 from finetune_operator.reconcile.case import Case
-from finetune_operator.reconcile.world import Decision, DeleteJob
+from finetune_operator.reconcile.world import Action, Decision, DeleteJob, ExpireChildren
 from finetune_operator.status import attempts, conditions, results, usage
 from finetune_operator.status.conditions import Says
 from finetune_operator.status.judge import Judged
@@ -47,6 +48,7 @@ def succeeded(found: Case) -> Decision | None:
             "succeeded",
             "Succeeded",
             says,
+            actions=_expiry(found),
             completion_time=times.stamp(found.world.now),
             adapter=published.adapter,
             evaluation=published.evaluation or found.old.evaluation,
@@ -114,7 +116,18 @@ def fail(found: Case, rule: str, reason: str, message: str, *, judged: Judged | 
         for one in found.world.children
         if not one.finished and not one.deleting and (judged is None or one is not judged.child)
     )
-    return found.decided(rule, "Failed", says, actions=stop, completion_time=times.stamp(found.world.now))
+    return found.decided(
+        rule, "Failed", says, actions=(*stop, *_expiry(found)), completion_time=times.stamp(found.world.now)
+    )
+
+
+def _expiry(found: Case) -> tuple[Action, ...]:
+    """What is left of a job that ends now goes after `ttlSecondsAfterFinished`."""
+    try:
+        seconds = spec_of(found.world.job).run_policy.ttl_seconds_after_finished
+    except Refused:
+        return ()
+    return () if seconds is None else (ExpireChildren(found.world.now + seconds),)
 
 
 def _prepared_not(found: Case, judged: Judged | None) -> bool:

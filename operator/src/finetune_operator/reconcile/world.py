@@ -64,7 +64,14 @@ class DeleteJob:
     uid: str
 
 
-Action = CreateRun | CreateJob | DeleteJob
+@dataclass(frozen=True)
+class ExpireChildren:
+    """Let Kubernetes remove the Jobs of a job that has ended, at a time (s since the epoch); None: never."""
+
+    at: float | None
+
+
+Action = CreateRun | CreateJob | DeleteJob | ExpireChildren
 
 
 @dataclass(frozen=True)
