@@ -86,23 +86,49 @@ def conversations(count: int) -> list[dict[str, Any]]:
     ]
 
 
+Table = dict[str, list[Any]]
+"""A prepared table, by column."""
+
+
 def prepare_by_hand(
-    folder: Path, *, facts: prepared.BaseModelFacts = BASE, rows: int = 24, eval_rows: int = 6
+    folder: Path,
+    *,
+    facts: prepared.BaseModelFacts = BASE,
+    rows: int = 24,
+    eval_rows: int = 6,
+    method: str = "SFT",
+    tables: tuple[Table, Table] | None = None,
+    max_length: int = 128,
 ) -> prepared.Prepared:
-    """Write a prepared dataset of invented tokens into `folder`, for tests of what comes after Prepare."""
+    """Write a prepared dataset into `folder`, for tests of what comes after Prepare: `tables`, or invented tokens."""
     folder.mkdir(parents=True)
-    for name, first, count in ((prepared.TRAIN, 0, rows), (prepared.EVAL, rows, eval_rows)):
-        made = [_tokens(number) for number in range(first, first + count)]
-        columns = {
-            "input_ids": pa.array(made, pa.list_(pa.int32())),
-            "labels": pa.array([[-100] * 5 + ids[5:] for ids in made], pa.list_(pa.int32())),
+    made = tables or (_table(method, range(rows)), _table(method, range(rows, rows + eval_rows)))
+    for name, table in zip((prepared.TRAIN, prepared.EVAL), made, strict=True):
+        arrays = {
+            column: pa.array(values, pa.bool_() if column == "label" else pa.list_(pa.int32()))
+            for column, values in table.items()
         }
-        pq.write_table(pa.table(columns), folder / name)
+        pq.write_table(pa.table(arrays), folder / name)
     samples = [{"source": "spec", "messages": [{"role": "user", "content": "Hello?"}], "inputIds": [5, 6, 7]}]
     (folder / prepared.SAMPLES).write_text(json.dumps(samples))
-    made = _prepared(folder, facts, rows, eval_rows)
-    (folder / prepared.DOCUMENT).write_text(made.model_dump_json(by_alias=True))
-    return made
+    counts = [len(next(iter(table.values()))) for table in made]
+    document = _prepared(folder, facts, *counts, max_length)
+    (folder / prepared.DOCUMENT).write_text(document.model_dump_json(by_alias=True))
+    return document
+
+
+def _table(method: str, numbers: range) -> Table:
+    """Rows that can be learned, as Prepare leaves them for `method`: good answers count on upwards, bad ones downwards."""
+    whole = [_tokens(number) for number in numbers]
+    good, prompts = [ids[5:] for ids in whole], [ids[:5] for ids in whole]
+    bad = [ids[:4:-1] for ids in whole]
+    if method == "SFT":
+        return {"input_ids": whole, "labels": [[-100] * 5 + answer for answer in good]}
+    if method == "KTO":
+        label = [number % 3 != 0 for number in numbers]
+        answers = [up if liked else down for up, down, liked in zip(good, bad, label, strict=True)]
+        return {"prompt_ids": prompts, "completion_ids": answers, "label": label}
+    return {"prompt_ids": prompts, "chosen_ids": good, "rejected_ids": bad}
 
 
 def _tokens(number: int) -> list[int]:
@@ -110,7 +136,9 @@ def _tokens(number: int) -> list[int]:
     return [3 + (number * 7 + place) % 200 for place in range(10 + number % 9)]
 
 
-def _prepared(folder: Path, facts: prepared.BaseModelFacts, rows: int, eval_rows: int) -> prepared.Prepared:
+def _prepared(
+    folder: Path, facts: prepared.BaseModelFacts, rows: int, eval_rows: int, max_length: int
+) -> prepared.Prepared:
     identity = prepared.Identity(
         files={name: prepared.FileFacts.of(folder / name) for name in (prepared.TRAIN, prepared.EVAL)},
         model=facts,
@@ -119,14 +147,14 @@ def _prepared(folder: Path, facts: prepared.BaseModelFacts, rows: int, eval_rows
             end_of_turn_ids=(2,), rendering="Chat", chat_template=trainer_tiny_model.CHAT_TEMPLATE,
             chat_template_source="Model",
         ),
-        max_length=128, loss_on=("Assistant",), formats=("messages",), seed=42,
+        max_length=max_length, loss_on=("Assistant",), formats=("messages",), seed=42,
     )  # fmt: skip
     return prepared.Prepared(
         digest=identity.digest, identity=identity, samples=prepared.FileFacts.of(folder / prepared.SAMPLES),
         rows=rows, eval_rows=eval_rows, rows_read=rows + eval_rows, dropped={}, truncated=0, tokens=14 * rows,
         supervised_tokens=9 * rows, longest=18, advice=(),
         resolved=prepared.Resolved(
-            epochs=1.0, total_steps=6, learning_rate=0.01, global_batch_size=4, micro_batch_size=2, max_length=128,
+            epochs=1.0, total_steps=6, learning_rate=0.01, global_batch_size=4, micro_batch_size=2, max_length=max_length,
             target_modules=("k_proj", "q_proj"),
         ),
     )  # fmt: skip

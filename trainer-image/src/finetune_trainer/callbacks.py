@@ -47,14 +47,17 @@ class Finite(TrainerCallback):
 class Telling(TrainerCallback):
     """Rank 0 tells every step in the progress document, and now and then in a line for people."""
 
-    def __init__(self, tell: Tell, *, flops_per_token: float | None) -> None:
+    def __init__(self, tell: Tell, *, tokens_per_epoch: int, flops_per_token: float | None) -> None:
         self._tell = tell
+        self._tokens_per_epoch = tokens_per_epoch
         self._flops = flops_per_token
         """Share of the accelerators' arithmetic that one token per second takes."""
         self._losses: deque[float] = deque(maxlen=SMOOTHED)
         self._marks: deque[tuple[float, int, float]] = deque(maxlen=SMOOTHED + 1)
         """(time (s), step, tokens so far in this process), one per logged step."""
         self._line_at = -math.inf
+        self._began_at = 0.0
+        """Passes over the data that an earlier attempt has done."""
         self.tokens_per_second: float | None = None
         self.loss: float | None = None
 
@@ -64,6 +67,7 @@ class Telling(TrainerCallback):
         """Say where training starts, or goes on."""
         self._losses.extend(entry["loss"] for entry in state.log_history[-SMOOTHED:] if "loss" in entry)
         self._marks.append((time.monotonic(), state.global_step, 0.0))
+        self._began_at = state.epoch or 0.0
         self._tell(
             stage="Train", step=state.global_step, total_steps=state.max_steps, epoch=state.epoch,
             message=f"step {state.global_step} of {state.max_steps}",
@@ -82,8 +86,9 @@ class Telling(TrainerCallback):
         logs: dict[str, Any] = given["logs"]
         if "loss" not in logs:  # the summary at the end
             return
-        # TRL counts tokens from 0 again after a resume: only differences are used.
-        self._marks.append((time.monotonic(), state.global_step, float(logs.get("num_tokens", 0.0))))
+        # TRL counts tokens from 0 again after a resume, and those of ORPO not at all: only differences are used.
+        tokens = logs.get("num_tokens", ((state.epoch or 0.0) - self._began_at) * self._tokens_per_epoch)
+        self._marks.append((time.monotonic(), state.global_step, float(tokens)))
         self._losses.append(logs["loss"])
         self.loss = sum(self._losses) / len(self._losses)
         seconds_per_step = self._rate()

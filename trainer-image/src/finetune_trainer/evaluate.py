@@ -1,8 +1,7 @@
-"""How good a model is on the held-out rows, and what it answers. The same rows and the same code for base and tuned."""
+"""How likely a model finds the held-out rows, and what it answers. The same code for base and tuned."""
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,83 +9,63 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from finetune_trainer import errors
+from finetune_trainer.heldout import Row
 from finetune_trainer.prepared import TokenizerFacts
-from finetune_trainer.task import Measured
-
-IGNORED = -100
-"""Label of a token that is not learned."""
+from finetune_trainer.tables import IGNORED
 
 MOST_LOGITS = 2**27
 """Numbers (0.5 GB in float32) that a batch may have logits of, unless a single row has more. Training never builds them."""
-
-Row = dict[str, list[int]]
-"""`input_ids` and `labels`, of equal length."""
 
 Move = Callable[[str], object]
 """Called whenever something moved, with a sentence; raises `Interrupted` where the pod was told to end."""
 
 
-def without_adapter(model: PeftModel) -> AbstractContextManager[Any]:
-    """The base model, as long as this is open."""
+def without_adapter(model: Any) -> AbstractContextManager[Any]:
+    """The base model, as long as this is open; where all weights learn, the model as it is."""
+    if not isinstance(model, PeftModel):
+        return nullcontext()
     context: AbstractContextManager[Any] = model.disable_adapter()
     return context
 
 
-def measure(
-    model: Any,
-    rows: list[Row],
-    *,
-    batch_size: int,
-    move: Move,
-) -> Measured:
-    """Mean loss of `rows`: nats per supervised token, every token counting the same. At least one must be supervised."""
-    was_training, total, tokens = model.training, 0.0, 0
+def log_probs(model: Any, rows: Sequence[Row], *, batch_size: int, move: Move) -> list[float]:
+    """Log probability of each row's labelled tokens together (nats), in the order of `rows`."""
+    found = [0.0] * len(rows)
+    was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            for done, batch in _batches(rows, batch_size, model.config.vocab_size):
-                loss, count = _summed(model, batch)
-                total, tokens = total + loss, tokens + count
-                move(f"{done} of {len(rows)} held-out rows")
+            for done, places in _batches(rows, batch_size, model.config.vocab_size):
+                summed = _summed(model, [rows[place] for place in places])
+                for place, value in zip(places, summed, strict=True):
+                    found[place] = value
+                move(f"{done} of {len(rows)} held-out sequences")
     finally:
         model.train(was_training)
-    loss = total / tokens
-    if not math.isfinite(loss):
-        raise errors.NonFiniteLoss(
-            f"the held-out loss is {loss}: the model's weights or the arithmetic overflow; lower training.learningRate, or use "
-            "another training.precision"
-        )
-    return Measured(loss=loss, perplexity=_perplexity(loss))
+    return found
 
 
-def _perplexity(loss: float) -> float | None:
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return None
-
-
-def _batches(rows: list[Row], size: int, vocabulary: int) -> Iterator[tuple[int, list[Row]]]:
-    """Rows of like length together, so that little is padded, with how many are done after each batch.
+def _batches(rows: Sequence[Row], size: int, vocabulary: int) -> Iterator[tuple[int, list[int]]]:
+    """Places of rows of like length together, so that little is padded, with how many are done after each batch.
 
     At most `size` rows, and fewer where their logits would be larger than `MOST_LOGITS`.
     """
-    batch: list[Row] = []
-    for done, row in enumerate(sorted(rows, key=lambda row: len(row["input_ids"]))):
-        too_large = (len(batch) + 1) * len(row["input_ids"]) * vocabulary > MOST_LOGITS
+    batch: list[int] = []
+    by_length = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
+    for done, place in enumerate(by_length):
+        too_large = (len(batch) + 1) * len(rows[place]["input_ids"]) * vocabulary > MOST_LOGITS
         if batch and (len(batch) == size or too_large):
             yield done, batch
             batch = []
-        batch.append(row)
+        batch.append(place)
     if batch:
         yield len(rows), batch
 
 
-def _summed(model: torch.nn.Module, batch: list[Row]) -> tuple[float, int]:
-    """Summed loss (nats) and number of the supervised tokens of `batch`.
+def _summed(model: torch.nn.Module, batch: list[Row]) -> list[float]:
+    """Summed log probability (nats) of the labelled tokens of each row of `batch`.
 
-    Only the positions that predict a supervised token go through the head: full logits of a large vocabulary are the
+    Only the positions that predict a labelled token go through the head: full logits of a large vocabulary are the
     largest tensor there is.
     """
     device = next(model.parameters()).device
@@ -94,13 +73,14 @@ def _summed(model: torch.nn.Module, batch: list[Row]) -> tuple[float, int]:
     targets = labels[:, 1:]
     positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
     if not len(positions):
-        return 0.0, 0
+        return [0.0] * len(batch)
     logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=positions, use_cache=False).logits
     wanted = targets[:, positions]
-    loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+    losses = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return float(loss), int((wanted != IGNORED).sum())
+    summed: list[float] = (-losses.view(wanted.shape).double().sum(dim=1)).tolist()
+    return summed
 
 
 def _padded(batch: list[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -6,14 +6,17 @@ from typing import Any
 
 from finetune_trainer import (
     accelerator,
+    arguments,
     card,
     config,
     errors,
     evaluate,
+    heldout,
     model,
     prepared,
     publish,
     report,
+    tables,
     train,
 )
 from finetune_trainer.interruption import Interruption
@@ -25,6 +28,17 @@ BASE = "base.json"
 
 PROBE_TOKENS = 64
 """Length of the row that the saved adapter is tried on."""
+
+
+class Base(config.Value):
+    """base.json."""
+
+    measured: Measured | None
+    """None where nothing is held out."""
+    answers: tuple[str, ...]
+    """To the samples, in their order."""
+    log_probs: tuple[float, ...] = ()
+    """Of the held-out sequences (nats, in the order they are asked in): the reference of DPO and KTO."""
 
 
 class FineTuning:
@@ -40,6 +54,7 @@ class FineTuning:
         self._samples: list[dict[str, Any]] = json.loads(
             (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
         )
+        self._held_out: heldout.HeldOut | None = None
         self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
 
     def go(self) -> None:
@@ -53,7 +68,7 @@ class FineTuning:
             self._measure_base(trainer)
         telling = train.fit(
             trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
-            measure=lambda: self._measured_between(trainer),
+            measure=lambda: self._measured_between(trainer), tokens_per_epoch=self._prepared.tokens,
             beside=(self._task.work / BASE,),
         )  # fmt: skip
         saved = self._task.work / "saved"
@@ -70,7 +85,7 @@ class FineTuning:
             self._prepared.resolved,
             arithmetic,
             task=self._task,
-            model=model.load_model(self._task.model, spec, arithmetic, name=facts.model.id),
+            load=lambda: model.load_model(self._task.model, self._run, arithmetic, name=facts.model.id),
             tokenizer=model.load_tokenizer(self._task.model, spec, facts.tokenizer),
             revision=self._hub_revision,
         )
@@ -89,11 +104,14 @@ class FineTuning:
         else:
             self._tell(stage="EvaluateBase", message="evaluating the base model")
             with evaluate.without_adapter(trainer.model):
-                measured, answers = self._measured(trainer)
-            file.write_text(
-                json.dumps({"measured": measured and measured.wire(), "answers": answers}), encoding="utf-8"
-            )
-        if measured := _base(file)[0]:
+                said = self._asked(trainer)
+                base = Base(
+                    measured=self._rows.judged(said, None) if said else None,
+                    answers=tuple(self._answers(trainer)),
+                    log_probs=tuple(said),
+                )
+            file.write_text(base.model_dump_json(by_alias=True), encoding="utf-8")
+        if measured := _base(file).measured:
             self._tell(
                 eval_loss=measured.loss, message=f"held-out loss of the base model {measured.loss:.4f}"
             )
@@ -102,17 +120,19 @@ class FineTuning:
     def _evaluated(self, trainer: Any, loss: float | None, speed: float | None) -> Trained:
         """The tuned model, measured as the base was; its answers are added to the samples."""
         self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
-        tuned, answers = self._measured(trainer)
-        base, base_answers = _base(self._task.work / BASE)
+        tuned, answers = self._tuned(trainer), self._answers(trainer)
+        base = _base(self._task.work / BASE)
         self._samples = [
             {**_shown(sample), "base": before, "tuned": after}
-            for sample, before, after in zip(self._samples, base_answers, answers, strict=True)
+            for sample, before, after in zip(self._samples, base.answers, answers, strict=True)
         ]
         evaluation = None
-        if base and tuned:
-            evaluation = Evaluated(rows=self._prepared.eval_rows, base=base, tuned=tuned)
-            self._tell(eval_loss=tuned.loss, message=f"held-out loss {base.loss:.4f} -> {tuned.loss:.4f}")
-            print(f"held-out loss: base {base.loss:.4f}, tuned {tuned.loss:.4f}", flush=True)  # noqa: T201 - see above
+        if base.measured and tuned:
+            evaluation = Evaluated(rows=self._prepared.eval_rows, base=base.measured, tuned=tuned)
+            change = f"held-out loss {base.measured.loss:.4f} -> {tuned.loss:.4f}"
+            self._tell(eval_loss=tuned.loss, message=change)
+            told = ", ".join([change, *(f"{name} {value:.4f}" for name, value in tuned.other.items())])
+            print(told, flush=True)  # noqa: T201 - see above
         state = trainer.state
         return Trained(
             step=state.global_step, total_steps=state.max_steps, epoch=float(state.epoch or 0.0),
@@ -123,7 +143,7 @@ class FineTuning:
     def _measured_between(self, trainer: Any) -> float | None:
         """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
         try:
-            measured = self._loss(trainer)
+            measured = self._tuned(trainer)
         except errors.Interrupted:
             return None
         if measured is None:
@@ -131,22 +151,40 @@ class FineTuning:
         self._tell(eval_loss=measured.loss)
         return measured.loss
 
-    def _measured(self, trainer: Any) -> tuple[Measured | None, list[str]]:
-        """Loss on the held-out rows, and the answers to the samples."""
-        prompts = [list(sample["inputIds"]) for sample in self._samples]
-        loss = self._loss(trainer)
-        with trainer.compute_loss_context_manager():
-            return loss, self._answering(trainer).answers(trainer.model, prompts)
+    def _tuned(self, trainer: Any) -> Measured | None:
+        """The model as it is now, on the held-out rows; None where there are none."""
+        said = self._asked(trainer)
+        return self._rows.judged(said, _base(self._task.work / BASE).log_probs) if said else None
 
-    def _loss(self, trainer: Any) -> Measured | None:
-        """Loss on the held-out rows, None where there are none."""
-        if not self._prepared.eval_rows:
-            return None
-        rows = train.rows(self._task.dataset / prepared.EVAL).to_list()
+    def _answers(self, trainer: Any) -> list[str]:
+        """The answers to the samples."""
+        prompts = [list(sample["inputIds"]) for sample in self._samples]
         with trainer.compute_loss_context_manager():
-            return evaluate.measure(
-                trainer.model, rows, batch_size=self._prepared.resolved.micro_batch_size, move=self._move
-            )
+            return self._answering(trainer).answers(trainer.model, prompts)
+
+    def _asked(self, trainer: Any) -> list[float]:
+        """How likely the model finds the held-out rows; empty where there are none."""
+        if not self._prepared.eval_rows:
+            return []
+        with trainer.compute_loss_context_manager():
+            return evaluate.log_probs(
+                trainer.model, self._rows.sequences,
+                batch_size=self._prepared.resolved.micro_batch_size, move=self._move,
+            )  # fmt: skip
+
+    @property
+    def _rows(self) -> heldout.HeldOut:
+        """The held-out rows, read once."""
+        if self._held_out is None:
+            run, said = self._run, self._run.training.dpo
+            table = tables.rows(self._task.dataset / prepared.EVAL, run).to_dict()
+            self._held_out = heldout.held_out(
+                run.method, table,
+                beta=arguments.beta(run),
+                loss_type=said.loss_type[0] if said and said.loss_type else None,
+                max_length=self._prepared.resolved.max_length,
+            )  # fmt: skip
+        return self._held_out
 
     def _answering(self, trainer: Any) -> evaluate.Answering:
         return evaluate.Answering(
@@ -174,7 +212,7 @@ class FineTuning:
             },
         )
         publish.check_base_named(task.artefact / publish.CONFIG, facts.model.id)
-        probe = train.rows(task.dataset / prepared.TRAIN)[0]["input_ids"][:PROBE_TOKENS]
+        probe = tables.first_sequence(task.dataset / prepared.TRAIN, self._run)[:PROBE_TOKENS]
         publish.check_reloads(trainer.model, task.artefact, probe)
         publish.check_no_paths(task.artefact, (task.work, task.model, task.dataset, task.run))
         task.trained.write_text(json.dumps(trained.wire()), encoding="utf-8")
@@ -214,10 +252,9 @@ def _shown(sample: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _base(file: Path) -> tuple[Measured | None, list[str]]:
+def _base(file: Path) -> Base:
     """What `base.json` holds."""
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return kept["measured"] and Measured.model_validate(kept["measured"]), kept["answers"]
+    return Base.model_validate_json(file.read_bytes())
 
 
 def _last_loss(history: list[dict[str, Any]]) -> float | None:

@@ -1,17 +1,24 @@
 """The base model and its tokenizer, from files on scratch and nowhere else."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from finetune_trainer import config
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import TokenizerFacts
 
 
-def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic, *, name: str) -> PreTrainedModel:
+def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: str) -> PreTrainedModel:
     """The weights in `folder`, in the dtype decided. Never left to a default: transformers, TRL and the config disagree.
 
     `name` is the id that adapters name their base by; never a path of the pod.
@@ -22,12 +29,31 @@ def load_model(folder: Path, spec: config.Model, arithmetic: Arithmetic, *, name
         attn_implementation=arithmetic.attention,
         local_files_only=True,
         use_safetensors=True,
-        trust_remote_code=spec.trust_remote_code,
+        trust_remote_code=run.model.trust_remote_code,
+        **_quantized(run, arithmetic),
     )
     # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.
     model.name_or_path = model.config.name_or_path = name
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _quantized(run: config.Run, arithmetic: Arithmetic) -> dict[str, Any]:
+    """How QLoRA's frozen weights are held: 4 bits each, computed with as all others are. The same on CPU and CUDA."""
+    if run.tuning.type != "QLoRA":
+        return {}
+    said = run.tuning.quantization
+    # transformers would put every rank's copy on the first GPU.
+    place = "cpu" if arithmetic.use_cpu else int(os.environ.get("LOCAL_RANK", "0"))
+    return {
+        "quantization_config": BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type=said.type,
+            bnb_4bit_use_double_quant=said.double,
+            bnb_4bit_compute_dtype=getattr(torch, arithmetic.dtype),
+        ),
+        "device_map": {"": place},
+    }
 
 
 def load_tokenizer(folder: Path, spec: config.Model, facts: TokenizerFacts) -> PreTrainedTokenizerBase:

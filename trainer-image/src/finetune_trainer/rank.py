@@ -24,6 +24,7 @@ OUT_OF_MEMORY = (
 NOT_NEWS = (
     ".*gradient_checkpointing.* is deprecated",  # TRL's use of transformers' old name
     "Could not find a config file in",  # PEFT asks the Hub about the base model's id, which is no path on purpose
+    "You are importing from 'trl.experimental'",  # where ORPO lives
 )
 """Warnings of libraries about each other, or about what we do on purpose."""
 

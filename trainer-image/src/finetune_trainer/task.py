@@ -6,6 +6,8 @@ make is left there for the supervisor.
 
 from pathlib import Path
 
+import pydantic
+
 from finetune_trainer import config
 
 
@@ -69,9 +71,11 @@ class Measured(config.Value):
     """How good one model is on the held-out rows."""
 
     loss: float
-    """Mean over all supervised tokens, nats."""
+    """SFT: mean over all supervised tokens, nats. Other methods: their own (docs/methods.md)."""
     perplexity: float | None = None
-    """e to the loss; None where that is beyond all numbers."""
+    """e to SFT's loss; None where that is beyond all numbers."""
+    other: dict[str, float] = pydantic.Field(default_factory=dict)
+    """What the method is judged by besides, by name."""
 
 
 class Evaluated(config.Value):

@@ -1,95 +1,25 @@
-"""Training: our few knobs in TRL's words, its trainer called and never subclassed."""
+"""Training: TRL's trainers, called and never subclassed."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import datasets
-import pyarrow.parquet
+import torch
 import transformers
-from peft import LoraConfig, load_peft_weights, set_peft_model_state_dict
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from peft import LoraConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-from finetune_trainer import callbacks, config, errors
+from finetune_trainer import arguments, callbacks, config, errors, prepared, tables
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Resolved
 from finetune_trainer.task import Task
 
-COLUMNS = ["input_ids", "labels"]
-
 DEFAULT_CHECKPOINT_MINUTES = 10.0
 
-GANG_TIMEOUT = 24 * 3600
-"""Seconds a rank waits for the others (CUDA): longer than any evaluation of rank 0. A gang that hangs is seen by the heartbeat."""
-
-
-def rows(file: Path) -> datasets.Dataset:
-    """The tokenised rows of a prepared Parquet file: `input_ids` and `labels`, -100 where nothing is learned."""
-    return datasets.Dataset(pyarrow.parquet.read_table(file, columns=COLUMNS))
-
-
-def sft_args(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output: Path) -> SFTConfig:
-    """TRL's settings. Everything is said that TRL or transformers would choose by themselves and we have an opinion on."""
-    training = run.training
-    micro, accumulation = batches(resolved, run.resources.processes)
-    return SFTConfig(
-        output_dir=str(output),
-        # How long, how fast.
-        max_steps=resolved.total_steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulation,
-        learning_rate=resolved.learning_rate,
-        lr_scheduler_type=training.lr_scheduler,
-        warmup_steps=round(training.warmup_ratio * resolved.total_steps),
-        optim=training.optimizer,
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.max_grad_norm,
-        neftune_noise_alpha=training.neftune_noise_alpha,
-        seed=training.seed,
-        data_seed=training.seed,
-        train_sampling_strategy="group_by_length" if training.group_by_length else "random",
-        # The rows are tokenised, masked and cut already; TRL would drop rows without a word.
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        packing=False,
-        # Arithmetic.
-        use_cpu=arithmetic.use_cpu,
-        bf16=arithmetic.bf16,
-        fp16=arithmetic.fp16,
-        tf32=arithmetic.tf32,
-        activation_checkpointing=arithmetic.activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False}
-        if arithmetic.activation_checkpointing
-        else None,
-        ddp_find_unused_parameters=False,
-        ddp_timeout=GANG_TIMEOUT,
-        # Saving, logging and evaluating are ours (callbacks.py, evaluate.py).
-        save_strategy="no",
-        eval_strategy="no",
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # would log a loss of 0.0 where it is NaN, and train on
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_num_workers=0,  # SIGTERM goes to the whole group: a worker that dies of it fails the step
-    )
-
-
-def batches(resolved: Resolved, processes: int) -> tuple[int, int]:
-    """Rows per forward pass, and forward passes per step, so that all processes together see the global batch exactly."""
-    per_process, rest = divmod(resolved.global_batch_size, processes)
-    if rest or not per_process:
-        raise errors.InvalidBatchSize(
-            f"spec.training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared equally by {processes} "
-            f"processes; use a multiple of {processes}"
-        )
-    micro = next(
-        rows for rows in range(min(resolved.micro_batch_size, per_process), 0, -1) if per_process % rows == 0
-    )
-    return micro, per_process // micro
+WITH_REFERENCE = frozenset({"DPO", "KTO"})
+"""Methods that hold the model against what it was before."""
 
 
 def lora(tuning: config.Tuning, resolved: Resolved, *, revision: str | None) -> LoraConfig:
@@ -119,21 +49,52 @@ def make_trainer(
     arithmetic: Arithmetic,
     *,
     task: Task,
-    model: PreTrainedModel,
+    load: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     revision: str | None,
-) -> SFTTrainer:
-    """The trainer with a fresh adapter around `model`; nothing has been trained yet."""
-    return SFTTrainer(
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=rows(task.dataset / "train.parquet"),
-        args=sft_args(run, resolved, arithmetic, task.output),
-        peft_config=lora(run.tuning, resolved, revision=revision),
+) -> Trainer:
+    """The method's trainer, around a base model that `load` gives; nothing has been trained yet.
+
+    With an adapter the reference of DPO and KTO is the same model with the adapter put aside; where all weights are
+    trained it is a second copy.
+    """
+    datasets.disable_progress_bars()
+    full = run.tuning.type == "Full"
+    args = arguments.arguments(run, resolved, arithmetic, task.output)
+    given: dict[str, Any] = {
+        "model": load(),
+        "args": args,
+        "processing_class": tokenizer,
+        "peft_config": None if full else lora(run.tuning, resolved, revision=revision),
+    }
+    if full and run.method in WITH_REFERENCE:
+        given["ref_model"] = load()
+    rows = tables.training_rows(
+        task.dataset / prepared.TRAIN, run, micro=int(args.per_device_train_batch_size)
     )
+    made = arguments.imported(arguments.TRAINERS[run.method])
+    if run.method == "SFT":
+        trainer: Trainer = made(train_dataset=rows, **given)
+    else:
+        trainer = made(train_dataset=tables.placeholder(run), **given)
+        trainer.train_dataset = rows
+    _learn_in_float32(trainer)
+    return trainer
 
 
-def assert_promised(trainer: SFTTrainer, run: config.Run, world: int) -> None:
+def _learn_in_float32(trainer: Trainer) -> None:
+    """TRL casts adapters over 4-bit weights to bf16, and transformers reads them back from a checkpoint in float32."""
+    for weight in _model(trainer).parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.to(torch.float32)
+
+
+def _model(trainer: Trainer) -> Any:
+    """The model as the trainer holds it, unwrapped."""
+    return trainer.model
+
+
+def assert_promised(trainer: Trainer, run: config.Run, world: int) -> None:
     """Several launchers start single processes without a word, each of which would train alone into the same folder."""
     found = int(trainer.args.world_size)
     if not found == world == run.resources.processes:
@@ -144,13 +105,14 @@ def assert_promised(trainer: SFTTrainer, run: config.Run, world: int) -> None:
 
 
 def fit(
-    trainer: SFTTrainer,
+    trainer: Trainer,
     run: config.Run,
     *,
     task: Task,
     interruption: Interruption,
     tell: callbacks.Tell,
     measure: Callable[[], float | None],
+    tokens_per_epoch: int,
     beside: tuple[Path, ...],
 ) -> callbacks.Telling:
     """Train to the last step, from `task.resume` where there is one; what was told last.
@@ -164,7 +126,9 @@ def fit(
     )
     every = run.evaluation.every_steps
     measuring = [callbacks.Measuring(measure, every_steps=every)] if every else []
-    telling = callbacks.Telling(tell, flops_per_token=_flops_share(trainer, run))
+    telling = callbacks.Telling(
+        tell, tokens_per_epoch=tokens_per_epoch, flops_per_token=_flops_share(trainer, run)
+    )
     for one in (
         callbacks.Finite(), *measuring, steering, callbacks.SettingApart(task.finished, tell, beside=beside)
     ):  # fmt: skip
@@ -185,7 +149,7 @@ def fit(
     return telling
 
 
-def _trained_already(trainer: SFTTrainer, resume: Path) -> bool:
+def _trained_already(trainer: Trainer, resume: Path) -> bool:
     """Whether the checkpoint is that of the last step; its weights are taken then, and no step is made.
 
     transformers' loop would make one more where the last step lies within an epoch: it looks at `max_steps` after a step.
@@ -193,7 +157,10 @@ def _trained_already(trainer: SFTTrainer, resume: Path) -> bool:
     state = transformers.TrainerState.load_from_json(str(resume / "trainer_state.json"))
     if state.global_step < trainer.args.max_steps:
         return False
-    set_peft_model_state_dict(trainer.model, load_peft_weights(str(resume)))
+    if isinstance(trainer.model, PeftModel):
+        set_peft_model_state_dict(trainer.model, load_peft_weights(str(resume)))
+    else:
+        trainer._load_from_checkpoint(str(resume))  # noqa: SLF001 - what transformers resumes by; shards have no other reader
     trainer.state = state
     return True
 
@@ -204,12 +171,19 @@ def _minutes(said: config.Checkpoint) -> float | None:
     return DEFAULT_CHECKPOINT_MINUTES if said.every_minutes is None else said.every_minutes
 
 
-def _flops_share(trainer: Any, run: config.Run) -> float | None:
+def _flops_share(trainer: Trainer, run: config.Run) -> float | None:
     """What one token per second takes of all GPUs' arithmetic; None where the profile does not say how fast they are.
 
-    4 operations per weight and token: forward, and backward through frozen weights, whose own gradients nobody needs.
+    Operations per weight and token: 2 forward, 2 backward, 2 more for the gradients of weights that learn, and 2 where a
+    reference reads the same token.
     """
     if not run.resources.gpu_teraflops:
         return None
-    weights = sum(int(weight.numel()) for weight in trainer.model.parameters())
-    return 4.0 * weights / (run.resources.gpu_teraflops * 1e12 * run.resources.processes)
+    model = _model(trainer)
+    weights = (
+        model.get_nb_trainable_parameters()[1]  # knows how many there are of a 4-bit one
+        if isinstance(model, PeftModel)
+        else sum(int(weight.numel()) for weight in model.parameters())
+    )
+    operations = (6.0 if run.tuning.type == "Full" else 4.0) + (2.0 if run.method in WITH_REFERENCE else 0.0)
+    return operations * weights / (run.resources.gpu_teraflops * 1e12 * run.resources.processes)

@@ -13,7 +13,18 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import trainer_runs
-from finetune_trainer import checkpoint, config, errors, evaluate, fine_tuning, prepared, publish, task, train
+from finetune_trainer import (
+    checkpoint,
+    config,
+    errors,
+    evaluate,
+    fine_tuning,
+    heldout,
+    prepared,
+    publish,
+    task,
+    train,
+)
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
 
@@ -239,7 +250,9 @@ def test_the_loss_is_the_mean_over_supervised_tokens_whatever_the_batch():
         logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1].log_softmax(-1)
         losses += [-logits[at, token].item() for at, token in enumerate(row["labels"][1:]) if token != -100]
     for size in (1, 2):
-        measured = evaluate.measure(model, rows, batch_size=size, move=lambda _: None)
+        said = evaluate.log_probs(model, rows, batch_size=size, move=lambda _: None)
+        assert said == pytest.approx([-sum(losses[:3]), -losses[3]], rel=1e-5)
+        measured = heldout.Supervised(rows=2, sequences=rows).judged(said, None)
         assert measured.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
 
 
@@ -254,10 +267,11 @@ def test_resumed_at_a_last_step_within_an_epoch_no_step_is_made(tmp_path: Path):
 
 
 def test_a_batch_of_held_out_rows_is_bounded_by_its_logits(monkeypatch: pytest.MonkeyPatch):
-    rows = [{"input_ids": [1] * length, "labels": [1] * length} for length in (2, 2, 2, 4, 40)]
+    rows = [{"input_ids": [1] * length, "labels": [1] * length} for length in (40, 2, 2, 4, 2)]
     monkeypatch.setattr(evaluate, "MOST_LOGITS", 100)
     found = [
-        (done, [len(row["input_ids"]) for row in batch]) for done, batch in evaluate._batches(rows, 4, 10)
+        (done, [len(rows[place]["input_ids"]) for place in batch])
+        for done, batch in evaluate._batches(rows, 4, 10)
     ]
     assert found == [(3, [2, 2, 2]), (4, [4]), (5, [40])]
 

@@ -10,7 +10,7 @@ from typing import Any
 from finetune_trainer import config, outcome
 from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
-from finetune_trainer.task import Measured, Trained
+from finetune_trainer.task import Trained
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "finetune-trainer")
 """Whose versions the manifest tells."""
@@ -43,14 +43,10 @@ def result(
     if found := trained.evaluation:
         made["evaluation"] = {
             "rows": found.rows,
-            "base": _metrics(found.base),
-            "tuned": _metrics(found.tuned),
+            "base": found.base.wire(),
+            "tuned": found.tuned.wire(),
         }
     return made
-
-
-def _metrics(measured: Measured) -> dict[str, Any]:
-    return {**measured.wire(), "other": {}}
 
 
 def manifest(
