@@ -1,6 +1,7 @@
 """A stand-in for the Hugging Face Hub on an address of this machine: what `huggingface_hub` asks for, from folders."""
 
 import contextlib
+import functools
 import hashlib
 import http.server
 import json
@@ -11,6 +12,9 @@ from typing import Any, ClassVar
 
 import web_server
 
+LARGE = 1_000_000
+"""Bytes from which on a file lies beside Git."""
+RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 INFO = re.compile(
     r"^/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+?)(/revision/(?P<revision>[^/?]+))?(\?.*)?$"
@@ -35,10 +39,7 @@ class Hub:
         """What the Hub's API says of a repository."""
         folder = self.repositories[repo]
         files = sorted(file for file in folder.rglob("*") if file.is_file())
-        siblings = [
-            {"rfilename": str(file.relative_to(folder)), "size": file.stat().st_size, "blobId": digest(file)}
-            for file in files
-        ]
+        siblings = [{"rfilename": str(file.relative_to(folder)), **facts(file)} for file in files]
         return {
             "id": repo,
             "modelId": repo,
@@ -50,9 +51,28 @@ class Hub:
         }
 
 
+def facts(file: pathlib.Path) -> dict[str, Any]:
+    """Size and digests, as the Hub tells them: Git's name for small files, SHA-256 for those that lie beside Git."""
+    size = file.stat().st_size
+    if size < LARGE:
+        return {"size": size, "blobId": digest(file)}
+    lfs = {"sha256": digest(file), "size": size, "pointerSize": 134}
+    return {"size": size, "blobId": digest(file)[:40], "lfs": lfs}
+
+
 def digest(file: pathlib.Path) -> str:
-    """Stands in for Git's blob id."""
-    return hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
+    """Git's blob id; of large files the SHA-256."""
+    status = file.stat()
+    return _digest(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: pathlib.Path, size: int, written: int) -> str:
+    del written  # only to notice that the file is another one
+    if size >= LARGE:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    return hashlib.sha1(b"blob %d\0" % size + file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,18 +106,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_file(self.hub.repositories[asked["repo"]] / asked["path"], body=body)
 
     def send_file(self, file: pathlib.Path, *, body: bool) -> None:
-        if file.is_file():
-            self.send(file.read_bytes(), {"ETag": f'"{digest(file)}"', "X-Repo-Commit": COMMIT}, body=body)
-        else:
+        if not file.is_file():
             self.refuse(404, "EntryNotFound")
+            return
+        headers = {"ETag": f'"{digest(file)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        size = file.stat().st_size
+        part = RANGE.match(self.headers.get("Range", ""))
+        start, end = (int(part[1]), min(int(part[2] or size), size - 1) + 1) if part else (0, size)
+        if part:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        self.send_head(206 if part else 200, end - start, headers)
+        if body:
+            with file.open("rb") as content:
+                content.seek(start)
+                self.wfile.write(content.read(end - start))
 
     def send(self, content: bytes, headers: dict[str, str], *, body: bool) -> None:
-        self.send_response(200)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
+        self.send_head(200, len(content), headers)
         if body:
             self.wfile.write(content)
+
+    def send_head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
 
     def refuse(self, status: int, code: str) -> None:
         self.send_response(status)

@@ -257,11 +257,6 @@ def test_an_address_that_does_not_answer_is_told(layout):
         opened(layout, f"http://127.0.0.1:{trainer_s3.free_port()}/a.jsonl").head("")
 
 
-def test_a_secret_for_the_web_is_refused_rather_than_ignored(layout):
-    with pytest.raises(errors.NotYetSupported, match="credentialsSecretRef"):
-        opened(layout, "https://host/a", secret(layout, "keys", TOKEN="x"))
-
-
 @pytest.fixture
 def repository(tmp_path):
     folder = tmp_path / "repository"
@@ -361,7 +356,7 @@ def test_a_failed_question_for_a_file_does_not_mean_that_the_file_is_missing(  #
         raise LocalEntryNotFoundError("cannot find it in the cache") from cause
 
     monkeypatch.setitem(vars(place), "_api", SimpleNamespace(hf_hub_download=failed))
-    monkeypatch.setitem(vars(place), "commit", hub_standin.COMMIT)
+    monkeypatch.setitem(vars(place), "_info", SimpleNamespace(sha=hub_standin.COMMIT, siblings=[]))
 
     with pytest.raises(error, match=says) as told:
         place.get("config.json", tmp_path / "got")

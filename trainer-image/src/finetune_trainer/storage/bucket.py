@@ -13,12 +13,18 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from finetune_trainer import errors
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import credentials, translate
-from finetune_trainer.storage.reference import Item, Reference, Store
+from finetune_trainer.storage.reference import Item, Reference, Store, Told, nobody
+from finetune_trainer.storage.transfer import Wanted, download
 
 if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 CHUNK_BYTES = 8 * 1024 * 1024
+STREAM_BYTES = 256 * 1024
+"""Of a download, what is passed on at once: what a stream has gathered when it breaks is lost."""
+MOST_PARTS = 9000
+"""Of an upload."""
 
 RETRY: "RetryConfig" = {
     "max_retries": 5,
@@ -67,19 +73,37 @@ class BucketStore(Store):
 
     def head(self, key: str) -> Item | None:
         """See `Store`."""
+        meta = self._meta(key)
+        return self._item(meta) if meta else None
+
+    def _meta(self, key: str) -> "ObjectMeta | None":
+        """What the server says of the object, None where there is none."""
         try:
             with self._translated(key, missing_too=False):
-                return self._item(obstore.head(self._client, self._path(key)))
+                return obstore.head(self._client, self._path(key))
         except FileNotFoundError:
             self._check()
             return None
 
-    def get(self, key: str, to: Path) -> None:
-        """See `Store`."""
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with self._translated(key), disk(to), to.open("wb") as file:
-            for chunk in obstore.get(self._client, self._path(key)).stream(min_chunk_size=CHUNK_BYTES):
-                file.write(chunk)
+    def get(self, key: str, to: Path, told: Told = nobody) -> None:
+        """See `Store`. In parts, all of one version: an object that is replaced meanwhile is told."""
+        meta = self._meta(key)
+        if meta is None:
+            raise self.reference.missing(self.uri_of(key))
+        item = self._item(meta)
+        wanted = Wanted(size=item.size, tag=item.tag, name=f"{self.reference.field}: {self.uri_of(key)}")
+        with disk(to):
+            download(wanted, lambda start, end: self._range(key, meta["e_tag"], start, end), to, told)
+
+    def _range(self, key: str, tag: str | None, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Bytes of the version `tag`."""
+        options: GetOptions = {"range": (start, end)}
+        if tag and not tag.startswith("W/"):
+            options["if_match"] = tag
+        with self._translated(key):
+            answer = obstore.get(self._client, self._path(key), options=options)
+            for chunk in answer.stream(STREAM_BYTES):
+                yield memoryview(chunk)
 
     def read(self, key: str) -> bytes:
         """See `Store`."""
@@ -88,8 +112,9 @@ class BucketStore(Store):
 
     def put(self, key: str, content: bytes | Path) -> None:
         """See `Store`."""
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
         with self._translated(key):
-            obstore.put(self._client, self._path(key), content)
+            obstore.put(self._client, self._path(key), content, chunk_size=_part_bytes(size))
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """See `Store`."""
@@ -145,6 +170,11 @@ class BucketStore(Store):
             raise translate.obstore_error(error, self.reference, self.uri_of(key)) from error
 
 
+def _part_bytes(size: int) -> int:
+    """How large the parts of an upload are: S3 takes at most 10 000 of them, so that 5 MiB each end at 49 GiB."""
+    return max(CHUNK_BYTES, -(-size // MOST_PARTS))
+
+
 @contextmanager
 def disk(path: Path) -> Iterator[None]:
     """Turn a full disk into our error."""
@@ -171,10 +201,19 @@ def _client(reference: Reference, layout: Layout) -> "ObjectStore":
     try:
         return made[reference.scheme]()
     except (obstore.exceptions.BaseError, ValueError) as error:
-        raise errors.AccessDenied(
-            f"{reference.field}: the keys of the Secret {reference.secret!r} cannot be used for {reference.uri}: "
-            f"{str(error).splitlines()[0][:300]}"
-        ) from error
+        raise _unusable(reference, error) from error
+
+
+def _unusable(reference: Reference, error: Exception) -> errors.TrainerError:
+    """The error for keys that are none. obstore names the place of the fault and not what stands there: nothing leaks."""
+    told = str(error).splitlines()[0][:300]
+    if reference.secret is None:
+        return errors.AccessDenied(
+            f"{reference.field}: {reference.uri} cannot be opened without a Secret: {told}; name one in credentialsSecretRef"
+        )
+    return errors.AccessDenied(
+        f"{reference.field}: the keys of the Secret {reference.secret!r} cannot be used for {reference.uri}: {told}; correct them"
+    )
 
 
 def _s3(reference: Reference, secret: dict[str, str], options: "ClientConfig") -> S3Store:
@@ -198,10 +237,15 @@ def _s3(reference: Reference, secret: dict[str, str], options: "ClientConfig") -
 
 
 def _gcs(reference: Reference, secret: dict[str, str], options: "ClientConfig") -> GCSStore:
-    key = secret.get("GOOGLE_APPLICATION_CREDENTIALS_JSON")
-    if secret and not key:
+    """Without a key a server of one's own is asked without signing; Google's own with the pod's identity."""
+    key, server = secret.get("GOOGLE_APPLICATION_CREDENTIALS_JSON"), secret.get("STORAGE_EMULATOR_HOST")
+    if secret and not key and not server:
         raise credentials.lacking(reference, "GOOGLE_APPLICATION_CREDENTIALS_JSON")
     said: dict[str, Any] = {"service_account_key": key} if key else {}
+    if server:
+        said["base_url"] = (server if "://" in server else f"http://{server}").rstrip("/")
+        said["skip_signature"] = not key
+        options["allow_http"] = True
     return GCSStore(reference.place, client_options=options, retry_config=RETRY, **said)
 
 

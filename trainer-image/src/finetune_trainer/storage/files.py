@@ -10,8 +10,8 @@ from pathlib import Path
 
 from finetune_trainer import errors
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage.bucket import disk
-from finetune_trainer.storage.reference import Item, Reference, Role, Store
+from finetune_trainer.storage.bucket import CHUNK_BYTES, disk
+from finetune_trainer.storage.reference import Item, Reference, Role, Store, Told, nobody
 
 DENIED = frozenset({errno.EPERM, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.EROFS})
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -40,11 +40,16 @@ class FileStore(Store):
             path = self._path(key)
             return self._item(path) if path.is_file() else None
 
-    def get(self, key: str, to: Path) -> None:
+    def get(self, key: str, to: Path, told: Told = nobody) -> None:
         """See `Store`."""
         to.parent.mkdir(parents=True, exist_ok=True)
-        with self._translated(key), disk(to):
-            shutil.copyfile(self._path(key), to)
+        unfinished = to.with_name(f".{to.name}.part")
+        with self._translated(key), disk(to), self._path(key).open("rb") as source:
+            with unfinished.open("wb") as copy:
+                while chunk := source.read(CHUNK_BYTES):
+                    copy.write(chunk)
+                    told(len(chunk))
+            unfinished.replace(to)
 
     def read(self, key: str) -> bytes:
         """See `Store`."""

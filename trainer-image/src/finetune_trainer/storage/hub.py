@@ -3,6 +3,7 @@
 import functools
 import re
 import shutil
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 
 from finetune_trainer import errors
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage import credentials
+from finetune_trainer.storage import credentials, digests, ranged
 from finetune_trainer.storage.bucket import disk
-from finetune_trainer.storage.reference import Item, Reference, Role, Store
+from finetune_trainer.storage.reference import Item, Reference, Role, Store, Told, nobody
+from finetune_trainer.storage.transfer import Wanted, download
 
 PATTERN = re.compile(
     r"^(?P<datasets>datasets/)?(?P<repo>[^/@\s]+/[^/@\s]+?)(@(?P<revision>[^/\s]+))?(/(?P<path>.+?))?/?$"
 )
 DEFAULT_ENDPOINT = "https://huggingface.co"
+LARGE = 16 * 1024 * 1024
+"""Bytes from which on a file is fetched in parts."""
 TIMEOUT = 10.0
 """Seconds for one answer about a repository."""
 
@@ -79,15 +83,63 @@ class HubStore(Store):
         path = self._path(key)
         return next((self._item(file) for file in self._info.siblings or [] if file.rfilename == path), None)
 
-    def get(self, key: str, to: Path) -> None:
-        """See `Store`. Through a folder of its own on scratch, so that nothing of the Hub's cache stays."""
+    @property
+    def origin(self) -> str:
+        """See `Store`."""
+        return f"{self._endpoint}/{self._type}s/{self.repo}"
+
+    def get(self, key: str, to: Path, told: Told = nobody) -> None:
+        """See `Store`. Held against the digest that the listing tells; one that does not fit is fetched once more."""
         to.parent.mkdir(parents=True, exist_ok=True)
-        folder = self._layout.temporary / "hub" / self.commit
-        with self._translated(key), disk(to):
+        item = self.head(key)
+        for again in (True, False):
+            with disk(to):
+                self._fetch(key, item, to, told)
+            if item is None or digests.fits(to, item.digest):
+                return
+            told(-item.size)
+            to.unlink()
+            if not again:
+                raise errors.StorageUnavailable(
+                    f"{self.reference.field}: {self.uri_of(key)} arrived twice with another content than {self._endpoint} tells of "
+                    f"({item.digest}); tried again later"
+                )
+
+    def _fetch(self, key: str, item: Item | None, to: Path, told: Told) -> None:
+        """Small files by the Hub's library; large ones in parts, which it would begin anew after every break."""
+        if item and item.size >= LARGE:
+            wanted = Wanted(size=item.size, tag=item.tag, name=f"{self.reference.field}: {self.uri_of(key)}")
+            address = self._address(key)
+            download(wanted, lambda start, end: address.read(start, end, size=item.size), to, told)
+            return
+        folder = to.with_name(f".{to.name}.hub")
+        with self._translated(key):
             file = self._api.hf_hub_download(
                 self.repo, self._path(key), repo_type=self._type, revision=self.commit, local_dir=folder
             )
             shutil.move(file, to)
+            shutil.rmtree(folder, ignore_errors=True)
+        told(to.stat().st_size)
+
+    def _address(self, key: str) -> ranged.Address:
+        """Where the file is, at the commit."""
+        kind = "datasets/" if self._type == "dataset" else ""
+        return ranged.Address(
+            url=f"{self._endpoint}/{kind}{self.repo}/resolve/{self.commit}/{urllib.parse.quote(self._path(key))}",
+            authorization=f"Bearer {self._token}" if self._token else None,
+            context=ranged.trust(self._layout),
+            refused=lambda status: self._refused(status, self.uri_of(key)),
+            silent=lambda error: self._silent(error, self.uri_of(key)),
+        )
+
+    def _refused(self, status: int, uri: str) -> errors.TrainerError:
+        if status in {401, 403}:
+            return self._gated("")
+        if status == 404:  # noqa: PLR2004 - everyone knows 404
+            return self.reference.missing(f"{uri} on {self._endpoint}")
+        return errors.StorageUnavailable(
+            f"{self.reference.field}: {self._endpoint} answers HTTP {status} for {uri}; tried again later"
+        )
 
     def read(self, key: str) -> bytes:
         """See `Store`."""
@@ -100,7 +152,9 @@ class HubStore(Store):
 
     def _item(self, file: Any) -> Item:
         key = file.rfilename[len(self.folder) :].strip("/")
-        return Item(key=key, size=int(file.size or 0), tag=str(file.blob_id or self.commit))
+        blob, large = file.blob_id, getattr(file, "lfs", None)
+        digest = f"sha256:{large.sha256}" if large else f"git:{blob}" if blob else None
+        return Item(key=key, size=int(file.size or 0), tag=str(blob or self.commit), digest=digest)
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -134,9 +188,7 @@ class HubStore(Store):
         if isinstance(error, theirs.EntryNotFoundError | theirs.RepositoryNotFoundError) or status == 404:  # noqa: PLR2004
             return self.reference.missing(f"{uri} on {self._endpoint}")
         if status:
-            return errors.StorageUnavailable(
-                f"{field}: {self._endpoint} answers HTTP {status} for {uri}; tried again later"
-            )
+            return self._refused(status, uri)
         if _is_silence(error):
             return self._silent(error, uri)
         return None

@@ -2,12 +2,21 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
 from finetune_trainer import config, errors
 
 SCHEMES = ("s3", "gs", "az", "pvc", "configmap", "file", "hf", "http", "https")
+
+Told = Callable[[int], object]
+"""Hears how many more bytes of a download are there. Called from several threads."""
+
+
+def nobody(more: int) -> None:
+    """Nobody wants to hear it."""
+    del more
 
 
 class Role(Enum):
@@ -90,6 +99,8 @@ class Item:
     """Bytes."""
     tag: str
     """Changes with the content: an ETag, a Git blob id, or size and time."""
+    digest: str | None = None
+    """What the place says of the content, to hold a download against: `sha256:<hex>` or `git:<hex>` (Git's blob id)."""
 
 
 class Store(ABC):
@@ -97,6 +108,11 @@ class Store(ABC):
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
+
+    @property
+    def origin(self) -> str:
+        """What tells this place from all others, wherever the same URI may lead elsewhere: the server comes first."""
+        return self.reference.uri.rstrip("/")
 
     def uri_of(self, key: str) -> str:
         """The full URI of `key`."""
@@ -111,8 +127,12 @@ class Store(ABC):
         """The object at `key`, None where there is none."""
 
     @abstractmethod
-    def get(self, key: str, to: Path) -> None:
-        """Download `key` to the file `to`, streamed; its folder is made. Raises the role's error where it is missing."""
+    def get(self, key: str, to: Path, told: Told = nobody) -> None:
+        """Download `key` to the file `to`; its folder is made. Raises the role's error where it is missing.
+
+        `to` is there whole or not at all. What a broken download leaves lies hidden beside it; the next one goes on from
+        there, if the object is still the same.
+        """
 
     @abstractmethod
     def read(self, key: str) -> bytes:

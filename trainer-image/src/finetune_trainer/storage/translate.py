@@ -55,6 +55,10 @@ NO_IDENTITY = (
 """Parts of the text when no keys were given and the machine has no identity of its own."""
 
 
+ENDPOINTS = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST", "az": "AZURE_STORAGE_ENDPOINT"}
+"""Which key of the Secret names the server."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
     """What is known of a failed call."""
@@ -145,6 +149,13 @@ def _missing(trouble: Trouble) -> errors.TrainerError:
     return trouble.reference.missing(trouble.uri)
 
 
+def _replaced(trouble: Trouble) -> errors.TrainerError:
+    return errors.StorageUnavailable(
+        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed: tried "
+        "again later"
+    )
+
+
 def _unknown(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
         f"{trouble.reference.field}: the storage behind {trouble.uri} failed: {trouble.text.splitlines()[0][:300]}"
@@ -158,6 +169,7 @@ TABLE: tuple[tuple[Callable[[Trouble], bool], Callable[[Trouble], errors.Trainer
     (lambda t: t.status in DENIED_STATUS, _denied),
     (lambda t: t.status in BUSY_STATUS or (t.status or 0) >= SERVER_ERROR, _unavailable),
     (lambda t: t.status == 404, _missing),  # noqa: PLR2004 - everyone knows 404
+    (lambda t: t.status == 412, _replaced),  # noqa: PLR2004 - If-Match did not match
     (lambda t: any(part in t.text for part in UNREACHABLE), _unreachable),
     (lambda _: True, _unknown),
 )
