@@ -6,6 +6,7 @@ Runs in the main process, over all rows at once. The order of the checks, the fi
 2. a copy of an earlier row of the same part (train or eval)
 3. a training row that says what a row of `dataset.eval` says
 4. what its tokens say: too short, too long, nothing learned
+5. a near copy of an earlier row, or of one of `dataset.eval`, where near copies are looked for
 
 Neither the number of workers nor the size of chunks reaches this module: it sees the rows in the order they were read.
 """
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from finetune_trainer import config
+from finetune_trainer.data import copies, split
 from finetune_trainer.data import facts as arrays
-from finetune_trainer.data import split
 from finetune_trainer.data.facts import FITS, Digests, Facts, Flags, Indexes
 from finetune_trainer.data.filters import MAX_PLACES, Drops
 
@@ -64,16 +65,19 @@ class _Rows:
     facts: Facts
     fate: dict[str, Indexes] = field(default_factory=dict)
     """Reason -> rows."""
-    notes: dict[int, str] = field(default_factory=dict)
-    """Row -> what else to say about it."""
     staying: Flags = field(init=False)
+    original: Indexes = field(init=False)
+    """(rows,) the row that this one is a copy of, -1 where it is none."""
 
     def __post_init__(self) -> None:
         self.staying = np.ones(len(self.facts), np.bool_)
+        self.original = np.full(len(self.facts), -1, np.int64)
 
-    def leave_out(self, reason: str, rows: Indexes) -> None:
-        """`rows` are left out, unless they are already."""
+    def leave_out(self, reason: str, rows: Indexes, copies_of: Indexes | None = None) -> None:
+        """`rows` are left out, unless they are already; `copies_of`: because of these rows, one for each."""
         fresh = rows[self.staying[rows]]
+        if copies_of is not None:
+            self.original[fresh] = copies_of[self.staying[rows]]
         if len(fresh):
             self.fate[reason] = np.union1d(self.fate.get(reason, fresh), fresh)
             self.staying[fresh] = False
@@ -84,9 +88,14 @@ class _Rows:
         made = Drops()
         for reason, rows in self.fate.items():
             for row in rows[:MAX_PLACES].tolist():
-                made.add(reason, self.facts.place(row), self.notes.get(row, ""))
+                made.add(reason, self.facts.place(row), self._note(row))
             made.rows[reason] = len(rows)
         return made
+
+    def _note(self, row: int) -> str:
+        """What else to say about a row."""
+        original = int(self.original[row])
+        return f"a copy of {self.facts.place(original)}" if original >= 0 else ""
 
 
 def decide(facts: Facts, rules: Rules) -> Decision:
@@ -97,13 +106,16 @@ def decide(facts: Facts, rules: Rules) -> Decision:
         rows.leave_out(reason, found)
     if rules.quality.duplicates.exact:
         for part in (training, ~training):
-            rows.leave_out("ExactDuplicate", _copies(facts, np.flatnonzero(part & rows.staying)))
-    rows.leave_out("InEval", _examined(facts, training & rows.staying, ~training & rows.staying))
+            rows.leave_out("ExactDuplicate", *_copies(facts, np.flatnonzero(part & rows.staying)))
+    rows.leave_out("InEval", *_examined(facts, training & rows.staying, ~training & rows.staying))
     for reason, found in _told(facts, of_tokens=True):
         rows.leave_out(reason, found)
+    near = rules.quality.duplicates.near
+    together = None if near is None else _leave_near_copies_out(rows, training, near)
     train, held = np.flatnonzero(training & rows.staying), np.flatnonzero(~training & rows.staying)
     if training.all():
-        apart = split.apart(facts.words[train], rules.eval_fraction, seed=rules.seed)
+        beside = None if together is None else np.searchsorted(train, together[train])
+        apart = split.apart(facts.words[train], rules.eval_fraction, seed=rules.seed, together=beside)
         train, held = train[~apart], train[apart]
     seen = _weighed(facts, train, rules)
     rows.leave_out("NotDrawn", train[seen == 0])
@@ -117,17 +129,57 @@ def _told(facts: Facts, *, of_tokens: bool) -> Iterator[tuple[str, Indexes]]:
             yield reason, np.flatnonzero(facts.reason == code)
 
 
-def _copies(facts: Facts, rows: Indexes) -> Indexes:
-    """Those of `rows` that say and learn the same as an earlier one."""
-    copied: Flags = arrays.first_alike(facts.key[rows]) != np.arange(len(rows))
-    return rows[copied]
+def _copies(facts: Facts, rows: Indexes) -> tuple[Indexes, Indexes]:
+    """Those of `rows` that say and learn the same as an earlier one, and which."""
+    first = arrays.first_alike(facts.key[rows])
+    copied = np.flatnonzero(first != np.arange(len(rows)))
+    return rows[copied], rows[first[copied]]
 
 
-def _examined(facts: Facts, train: Flags, held: Flags) -> Indexes:
-    """Training rows that say what a row of `dataset.eval` says."""
-    rows = np.flatnonzero(train)
-    said: Flags = split.among(facts.words[rows], facts.words[held])
-    return rows[said]
+def _examined(facts: Facts, train: Flags, held: Flags) -> tuple[Indexes, Indexes]:
+    """Training rows that say what a row of `dataset.eval` says, and which."""
+    order = np.concatenate([np.flatnonzero(held), np.flatnonzero(train)])
+    first = arrays.first_alike(facts.words[order])
+    said = np.flatnonzero((first < held.sum()) & (np.arange(len(order)) >= held.sum()))
+    return order[said], order[first[said]]
+
+
+def _leave_near_copies_out(rows: _Rows, training: Flags, threshold: float) -> Indexes:
+    """Near copies go. (rows,) the first of the rows that are near to each one although both stay: itself where there is none."""
+    held, train = np.flatnonzero(~training & rows.staying), np.flatnonzero(training & rows.staying)
+    order = np.concatenate(
+        [held, train]
+    )  # a training row is a copy of one to examine by, never the other way round
+    signed = copies.Signed(
+        signatures=rows.facts.near,
+        kinds=rows.facts.near_kind,
+        rows=order,
+        examined=len(held),
+        threshold=threshold,
+    )
+    found = copies.copies(signed)
+    gone = np.flatnonzero(found.of >= 0)
+    leaked = (gone >= len(held)) & (found.of[gone] < len(held))
+    for reason, some in (("NearDuplicate", gone[~leaked]), ("NearEval", gone[leaked])):
+        rows.leave_out(reason, order[some], order[found.of[some]])
+    return _joined(order[found.pairs], len(rows.facts))
+
+
+def _joined(pairs: Indexes, count: int) -> Indexes:
+    """(count,) per row the lowest of the rows that it is paired with, directly or by way of others."""
+    lowest = np.arange(count, dtype=np.int64)
+
+    def root(row: int) -> int:
+        while lowest[row] != row:
+            row = lowest[row] = lowest[lowest[row]]
+        return int(row)
+
+    for one, other in pairs.tolist():
+        first, second = sorted((root(one), root(other)))
+        lowest[second] = first
+    for row in np.unique(pairs).tolist():
+        lowest[row] = root(row)
+    return lowest
 
 
 def _weighed(facts: Facts, train: Indexes, rules: Rules) -> Indexes:
