@@ -76,14 +76,10 @@ def answer_turns(content: Answered) -> Sequence[Message]:
     return (Message("assistant", content.completion),)
 
 
-def answered(content: Content) -> Answered | None:
-    """The one answer a row is judged by: of two the better one; None for plain text, where nothing is asked."""
+def answered(content: Answered | Preference | Feedback) -> Answered:
+    """The one answer a row is judged by: of two the better one."""
     match content:
-        case Preference(chosen, _):
-            return chosen
-        case Feedback(one, _):
+        case Preference(one) | Feedback(one):
             return one
-        case Text():
-            return None
         case _:
             return content
