@@ -1,3 +1,5 @@
+import datetime as dt
+import decimal
 import gzip
 import json
 import re
@@ -141,6 +143,13 @@ def test_what_cannot_be_read_is_told_with_file_and_line(tmp_path, name, content,
     assert len(str(told.value)) < 500
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Rows of at most 100 kB, read in chunks of 10."""
+    monkeypatch.setattr(text, "MAX_ROW", 100_000)
+    monkeypatch.setattr(json_rows, "CHUNK", 10_000)
+
+
 def test_line_separators_of_unicode_end_no_line(tmp_path):
     text = "one\u2028two\u2029three\x85four\x0bfive\x1csix"
     content = json.dumps({"text": text}, ensure_ascii=False).replace("\x0b", "").replace("\x1c", "")
@@ -217,7 +226,7 @@ def test_a_byte_of_another_encoding_is_told_with_its_line(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    "case",
     [
         (
             "a.jsonl",
@@ -229,9 +238,8 @@ def test_a_byte_of_another_encoding_is_told_with_its_line(tmp_path, monkeypatch,
     ],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_row_without_end_is_not_held(tmp_path, monkeypatch, name, content, says, pack):
-    monkeypatch.setattr(text, "MAX_ROW", 100_000)
-    monkeypatch.setattr(json_rows, "CHUNK", 10_000)
+def test_a_row_without_end_is_not_held(tmp_path, small, case, pack):
+    name, content, says = case
     long = pack(content % (b"x" * 30_000_000))
     tracemalloc.start()
 
@@ -267,6 +275,56 @@ def test_a_parquet_text_that_is_no_utf8_is_told_with_its_row(tmp_path):
         errors.InvalidRow, match=r"^a\.parquet row 2: holds a value that cannot be read .*UTF-8"
     ):
         rows(tmp_path, "a.parquet", (tmp_path / "made").read_bytes())
+
+
+def test_parquet_values_that_json_lacks_become_texts(tmp_path):
+    table = pa.table(
+        {
+            "words": pa.array(["naïve".encode(), b"\xff"], pa.binary()),
+            "day": [dt.date(2026, 11, 22), None],
+            "price": [decimal.Decimal("1.50"), None],
+            "inner": [{"at": dt.datetime(2026, 11, 22, 10, 0), "of": [b"x"]}, None],  # noqa: DTZ001 - as Parquet has it
+        }
+    )
+    pq.write_table(table, tmp_path / "made")
+
+    found = rows(tmp_path, "a.parquet", (tmp_path / "made").read_bytes())
+
+    assert [row.values for row in found] == [
+        {
+            "words": "naïve",
+            "day": "2026-11-22",
+            "price": "1.50",
+            "inner": {"at": "2026-11-22 10:00:00", "of": ["x"]},
+        },
+        {"words": b"\xff", "day": None, "price": None, "inner": None},
+    ]
+
+
+def test_of_two_parquet_columns_with_one_name_none_is_lost(tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "made")
+
+    with pytest.raises(errors.InvalidFile, match="the column 'a' twice"):
+        rows(tmp_path, "a.parquet", (tmp_path / "made").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (' [{"a": "\\ud83d\\ude00"}] ', [{"a": "\U0001f600"}]),
+        ('[{"a": "\\ud83d"}]', None),
+        ("[" * 5_000, None),
+        ("[" * 200 + "]" * 200, None),
+        ("[1] x", None),
+        ("[NaN]", None),
+    ],
+)
+def test_json_inside_of_a_cell_is_held_to_the_same(cell, value):
+    if value is None:
+        with pytest.raises(ValueError, match=r"."):
+            readers.embedded(cell)
+    else:
+        assert readers.embedded(cell) == value
 
 
 def test_one_line_can_be_read_on_its_own():

@@ -1,5 +1,6 @@
 """Whatever bytes a file has: rows, or a data error that names it. Never another exception."""
 
+import contextlib
 import csv
 import gzip
 import io
@@ -11,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies
 
-from finetune_trainer import errors
-from finetune_trainer.data import readers
+import any_bytes
 from finetune_trainer.data.readers import json_rows
 
-NAMES = ("a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet", "a.jsonl.gz", "a.json.zst", "a.csv.gz", "key")
 SETTINGS = {
     "deadline": None,
     "suppress_health_check": [hypothesis.HealthCheck.function_scoped_fixture],
@@ -38,26 +37,6 @@ WORDS = strategies.text(
 )
 
 
-def told(tmp_path, name: str, content: bytes) -> list:
-    """The rows; or the sentence, once it is sure that it is one."""
-    (tmp_path / "x").write_bytes(content)
-    try:
-        found = list(readers.read(tmp_path / "x", name))
-    except (errors.InvalidRow, errors.InvalidFile) as error:
-        sentence = str(error)
-        assert sentence.startswith(name)
-        assert sentence.isprintable() or all(
-            one.isprintable() or one in "\u3000\xa0" or one > "~" for one in sentence
-        )
-        assert len(sentence) < 1_300
-        if isinstance(error, errors.InvalidRow):
-            assert any(f"{name} {unit} {n}" in sentence for unit in ("line", "row") for n in range(1, 2_000))
-        return []
-    for row in found:
-        json.dumps(row.values, default=str, ensure_ascii=False).encode()
-    return found
-
-
 @hypothesis.settings(max_examples=150, **SETTINGS)
 @hypothesis.given(
     content=strategies.binary(max_size=200)
@@ -69,7 +48,7 @@ def told(tmp_path, name: str, content: bytes) -> list:
         ),
         max_size=12,
     ).map(b"".join),
-    name=strategies.sampled_from(NAMES),
+    name=strategies.sampled_from(any_bytes.NAMES),
     packed=strategies.booleans(),
 )  # fmt: skip
 def test_any_bytes_end_in_rows_or_in_a_data_error(tmp_path, name, content, packed):
@@ -78,7 +57,7 @@ def test_any_bytes_end_in_rows_or_in_a_data_error(tmp_path, name, content, packe
     elif packed and name.endswith(".zst"):
         content = pa.compress(content, codec="zstd", asbytes=True)
 
-    told(tmp_path, name, content)
+    any_bytes.rows(tmp_path, name, content)
 
 
 @hypothesis.settings(max_examples=60, **SETTINGS)
@@ -87,7 +66,7 @@ def test_json_gives_back_what_was_written(tmp_path, rows, chunk, indent):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "CHUNK", chunk)
         text = json.dumps(rows, indent=indent, ensure_ascii=False)
-        found = told(tmp_path, "a.json", text.encode())
+        found = any_bytes.rows(tmp_path, "a.json", text.encode())
 
     assert [row.values for row in found] == rows
 
@@ -100,7 +79,7 @@ def test_jsonl_gives_back_what_was_written_with_its_lines(tmp_path, rows, blank)
         lines += [""] * gap + [json.dumps(row, ensure_ascii=False)]
         places.append(len(lines))
 
-    found = told(tmp_path, "a.jsonl", "\n".join(lines).encode())
+    found = any_bytes.rows(tmp_path, "a.jsonl", "\n".join(lines).encode())
 
     assert [row.values for row in found] == rows
     assert [row.place.number for row in found] == places
@@ -117,7 +96,7 @@ def test_csv_gives_back_what_was_written_with_its_lines(tmp_path, rows):
         places.append(file.getvalue().count("\n") + 1)
         writer.writerow(row)
 
-    found = told(tmp_path, "a.csv", file.getvalue().encode())
+    found = any_bytes.rows(tmp_path, "a.csv", file.getvalue().encode())
 
     assert [tuple(row.values.values()) for row in found] == rows
     assert [row.place.number for row in found] == places
@@ -140,4 +119,45 @@ def test_damaged_parquet_ends_in_rows_or_in_a_data_error(tmp_path, spots, cut):
         content[spot % len(content)] = byte
     del content[4 : 4 + cut]
 
-    told(tmp_path, "a.parquet", bytes(content))
+    any_bytes.rows(tmp_path, "a.parquet", bytes(content))
+
+
+PARTS = strategies.sampled_from(
+    ["messages", "conversations", "prompt", "completion", "chosen", "rejected", "label", "instruction", "input", "output",
+     "history", "system", "tools", "text", "question", "images", "x"]
+)  # fmt: skip
+ROLES = strategies.sampled_from(
+    ["user", "assistant", "system", "tool", "human", "gpt", "function_call", "User", "", None, 7]
+)
+TURNS = strategies.lists(
+    strategies.fixed_dictionaries(
+        {},
+        optional={
+            "role": ROLES, "from": ROLES, "content": VALUES | strategies.just("Hello."), "value": VALUES, "weight": VALUES,
+            "tool_calls": VALUES | strategies.just([{"function": {"name": "f", "arguments": "{"}}]), "tool_call_id": VALUES,
+        },
+    )
+    | VALUES,
+    max_size=4,
+)  # fmt: skip
+CELLS = (
+    VALUES
+    | TURNS
+    | TURNS.map(json.dumps)
+    | strategies.sampled_from(["Hello.", "", " ", True, 1, "false", "[", '["\\ud800"]'])
+)
+
+
+@hypothesis.settings(max_examples=150, **SETTINGS)
+@hypothesis.given(
+    rows=strategies.lists(strategies.dictionaries(PARTS, CELLS, max_size=6), min_size=1, max_size=3),
+    parquet=strategies.booleans(),
+)
+def test_any_rows_end_in_a_meaning_or_in_a_data_error(tmp_path, rows, parquet):
+    name, content = "a.jsonl", "\n".join(map(json.dumps, rows)).encode()
+    if parquet:
+        with contextlib.suppress(pa.ArrowException, OverflowError, TypeError, ValueError):
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / "made")
+            name, content = "a.parquet", (tmp_path / "made").read_bytes()
+
+    any_bytes.understand(any_bytes.rows(tmp_path, name, content))

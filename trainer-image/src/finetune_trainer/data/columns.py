@@ -1,11 +1,11 @@
 """Which column of a source plays which part, and the values of one row by part."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from finetune_trainer import config, errors
+from finetune_trainer.data import readers
 from finetune_trainer.data.rows import Place, Row
 
 USUAL: dict[str, tuple[str, ...]] = {
@@ -106,8 +106,8 @@ def unpacked(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return readers.embedded(value)
+    except ValueError:
         return value
 
 

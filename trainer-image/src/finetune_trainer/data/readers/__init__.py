@@ -16,13 +16,14 @@ from finetune_trainer.data.readers import csv_rows, files, json_rows, parquet_ro
 from finetune_trainer.data.readers.files import KNOWN, Kind, is_data, kind, opened
 from finetune_trainer.data.readers.json_rows import jsonl_row
 from finetune_trainer.data.readers.text import MAX_ROW, lines
-from finetune_trainer.data.readers.values import rows_inside
+from finetune_trainer.data.readers.values import embedded, rows_inside
 from finetune_trainer.data.rows import Row
 
 __all__ = [
     "KNOWN",
     "MAX_ROW",
     "Kind",
+    "embedded",
     "is_data",
     "jsonl_row",
     "kind",

@@ -1,5 +1,7 @@
 """Parquet to rows, batch by batch."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +27,13 @@ def rows(path: Path, name: str) -> Iterator[Row]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow.names, name)
             for batch in file.iter_batches(batch_size=BATCH):
                 for record in _records(batch, name, number):
                     number += 1
-                    yield Row(Place(name, number, "row"), record)
+                    yield Row(
+                        Place(name, number, "row"), {key: _plain(value) for key, value in record.items()}
+                    )
     except (pa.ArrowException, OSError) as error:
         raise _invalid(name, error) from error
 
@@ -48,6 +53,14 @@ def _check(path: Path, name: str) -> None:
         raise errors.InvalidFile(f"{name}: the Parquet file is cut off; upload it again")
 
 
+def _check_columns(columns: list[str], name: str) -> None:
+    """Of two columns with one name, one would be lost."""
+    if twice := [column for column, count in Counter(columns).items() if count > 1]:
+        raise errors.InvalidFile(
+            f"{name}: has the column {twice[0][:40]!r} twice; give each column a name of its own"
+        )
+
+
 def _records(batch: "pa.RecordBatch", name: str, before: int) -> list[dict[str, Any]]:
     """The rows of a batch. `before`: rows that came before it."""
     try:
@@ -57,6 +70,23 @@ def _records(batch: "pa.RecordBatch", name: str, before: int) -> list[dict[str, 
         raise errors.InvalidRow(
             f"{Place(name, before + at + 1, 'row')}: holds a value that cannot be read ({str(cause)[:200]}); write texts as UTF-8"
         ) from error
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON would have it: times and decimals as texts, bytes as the text that they are, if they are one."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(
+        value, bytes
+    ):  # texts, where the writer did not say so; what is none is refused where a text is needed
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode("utf-8")
+        return value
+    return str(value)
 
 
 def _broken(batch: "pa.RecordBatch") -> Iterator[tuple[int, Exception]]:

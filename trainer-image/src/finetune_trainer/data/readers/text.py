@@ -14,12 +14,12 @@ BOM = "\ufeff"
 """Stands at the start of files from Windows, and wherever such files were put one behind the other."""
 
 
-def lines(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
-    """Number (from 1) and bytes of each line, its end included. Lines end with LF, and nothing else.
+def lines(file: IO[bytes], name: str, first: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Number (from `first`) and bytes of each line, its end included. Lines end with LF, and nothing else.
 
     Raises `InvalidRow` for one of more than `MAX_ROW` bytes.
     """
-    number = 0
+    number = first - 1
     while raw := file.readline(MAX_ROW + 1):
         number += 1
         if len(raw) > MAX_ROW:

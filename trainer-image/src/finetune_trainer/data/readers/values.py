@@ -55,6 +55,22 @@ def whole(text: str, place: Place) -> Any:
     return value
 
 
+def embedded(text: str) -> Any:
+    """The list or object that a text holds, as cells of CSV do. Raises `ValueError` where it holds none that a row may have."""
+    text = text.strip()
+    try:
+        value, end = DECODER.raw_decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if end < len(text) or _depth(value) > MAX_DEPTH:
+        raise ValueError("not one value, or nested too deeply")
+    if "\\u" in text and SURROGATE.search(text):
+        json.dumps(value, ensure_ascii=False).encode(
+            "utf-8"
+        )  # half a pair is a UnicodeEncodeError, which is a ValueError
+    return value
+
+
 @contextmanager
 def told(text: str, place: Place, at: int = 0, before: int = 0) -> Iterator[None]:
     """Turn what the decoder raises about the value at `at` into `InvalidRow`.
