@@ -1,7 +1,16 @@
 """What base and tuned model are asked: the spec's prompts, then the first held-out rows with their own answers."""
 
 from finetune_trainer.data import samples
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Message, Place, Text
+from finetune_trainer.data.rows import (
+    Continuation,
+    Conversation,
+    Example,
+    Feedback,
+    Message,
+    Place,
+    Preference,
+    Text,
+)
 
 HERE = Place("rows.jsonl", 1)
 
@@ -14,8 +23,9 @@ class Words:
 
 
 class Renderer:
-    def prompt(self, messages: list[Message]) -> str:
-        return "".join(f"<{one.role}>{one.content}" for one in messages) + "<assistant>"
+    def prompt(self, messages: list[Message], tools: tuple = ()) -> str:
+        told = "".join(f"<{tool['function']['name']}>" for tool in tools)
+        return told + "".join(f"<{one.role}>{one.content}" for one in messages) + "<assistant>"
 
 
 def prompts(*, chat: bool) -> samples.Prompts:
@@ -67,3 +77,42 @@ def test_three_held_out_rows_are_enough_and_plain_text_asks_nothing():
     made = prompts(chat=True).samples(["p"], held)
 
     assert [one.messages[0]["content"] for one in made] == ["p", "0", "1", "2"]
+
+
+def asked(content) -> list[tuple[str, str | None]]:
+    made = prompts(chat=True).samples([], [Example(HERE, content, "Completion")])
+    return [(text_of(one), one.expected) for one in made]
+
+
+def talking(*turns: tuple[str, str]) -> Conversation:
+    return talk(*turns).content
+
+
+def test_of_two_answers_the_better_one_is_expected():
+    pair = Preference(
+        talking(("user", "a"), ("assistant", "good")), talking(("user", "a"), ("assistant", "bad"))
+    )
+
+    assert asked(pair) == [("<user>a<assistant>", "good")]
+
+
+def test_a_bad_answer_is_nothing_to_expect():
+    answered = talking(("user", "a"), ("assistant", "b"))
+
+    assert asked(Feedback(answered, desirable=True)) == [("<user>a<assistant>", "b")]
+    assert asked(Feedback(answered, desirable=False)) == []
+
+
+def test_tools_are_shown_and_a_call_is_an_answer():
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"town": "부산"}}}
+    turns = (Message("user", "a"), Message("assistant", "", more=(("tool_calls", [call]),)))
+    tool = {"type": "function", "function": {"name": "weather"}}
+
+    ((text, expected),) = asked(Conversation(turns, 1, (tool,)))
+
+    assert text == "<weather><user>a<assistant>"
+    assert '"town": "부산"' in expected
+
+
+def test_plain_rows_beside_conversations_are_asked_as_they_were_trained_on():
+    assert asked(Continuation("Title:\n", "x")) == [("\x01Title:\n", "x")]

@@ -1,14 +1,35 @@
 """The prompts that base and tuned model will answer: those of the spec, then the first held-out rows with their own answers."""
 
-from collections.abc import Iterable, Iterator
+import itertools
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Message
+from finetune_trainer.data.rows import (
+    Content,
+    Continuation,
+    Conversation,
+    Example,
+    Feedback,
+    Message,
+    Preference,
+)
 from finetune_trainer.prepared import Sample
 
 HELD_OUT = 3
 """Held-out rows that are answered too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What comes before an answer, and the answer."""
+
+    messages: tuple[Message, ...]
+    expected: str | None = None
+    tools: tuple[Any, ...] = ()
+    chat: bool
+    """Whether the chat template renders it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,36 +39,52 @@ class Prompts:
     tokenizer: Any
     renderer: Any
     chat: bool
-    """Whether the rows are rendered by the chat template."""
+    """Whether the spec's prompts are rendered by the chat template. Held-out rows are asked as they were trained on."""
 
     def samples(self, asked: Iterable[str], held: Iterable[Example]) -> list[Sample]:
         """`asked` as one user turn each, then up to three of `held`."""
-        spec = [self._sample("spec", (Message("user", prompt),), None) for prompt in asked]
-        answerable = (found for example in held if (found := _split(example)))
+        spec = [
+            self._sample("spec", _Asked(messages=(Message("user", prompt),), chat=self.chat))
+            for prompt in asked
+        ]
+        answerable = (found for example in held if (found := _asked(example.content)))
         return [
             *spec,
-            *(self._sample("held-out", *pair) for pair, _ in zip(answerable, range(HELD_OUT), strict=False)),
+            *(self._sample("held-out", one) for one in itertools.islice(answerable, HELD_OUT)),
         ]
 
-    def _sample(self, source: str, messages: tuple[Message, ...], expected: str | None) -> Sample:
+    def _sample(self, source: str, asked: _Asked) -> Sample:
         return Sample(
             source=source,
-            messages=tuple(message.wire() for message in messages),
-            expected=expected,
-            input_ids=tuple(self._tokens(messages)),
+            messages=tuple(message.wire() for message in asked.messages),
+            expected=asked.expected,
+            input_ids=tuple(self._tokens(asked)),
         )
 
-    def _tokens(self, messages: tuple[Message, ...]) -> Iterator[int]:
-        text = self.renderer.prompt(list(messages)) if self.chat else "\n".join(m.content for m in messages)
-        yield from self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]
+    def _tokens(self, asked: _Asked) -> list[int]:
+        turns = list(asked.messages)
+        text = self.renderer.prompt(turns, asked.tools) if asked.chat else "\n".join(m.content for m in turns)
+        return list(self.tokenizer(text, add_special_tokens=not asked.chat)["input_ids"])
 
 
-def _split(example: Example) -> tuple[tuple[Message, ...], str] | None:
-    """What comes before the last answer, and that answer; None for plain text, which asks nothing."""
-    match example.content:
-        case Conversation(messages, _):
+def _asked(content: Content) -> _Asked | None:
+    """What comes before the last answer, the better one of two. None for plain text, which asks nothing, and for bad answers."""
+    match content:
+        case Conversation(messages, _, tools):
             last = max((at for at, one in enumerate(messages) if one.role == "assistant"), default=0)
-            return (messages[:last], messages[last].content) if last else None
+            if not last:
+                return None
+            return _Asked(messages=messages[:last], expected=_answer(messages[last]), tools=tools, chat=True)
         case Continuation(prompt, completion):
-            return (Message("user", prompt),), completion
+            return _Asked(messages=(Message("user", prompt),), expected=completion, chat=False)
+        case Preference(chosen, _):
+            return _asked(chosen)
+        case Feedback(answered, desirable):
+            return _asked(answered) if desirable else None
     return None
+
+
+def _answer(message: Message) -> str:
+    """The words of an answer; where it only calls tools, its calls as JSON."""
+    calls = dict(message.more).get("tool_calls")
+    return json.dumps(calls, ensure_ascii=False) if calls and not message.content else message.content
