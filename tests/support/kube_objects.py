@@ -95,7 +95,7 @@ def pod(
         ],
     }
     if deleting:
-        metadata["deletionTimestamp"] = created
+        metadata["deletionTimestamp"] = created if deleting is True else deleting
     return {
         "apiVersion": "v1",
         "kind": "Pod",

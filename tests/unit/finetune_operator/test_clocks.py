@@ -1,4 +1,4 @@
-"""The clocks of training: what was used and lost, the active deadline, and interruptions that lead nowhere."""
+"""The clocks of training: what was used and lost, the active deadline, interruptions that lead nowhere, nodes that are lost."""
 
 import pytest
 
@@ -225,3 +225,87 @@ def test_the_time_may_be_changed_when_the_job_has_ended(ttl, later):
     assert decision.rule == "settled"
     assert sim.expiry == (None if later is None else ended + later)
     assert sim.step().actions == ()
+
+
+def dying(sim, number, seconds=120):
+    """The node no longer answers: the pod is being deleted, and runs on as far as anybody knows."""
+    pod = sim.pods[sim.job("train", number)["metadata"]["name"]]
+    pod["metadata"]["deletionTimestamp"] = stamp(sim.now + seconds)
+    pod["metadata"]["resourceVersion"] = sim._next()
+
+
+def test_a_node_that_no_longer_answers_is_waited_for_and_then_given_up():
+    sim = running()
+    sim.polled({"version": 1, "checkpoint": {"step": 30, "uri": "s3://b/c/step-30", "time": stamp(sim.now)}})
+    sim.step()
+    sim.passes(HOUR)
+    dying(sim, 1)
+    decision = sim.step()
+    assert decision.rule == "running"
+    assert decision.requeue_after == 120 + 60, "the grace period, and a minute in which a kubelet would speak"
+    sim.passes(179)
+    assert sim.step().rule == "running"
+    sim.passes(1)
+    stuck = dict(sim.pods)
+    assert sim.step().rule == "leftovers"
+    sim.pods.update(stuck)  # deleting the Job does not remove a pod that no kubelet confirms
+    assert sim.step().rule == "start-train"
+    assert sim.attempts()[-2:] == [("Train", 1, "Interrupted"), ("Train", 2, "Running")]
+    lost = sim.status["attempts"][-2]
+    assert (lost["reason"], lost["checkpointStep"]) == ("NodeLost", 30)
+    assert "node-1 no longer answers" in lost["message"]
+    assert "failures" not in sim.status
+    running(2, sim)
+    assert sim.status["state"] == "Running", "the pod on the dead node is nobody's business any more"
+
+
+def test_a_pod_that_ends_within_its_grace_period_is_not_lost():
+    sim = running()
+    dying(sim, 1)
+    sim.step()
+    sim.passes(100)
+    sim.ends("train", 1, 75, saved(50, stamp(sim.now)), deleting=stamp(sim.now + 20))
+    sim.step()
+    assert sim.status["attempts"][-2]["reason"] == "Interrupted"
+
+
+def test_a_suspended_job_on_a_dead_node_comes_to_rest():
+    sim = running()
+    dying(sim, 1)
+    sim.raw["spec"]["runPolicy"] = {"suspend": True}
+    stuck = dict(sim.pods)
+    sim.step()
+    sim.pods.update(stuck)
+    sim.step()
+    sim.passes(180)
+    sim.step()
+    assert sim.status["state"] == "Suspended"
+    assert "set it to false to go on" in sim.condition("Ready")["message"]
+    sim.raw["spec"]["runPolicy"] = {"suspend": False}
+    sim.step()
+    assert sim.created[-1] == "train-2"
+
+
+def test_training_pods_leave_a_node_that_does_not_answer_after_a_minute_and_prepare_as_usual():
+    sim = running()
+    tolerations = sim.job("train", 1)["spec"]["template"]["spec"]["tolerations"]
+    assert {(one["key"], one["tolerationSeconds"]) for one in tolerations} == {
+        ("node.kubernetes.io/not-ready", 60),
+        ("node.kubernetes.io/unreachable", 60),
+    }
+    assert "tolerations" not in sim.job("prepare", 1)["spec"]["template"]["spec"]
+
+
+def test_the_author_may_say_how_long_to_stay_on_a_silent_node():
+    own = {
+        "key": "node.kubernetes.io/unreachable",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 900,
+    }
+    sim = running(scheduling={"tolerations": [own]})
+    tolerations = sim.job("train", 1)["spec"]["template"]["spec"]["tolerations"]
+    assert {one["key"]: one["tolerationSeconds"] for one in tolerations} == {
+        "node.kubernetes.io/not-ready": 60,
+        "node.kubernetes.io/unreachable": 900,
+    }

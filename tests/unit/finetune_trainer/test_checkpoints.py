@@ -11,6 +11,7 @@ from finetune_trainer import checkpoint, errors, outcome
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Store
 from finetune_trainer.supervisor import uploads
+from finetune_trainer.supervisor.fence import Fence
 
 FINGERPRINT = "sha256:f"
 FILES = ("adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json")
@@ -40,7 +41,9 @@ def finished(folder: Path, step: int) -> Path:
 
 
 def sender(work: Store, folder: Path, *, keep: int = 2) -> uploads.Uploads:
-    made = uploads.Uploads(work, folder, fingerprint=FINGERPRINT, keep=keep, say=lambda _: None)
+    made = uploads.Uploads(
+        work, folder, fingerprint=FINGERPRINT, keep=keep, fence=Fence.raised(work), say=lambda _: None
+    )
     made.start()
     return made
 
@@ -195,7 +198,14 @@ def test_storage_that_fails_does_not_end_training_and_is_tried_again(
         put(key, content)
 
     monkeypatch.setattr(work, "put", flaky)
-    sending = uploads.Uploads(work, tmp_path / "finished", fingerprint=FINGERPRINT, keep=2, say=heard.append)
+    sending = uploads.Uploads(
+        work,
+        tmp_path / "finished",
+        fingerprint=FINGERPRINT,
+        keep=2,
+        fence=Fence.raised(work),
+        say=heard.append,
+    )
     finished(tmp_path / "finished", 10)
     sending._sweep()
     assert (sending.last, heard) == (

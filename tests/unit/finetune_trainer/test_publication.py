@@ -81,7 +81,7 @@ def test_another_jobs_result_goes_manifest_first_and_leaves_nothing_behind(outpu
     output.put("notes-of-a-person.txt", b"not named by the manifest")
     seen: list[bool] = []
     sent(output, artefact, between=lambda _: seen.append("finetune-manifest.json" in there(output)))
-    assert seen == [False, False]
+    assert seen == [False, False, False]  # before each file, and before the manifest
     assert there(output) == [
         "adapter_config.json",
         "adapter_model.safetensors",

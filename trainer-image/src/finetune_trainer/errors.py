@@ -34,6 +34,7 @@
     │   ├── StorageUnavailable              storage or hub answers 5xx or 429
     │   └── ScratchFull
     ├── Interrupted                     75  stopped from outside; what stands, stands
+    │   └── Superseded                      taken for lost; a later run of the same job has started
     ├── DeniedError                     77  access denied
     │   ├── AccessDenied
     │   └── GatedModel
@@ -41,6 +42,7 @@
     ├── InternalError                   70  anything else: our bug, or the machine's
     │   ├── AcceleratorMissing              GPUs were promised, and none is seen
     │   ├── RankDied                        a rank ended without a word, mostly killed
+    │   ├── WorkerDied                      a process that reads data did
     │   └── Stalled                         nothing moved for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
 
@@ -242,6 +244,10 @@ class Interrupted(TrainerError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class Superseded(Interrupted):
+    """This run was taken for lost, and a later one has started: it may commit nothing more."""
+
+
 class DeniedError(TrainerError):
     """Access is denied; only other rights or another token can help."""
 
@@ -280,6 +286,10 @@ class AcceleratorMissing(InternalError):
 
 class RankDied(InternalError):
     """A rank ended without a verdict: killed, most likely for memory."""
+
+
+class WorkerDied(InternalError):
+    """A process that reads and tokenises rows in Prepare ended without a word: killed, most likely for memory."""
 
 
 class Stalled(InternalError):

@@ -117,6 +117,10 @@ class Reason(enum.StrEnum):
     NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."
     EVICTED = "Evicted", "The node or the scheduler removed the pod. Resumed; costs no attempt."
     POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."
+    NODE_LOST = (
+        "NodeLost",
+        "The node no longer answers, and its pod should have ended long ago. Resumed elsewhere; costs no attempt.",
+    )
     JOB_DELETED = "JobDeleted", "Somebody deleted the child Job. Resumed; costs no attempt."
     PENDING_DEADLINE_EXCEEDED = (
         "PendingDeadlineExceeded",

@@ -28,6 +28,8 @@ class PodSeen:
     attempt: int
     created: float
     deleting: bool
+    ends_by: float | None
+    """When a pod that is being deleted should be gone: deletion, and its grace period."""
     node: str
     ip: str
     scheduled: bool
@@ -80,6 +82,7 @@ def pod(raw: dict[str, Any]) -> PodSeen | None:
         attempt=int(attempt),
         created=instant(metadata.get("creationTimestamp")) or 0.0,
         deleting="deletionTimestamp" in metadata,
+        ends_by=instant(metadata.get("deletionTimestamp")),
         node=(raw.get("spec") or {}).get("nodeName") or "",
         ip=status.get("podIP") or "",
         scheduled=scheduled.get("status") == "True",

@@ -1,9 +1,10 @@
 """The pod of either stage: as *restricted* demands, with the places of docs/contract.md."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from finetune_operator import names
-from finetune_operator.api.running import Scheduling
+from finetune_operator.api.running import Scheduling, Toleration
 from finetune_operator.names import Owner, Stage
 from finetune_operator.plan.run_plan import PodPlan
 
@@ -11,6 +12,9 @@ Manifest = dict[str, Any]
 
 UID = 65532  # "nonroot" of the distroless images; the trainer image's user
 TMP_SIZE = "1Gi"
+NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+NODE_PATIENCE = 60
+"""Seconds that a training pod stays on a node that no longer answers. Kubernetes' own 300 s would hold a GPU elsewhere idle."""
 HOMES = {"HOME": "/scratch/home", "HF_HOME": "/scratch/hf", "TMPDIR": "/scratch/tmp"}
 
 
@@ -51,12 +55,29 @@ def _placement(stage: Stage, plan: PodPlan, scheduling: Scheduling) -> Manifest:
         "serviceAccountName": plan.service_account,
         "imagePullSecrets": [{"name": name} for name in plan.image_pull_secrets],
         "nodeSelector": {**scheduling.node_selector, **plan.node_selector},
-        "tolerations": [one.wire() for one in tolerations],
+        "tolerations": [*(one.wire() for one in tolerations), *_node_patience(stage, tolerations)],
         "schedulerName": scheduling.scheduler_name or plan.scheduler_name,
         "priorityClassName": scheduling.priority_class_name if stage == "Train" else None,
         "runtimeClassName": plan.runtime_class if stage == "Train" else None,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _node_patience(stage: Stage, given: Iterable[Toleration]) -> list[Manifest]:
+    """For how long to stay where nobody answers, unless author or admin say so themselves."""
+    if stage != "Train":
+        return []
+    said = {one.key for one in given}
+    return [
+        {
+            "key": taint,
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": NODE_PATIENCE,
+        }
+        for taint in NODE_TAINTS
+        if taint not in said
+    ]
 
 
 def _trainer(stage: Stage, plan: PodPlan, args: list[str]) -> Manifest:

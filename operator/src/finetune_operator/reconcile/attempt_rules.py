@@ -18,6 +18,7 @@ from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Action, CreateJob, Decision, DeleteJob
 from finetune_operator.status import attempts, results
 from finetune_operator.status.conditions import Says, on_the_way
+from finetune_operator.status.judge import is_lost
 from finetune_operator.status.results import Prepared
 
 Talk = dict[Any, Says | None]
@@ -53,7 +54,11 @@ def leftovers(found: Case) -> Decision | None:
     """Two live Jobs of one stage must never be: wait until no pod of an earlier attempt is left."""
     stage = stage_of(found)
     children = [one for one in found.world.children if one.stage == stage and not one.finished]
-    pods = [one.name for one in found.world.pods if one.stage == stage and not one.ended]
+    pods = [
+        one.name
+        for one in found.world.pods
+        if one.stage == stage and not one.ended and not is_lost(one, found.world.now)
+    ]
     if not children and not pods:
         return None
     if not found.world.confirmed:

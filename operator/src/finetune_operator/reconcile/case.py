@@ -13,7 +13,7 @@ from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.world import Action, Decision, World
 from finetune_operator.status import attempts, compose, results, usage
 from finetune_operator.status.conditions import Sayings, Says
-from finetune_operator.status.judge import Judged, judge
+from finetune_operator.status.judge import LOST_AFTER, Judged, judge
 from finetune_operator.status.usage import Rate
 
 STAGES: tuple[Stage, ...] = ("Prepare", "Train")
@@ -133,9 +133,16 @@ class Case:
             sayings={**self.says, **says},
             changes={**noted, **self.changes, **changes},
         )
-        return Decision(
-            rule, actions=actions, status=None if new.wire() == self.old.wire() else new, requeue_after=after
-        )
+        written = None if new.wire() == self.old.wire() else new
+        soonest = min((one for one in (after, self._until_lost) if one is not None), default=None)
+        return Decision(rule, actions=actions, status=written, requeue_after=soonest)
+
+    @property
+    def _until_lost(self) -> float | None:
+        """Seconds until a pod that is being deleted is taken for lost, if nobody tells its end before."""
+        ends = [one.ends_by for one in self.world.pods if not one.ended and one.ends_by is not None]
+        left = [end + LOST_AFTER - self.world.now for end in ends]
+        return min((one for one in left if one > 0), default=None)
 
 
 def case(world: World) -> Case:

@@ -28,6 +28,9 @@ FINAL = {
 }
 WAITING, INTERRUPTED = 69, 75
 
+LOST_AFTER = 60.0
+"""Seconds after which a pod that should have ended is taken for lost with its node: its kubelet would have said so long ago."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -180,7 +183,10 @@ def judge(
     for pod, end in ends:
         if end.outcome == "Succeeded" or end.final:
             return _ended(base, pod, end)
-    alive = any(not one.ended for one in mine)
+    lost = [one for one in mine if is_lost(one, now)]
+    alive = any(not one.ended and one not in lost for one in mine)
+    if lost and not alive and lost[-1] is newest:
+        return _lost(base, lost[-1], now)
     if child is not None and not child.finished:
         return base
     if alive:
@@ -219,6 +225,17 @@ def _ended(base: Judged, pod: PodSeen, end: Ending) -> Judged:
         word=words.last_word(pod.last_word),
         pod=pod,
     )
+
+
+def is_lost(pod: PodSeen, now: float) -> bool:
+    """Whether nobody is left to tell the end of a pod that is being deleted."""
+    return not pod.ended and pod.ends_by is not None and now >= pod.ends_by + LOST_AFTER
+
+
+def _lost(base: Judged, pod: PodSeen, now: float) -> Judged:
+    """The node is dead, or cut off. Its pod can commit nothing once the next run has started."""
+    message = f"node {pod.node or 'unknown'} no longer answers: the pod {pod.name} should have ended, and nobody says how"
+    return replace(base, outcome="Interrupted", reason=Reason.NODE_LOST, message=message, end=now)
 
 
 def _vanished(base: Judged, now: float) -> Judged:

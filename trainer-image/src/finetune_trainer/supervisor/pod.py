@@ -13,6 +13,7 @@ from finetune_trainer.prepared import Prepared
 from finetune_trainer.report import CheckpointSeen
 from finetune_trainer.storage import Store
 from finetune_trainer.supervisor import fetch, judge, launch, publication, serve, uploads, watch
+from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.processes import Processes
 from finetune_trainer.task import Task, Trained
 from finetune_trainer.verdict import Verdict
@@ -86,6 +87,7 @@ class _Pod:
         self._interruption = interruption
         self._started = time.monotonic()
         self._writer = report.ProgressWriter(layout.progress, attempt=attempt)
+        self._fence: Fence | None = None
         self._uploads: uploads.Uploads | None = None
         self._resumed: CheckpointSeen | None = None
 
@@ -95,7 +97,15 @@ class _Pod:
         return told and told.model_copy(update={"checkpoint": self._checkpoint})
 
     def train(self, digest: str) -> Ending:
-        """All stages, in order."""
+        """All stages, in order. Raises `Superseded` where a later run has taken over."""
+        self._fence = Fence.raised(self._work)
+        try:
+            return self._stages(digest)
+        except errors.TrainerError:
+            self._fence.check()  # what a run fails at that was taken for lost is not the job's failure
+            raise
+
+    def _stages(self, digest: str) -> Ending:
         ready = fetch.dataset(self._work, self._layout, digest, self._writer)
         fetch.model(self._run, self._layout, ready, self._writer)
         given = self._task(ready)
@@ -104,6 +114,12 @@ class _Pod:
             if said.exit_code != errors.ExitCode.OK:
                 return self._failed(said)
             return self._published(given, ready)
+
+    @property
+    def _in_force(self) -> Fence:
+        if self._fence is None:
+            raise errors.InternalError("the run's number was not taken")
+        return self._fence
 
     @property
     def _checkpoint(self) -> CheckpointSeen | None:
@@ -137,6 +153,7 @@ class _Pod:
             given.finished,
             fingerprint=self._fingerprint(ready),
             keep=self._run.checkpoint.keep,
+            fence=self._in_force,
             say=_say,
         )
         self._uploads.start()
@@ -174,6 +191,7 @@ class _Pod:
         """Nothing is published; what was saved is sent, so that the next attempt goes on from there."""
         if self._uploads:
             self._uploads.end()
+        self._in_force.check()
         stands = self._checkpoint
         resumable = said.exit_code not in errors.FINAL
         rest = f"; the checkpoint of step {stands.step} lies at {stands.uri}" if stands and resumable else ""
@@ -207,6 +225,7 @@ class _Pod:
         return Ending(exit_code=0, reason="Published", message=_sentence(run, trained), result=told)
 
     def _sending(self, name: str) -> None:
+        self._in_force.check()
         self._writer.tell(message=f"sending {name}")
 
 
@@ -222,7 +241,8 @@ def _sentence(run: config.Run, trained: Trained) -> str:
     better = ""
     if found := trained.evaluation:
         better = f"; held-out loss {found.base.loss:.3f} -> {found.tuned.loss:.3f} on {found.rows} rows"
-    return f"{trained.step} steps trained, the {run.tuning.type} adapter lies at {run.output.uri}{better}"
+    what = "the model lies" if run.tuning.type == "Full" else f"the {run.tuning.type} adapter lies"
+    return f"{trained.step} steps trained, {what} at {run.output.uri}{better}"
 
 
 def _clean(run: config.Run, layout: Layout) -> None:

@@ -26,7 +26,7 @@ def result(
         "adapter": {
             "uri": run.output.uri,
             "type": run.tuning.type,
-            "rank": run.tuning.lora.rank,
+            **({} if run.tuning.type == "Full" else {"rank": run.tuning.lora.rank}),
             "baseModel": base.id,
             "baseRevision": base.revision,
             "sizeBytes": sum(facts.size for facts in files.values()),
@@ -93,6 +93,7 @@ def send(
         output.put(name, artefact / name)
     for name in replaced - files.keys():
         output.delete(name)
+    between(outcome.MANIFEST)
     output.put(outcome.MANIFEST, written_last)
     return "sha256:" + hashlib.sha256(written_last).hexdigest()
 

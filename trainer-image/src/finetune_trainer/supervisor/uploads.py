@@ -15,6 +15,7 @@ from finetune_trainer import checkpoint, errors, report
 from finetune_trainer.checkpoint import Manifest
 from finetune_trainer.report import CheckpointSeen
 from finetune_trainer.storage import Item, Store
+from finetune_trainer.supervisor.fence import Fence
 
 FOLDER = "checkpoints"
 PAUSE = 1.0
@@ -34,6 +35,7 @@ class Uploads:
         *,
         fingerprint: str,
         keep: int,
+        fence: Fence,
         say: Say,
         clock: report.Clock = report.utc_now,
     ) -> None:
@@ -41,6 +43,7 @@ class Uploads:
         self._finished = finished
         self._fingerprint = fingerprint
         self._keep = keep
+        self._fence = fence
         self._say = say
         self._clock = clock
         self._ended = threading.Event()
@@ -82,9 +85,11 @@ class Uploads:
 
     def _send(self, folder: Path) -> CheckpointSeen:
         step = _step(folder.name)
+        self._fence.check()
         manifest = checkpoint.sealed(folder, step=step, fingerprint=self._fingerprint, time=self._clock())
         for name in manifest.files:
             self._store.put(f"{FOLDER}/{folder.name}/{name}", folder / name)
+        self._fence.check()  # a later run reads and prunes what lies here
         self._store.put(
             f"{FOLDER}/{folder.name}/{checkpoint.MANIFEST}", manifest.model_dump_json(by_alias=True).encode()
         )
