@@ -301,6 +301,14 @@ def test_parquet_values_that_json_lacks_become_texts(tmp_path):
     ]
 
 
+def test_a_parquet_column_whose_name_is_no_utf8(tmp_path):  # found by the fuzzer
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "made")
+    content = (tmp_path / "made").read_bytes().replace(b"text", b"te\xc5t")
+
+    with pytest.raises(errors.InvalidFile, match=r"^a\.parquet: is no valid Parquet file"):
+        rows(tmp_path, "a.parquet", content)
+
+
 def test_of_two_parquet_columns_with_one_name_none_is_lost(tmp_path):
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "made")
 

@@ -20,8 +20,7 @@ MAGIC = b"PAR1"
 
 def rows(path: Path, name: str) -> Iterator[Row]:
     """The rows of a Parquet file, numbered from 1."""
-    import pyarrow as pa  # noqa: PLC0415 - plain text needs none
-    import pyarrow.parquet as pq  # noqa: PLC0415 - same
+    import pyarrow.parquet as pq  # noqa: PLC0415 - plain text needs none
 
     _check(path, name)
     number = 0
@@ -34,7 +33,11 @@ def rows(path: Path, name: str) -> Iterator[Row]:
                     yield Row(
                         Place(name, number, "row"), {key: _plain(value) for key, value in record.items()}
                     )
-    except (pa.ArrowException, OSError) as error:
+    except errors.TrainerError:
+        raise
+    except (
+        Exception
+    ) as error:  # a damaged file makes the library raise almost anything, UnicodeDecodeError and KeyError too
         raise _invalid(name, error) from error
 
 
