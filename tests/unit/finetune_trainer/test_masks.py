@@ -209,7 +209,7 @@ def test_a_template_without_an_end_of_turn_gets_one():
         (LLAMA2, (TURNS[0], TURNS[0], TURNS[1]), errors.InvalidRow, "roles must alternate"),
         ("{{ nothing.here }}", TURNS, errors.InvalidRow, "nothing"),
         ("{% for %}", TURNS, errors.InvalidRow, "chat template"),
-        ("always the same", TURNS, errors.InvalidChatTemplate, "cannot be told from the rest"),
+        ("always the same", TURNS, errors.InvalidChatTemplate, r"leaves out the words of messages\[0\]"),
     ],
 )
 def test_a_template_that_does_not_fit_the_row_is_told(template, turns, error, says):

@@ -3,23 +3,33 @@
 The mask is found in this order; what cannot be proven is refused, never guessed:
 
 1. the template marks generations itself (`{% generation %}`)
-2. a family's wording gives the same text (`families`)
-3. each turn is what the template adds to the turns before it
+2. a family's wording gives the same text (`families`): one rendering, as fast as the template
+3. a second rendering with marks around everybody's words gives the same text without them (`marks`, `provenance`)
+
+A turn is learned from where the prompt at inference ends to the end of the turn: whatever the prompt does not give, the model
+has to say itself.
 """
 
-import re
+import itertools
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_trainer import errors
-from finetune_trainer.data import families
+from finetune_trainer.data import families, marks
+from finetune_trainer.data.chat_template import ChatTemplate, Turns
 from finetune_trainer.data.families import Family, Span
+from finetune_trainer.data.provenance import Provenance
 from finetune_trainer.data.rows import Conversation, Message, Place
 
-GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-DATE = "26 Jul 2024"
-"""What Llama's templates call today when nobody says: a rendering must not change from one day to the next."""
+SPOKEN = ("think", "tool_call", "tool_response")
+"""Control tokens of some tokenizers that people write into an answer on purpose, in brackets of any kind."""
+_ASKED, _ANSWERED = Message("user", "What is seven?"), Message("assistant", "A number.")
+_AGAIN = (Message("user", "And eight?"), Message("assistant", "Another one."))
+_SYSTEM = Message("system", "You are brief.")
+PROBES = tuple((*before, _ASKED, _ANSWERED, *more) for more in (_AGAIN, ()) for before in ((), (_SYSTEM,)))
+"""Conversations that a template is tried on: it must render one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,11 @@ class Rendered:
 
     text: str
     spans: tuple[Span, ...]
-    """One for each turn of the assistant: its words and the end of the turn."""
+    """One for each turn of the assistant, learned or not: its words and the end of the turn."""
+    plain: tuple[Span, ...] = ()
+    """Stretches between control tokens in which somebody writes one: they must be tokenised as plain text."""
+    endless: bool = False
+    """Whether the template leaves the last answer open, so that eos had to be put there."""
 
 
 class Renderer:
@@ -37,128 +51,173 @@ class Renderer:
     def __init__(self, template: str, specials: Mapping[str, str], *, end_tokens: Sequence[str]) -> None:
         """`specials`: `bos_token`, `eos_token`, ...; `end_tokens`: texts of all special tokens, any of which may end a turn."""
         self.template = template
-        self._specials = dict(specials)
-        self._ends = tuple(sorted(set(end_tokens), key=len, reverse=True))
-        self._marked = bool(GENERATION.search(template))
-        self._family: Family | None = None
+        self._chat = ChatTemplate(template, specials)
+        self._eos = specials.get("eos_token", "")
+        self._ends = marks.Control(end_tokens)
+        unspoken = [token for token in end_tokens if token.strip("<>[]|/").lower() not in SPOKEN]
+        self._said = marks.Control(unspoken)
+        self._provenance = Provenance(self._chat, self._said, self._ends)
+        self._families = [known for family in families.FAMILIES if (known := family.filled(specials))]
+        self._given: dict[str, int] = {}
         self.endless = 0
         """Conversations whose last answer the template does not end, so that eos had to be put there."""
+        self.literal = 0
+        """Conversations in which somebody writes a control token of the model: it is read as plain text."""
 
-    def prompt(self, messages: Sequence[Message]) -> str:
+    @property
+    def family(self) -> str | None:
+        """The family whose wording fitted a conversation last; None where none has yet."""
+        return self._families[0].name if self._given else None
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> str:
         """The text after which the assistant speaks."""
-        return self._text(messages, generation_prompt=True)
+        return self._chat.text(self._chat.turns(messages), tools, prompt=True)
 
     def render(self, conversation: Conversation, place: Place) -> Rendered:
         """Text and mask. Raises `InvalidRow` where the template refuses, `InvalidChatTemplate` where no mask can be proven."""
-        messages = conversation.messages
+        rendered = self._rendered(conversation, str(place))
+        self.literal += bool(rendered.plain)
+        self.endless += rendered.endless
+        return rendered
+
+    def check(self, field: str) -> None:
+        """Try the template on small conversations; `field` says where it came from. Raises `InvalidChatTemplate`."""
+        if wrong := self._chat.syntax_error():
+            line, says = wrong
+            raise errors.InvalidChatTemplate(
+                f"{field}: line {line} is no Jinja ({says}); correct the template"
+            )
+        refused: errors.TrainerError | None = None
+        for turns in PROBES:
+            try:
+                rendered = self._rendered(
+                    Conversation(turns, len(turns) - 1), f"{field}, tried on a small conversation"
+                )
+            except (errors.InvalidRow, errors.InvalidChatTemplate) as error:
+                refused = refused or error
+                continue
+            self._check_prompt(field, turns, rendered)
+            return
+        raise errors.InvalidChatTemplate(str(refused)) from refused
+
+    def _check_prompt(self, field: str, turns: Sequence[Message], rendered: Rendered) -> None:
+        prompt, start = self.prompt(turns[:-1]), rendered.spans[-1][0]
+        if rendered.text.startswith(prompt) and (header := rendered.text[len(prompt) : start].strip()):
+            raise errors.InvalidChatTemplate(
+                f"{field}: does not open the assistant's turn: asked for a prompt (add_generation_prompt), it must end with "
+                f"{header!r}, which stands before every answer; add it"
+            )
+
+    def _rendered(self, conversation: Conversation, where: str) -> Rendered:
         try:
-            text, marked = self._marked_text(messages)
-            found = marked or self._by_family(messages, text) or self._by_growth(messages, text)
-        except errors.Interrupted:  # SIGTERM may come at any moment, in the middle of a template too
+            return self._proven(conversation, where)
+        except (errors.TrainerError, errors.Interrupted):  # SIGTERM may come in the middle of a template too
             raise
         except Exception as error:
             raise errors.InvalidRow(
-                f"{place}: the chat template refuses this conversation ({_first_line(error)}); bring its turns into the order "
+                f"{where}: the chat template refuses this conversation ({_first_line(error)}); bring its turns into the order "
                 "that the model knows, or set spec.model.chatTemplate"
             ) from error
-        if found is None or not self._faithful(messages, text, found):
+
+    def _proven(self, conversation: Conversation, where: str) -> Rendered:
+        messages, tools = conversation.messages, conversation.tools
+        made = self._chat.rendering(messages, tools)
+        if missing := marks.lost(made.turns, tools, made.text):
             raise errors.InvalidChatTemplate(
-                f"{place}: in what the chat template makes of this conversation the assistant's words cannot be told from the "
+                f"{where}: the chat template leaves out {missing}; set spec.model.chatTemplate to one that writes everything, or "
+                "remove what it leaves out from the rows"
+            )
+        known = self._by_family(messages, made.text) if made.generations is None else None
+        token = self._look_alike(made.turns, tools)
+        if known is not None and token is None:
+            return Rendered(made.text, tuple(known))
+        standing = None
+        if token is not None or made.generations is None:
+            standing = self._provenance.standing(made.turns, tools)
+            standing = standing if standing.text == made.text else None
+        if token is not None and (standing is None or not standing.literal):
+            raise errors.InvalidRow(
+                f"{where}: somebody says {token!r}, which this model reads as a command, and the chat template mixes it with its "
+                "own; write it in another way, or remove the row"
+            )
+        literal = standing.literal if standing else ()
+        if made.generations is not None:
+            found = [self._with_end(made.text, span, literal) for span in made.generations]
+        else:
+            found = known or (standing and self._provenance.spans(made.turns, tools, standing)) or []
+        if not _faithful(made.turns, made.text, found):
+            raise errors.InvalidChatTemplate(
+                f"{where}: in what the chat template makes of this conversation the assistant's words cannot be told from the "
                 "rest; set spec.model.chatTemplate to one with {% generation %} around them"
             )
-        return self._ended(Rendered(text, tuple(self._with_end(text, span) for span in found)))
-
-    def _text(self, messages: Sequence[Message], *, generation_prompt: bool = False) -> str:
-        return str(self._jinja(messages, add_generation_prompt=generation_prompt)[0][0])
-
-    def _marked_text(self, messages: Sequence[Message]) -> tuple[str, list[Span] | None]:
-        """The text and, where the template marks them, the spans of the generations."""
-        if not self._marked:
-            return self._text(messages), None
-        texts, generations = self._jinja(messages, return_assistant_tokens_mask=True)
-        return str(texts[0]), [(int(start), int(end)) for start, end in generations[0]]
-
-    def _jinja(self, messages: Sequence[Message], **options: Any) -> Any:
-        from transformers.utils import chat_template_utils  # noqa: PLC0415 - seconds of import
-
-        seen: dict[str, Any] = {**self._specials, "date_string": DATE, **options}
-        turns = [message.wire() for message in messages]
-        return chat_template_utils.render_jinja_template([turns], chat_template=self.template, **seen)
+        plain = standing.stretches(self._ends) if standing else ()
+        return self._ended(Rendered(made.text, tuple(found), plain), literal)
 
     def _by_family(self, messages: Sequence[Message], text: str) -> list[Span] | None:
         """The first family that fits; the last row's is asked first."""
-        asked = [self._family, *families.FAMILIES] if self._family else families.FAMILIES
-        for family in asked:
-            if family and (found := families.spans(family, messages, text, self._specials)) is not None:
-                self._family = family
-                return self._behind_prompt(messages, text, found) if family.lead_of_last else found
+        for at, family in enumerate(self._families):
+            if (found := families.spans(family, messages, text)) is not None:
+                if at:
+                    self._families.insert(0, self._families.pop(at))
+                return self._behind_prompt(family, messages, found)
         return None
 
-    def _behind_prompt(self, messages: Sequence[Message], text: str, found: list[Span]) -> list[Span]:
+    def _behind_prompt(self, family: Family, messages: Sequence[Message], found: list[Span]) -> list[Span]:
         """`found`, the last span without what the prompt gives already: some templates prompt with an empty thought."""
         if messages[-1].role != "assistant":
             return found
+        if family.name not in self._given:
+            lead = family.lead_of_last or ""
+            before = self.prompt(messages[:-1]) if lead else ""
+            sizes = range(len(lead), 0, -1)
+            self._given[family.name] = next((size for size in sizes if before.endswith(lead[:size])), 0)
+        given = self._given[family.name]
+        if not given:
+            return found
         *others, (start, end) = found
-        return [*others, (max(start, _shared(text, self.prompt(messages[:-1]))), end)]
+        return [*others, (start + given, end)]
 
-    def _by_growth(self, messages: Sequence[Message], text: str) -> list[Span] | None:
-        """Each turn as what the template adds to the turns before it."""
-        turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
-        found = [self._grown(messages[:at], messages[at].content.strip(), text) for at in turns]
-        return None if None in found else [span for span in found if span]
-
-    def _grown(self, before: Sequence[Message], answer: str, text: str) -> Span | None:
-        """Where `answer` stands in `text`, given the turns before it; None where that cannot be told.
-
-        The turn begins where `text` leaves what the template would give as a prompt. Templates of thinking models put a thought
-        of their own before the answer there: it is not learned.
-        """
-        prompt = self.prompt(before)
-        start = _shared(text, prompt)
-        begins = text.find(answer, start)
-        between = text[start:begins]
-        if (
-            begins < 0
-            or not text.startswith(self._text(before))
-            or any(token in between for token in self._ends)
-        ):
-            return None
-        whole = start == len(prompt) and not between.strip()
-        return (start if whole else begins), begins + len(answer)
-
-    def _with_end(self, text: str, span: Span) -> Span:
+    def _with_end(self, text: str, span: Span, literal: Sequence[Span]) -> Span:
         """`span` with the end of its turn: templates that mark generations may leave it outside."""
         start, end = span
-        inside = text[start:end].rstrip().endswith(self._ends)
-        return span if inside else (start, end + self._end_of_turn(text[end:]))
+        stop = start + len(text[start:end].rstrip())
+        inside = self._ends.closing(text[start:stop])
+        if inside and (stop - len(inside), stop) not in literal:
+            return span
+        return start, end + self._ends.behind(text, end)
 
-    def _end_of_turn(self, rest: str) -> int:
-        """Characters of `rest` up to and with the special token that ends the turn; 0 where none follows."""
-        blank = len(rest) - len(rest.lstrip())
-        token = next((token for token in self._ends if rest.startswith(token, blank)), "")
-        return blank + len(token) if token else 0
-
-    def _faithful(self, messages: Sequence[Message], text: str, found: Sequence[Span]) -> bool:
-        """Whether every answer stands whole in a span of its own."""
-        answers = [message.content.strip() for message in messages if message.role == "assistant"]
-        return len(answers) == len(found) and all(
-            answer in text[start:end] for answer, (start, end) in zip(answers, found, strict=True)
-        )
-
-    def _ended(self, rendered: Rendered) -> Rendered:
+    def _ended(self, rendered: Rendered, literal: Sequence[Span]) -> Rendered:
         """The same with eos behind the last answer, where the template leaves it open: nobody could learn to stop from it."""
         start, end = rendered.spans[-1]
-        if rendered.text[end:].strip() or any(token in rendered.text[start:end] for token in self._ends):
+        closed = any(
+            (a + start, b + start) not in literal for a, b in self._ends.all(rendered.text[start:end])
+        )
+        if closed or rendered.text[end:].strip():
             return rendered
-        self.endless += 1
-        eos = self._specials.get("eos_token", "")
-        return Rendered(rendered.text[:end] + eos, (*rendered.spans[:-1], (start, end + len(eos))))
+        spans = (*rendered.spans[:-1], (start, end + len(self._eos)))
+        return replace(rendered, text=rendered.text[:end] + self._eos, spans=spans, endless=True)
+
+    def _look_alike(self, turns: Turns, tools: Sequence[Any]) -> str | None:
+        """The first control token that somebody says."""
+        for turn in turns:
+            if found := self._said.said(turn["content"]):
+                return found
+            if len(turn) > len(("role", "content")) and (found := self._said.said(_json(turn))):
+                return found
+        return self._said.said(_json(tools)) if tools else None
 
 
-def _shared(one: str, other: str) -> int:
-    """Length of the beginning that two texts have in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
+def _faithful(turns: Turns, text: str, found: Sequence[Span]) -> bool:
+    """Whether every answer stands whole in a span of its own, in order."""
+    answers = [turn for turn in turns if turn["role"] == "assistant"]
+    if len(answers) != len(found) or any(a[1] > b[0] for a, b in itertools.pairwise(found)):
+        return False
+    pairs = zip(answers, found, strict=True)
+    return all(marks.lost([answer], (), text[start:end]) is None for answer, (start, end) in pairs)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _first_line(error: Exception) -> str:
