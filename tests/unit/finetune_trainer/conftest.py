@@ -22,3 +22,27 @@ def s3(tmp_path_factory):
         pytest.skip("no versitygw: build the local cluster's tools, or name it in VERSITYGW")
     with trainer_s3.serving(program, tmp_path_factory.mktemp("s3") / "buckets") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def gs(tmp_path_factory):
+    """A Google Cloud Storage server; skipped without Go to build it with."""
+    import storage_servers  # noqa: PLC0415 - after the environment is set
+
+    program = storage_servers.fakegcs()
+    if program is None:
+        pytest.skip("no go on this machine, which fake-gcs-server is built with")
+    with storage_servers.gcs(program, tmp_path_factory.mktemp("gs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def az(tmp_path_factory):
+    """An Azure Blob Storage server; skipped without Node to run it with."""
+    import storage_servers  # noqa: PLC0415 - after the environment is set
+
+    program = storage_servers.azurite()
+    if program is None:
+        pytest.skip("no node and npm on this machine, which Azurite needs")
+    with storage_servers.azure(program, tmp_path_factory.mktemp("az")) as server:
+        yield server

@@ -13,9 +13,8 @@ import trainer_s3
 from finetune_trainer import errors, storage
 from finetune_trainer.config import Hub
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage import Reference, Role, Store
-
-FIELD = "spec.dataset.train[0].uri"
+from finetune_trainer.storage import Role
+from trainer_places import FIELD, opened, secret
 
 
 @pytest.fixture
@@ -23,22 +22,6 @@ def layout(tmp_path) -> Layout:
     made = Layout.under(tmp_path)
     made.make_folders()
     return made
-
-
-def secret(layout: Layout, name: str, **keys: str) -> str:
-    for key, value in keys.items():
-        path = layout.credentials / name / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(value + "\n")
-    return name
-
-
-def opened(
-    layout: Layout, uri: str, name: str | None = None, *, role: Role = Role.DATA, hub: Hub | None = None
-) -> Store:
-    return storage.open_store(
-        Reference(uri=uri, field=FIELD, role=role, secret=name, hub=hub or Hub()), layout
-    )
 
 
 @contextmanager
@@ -65,60 +48,6 @@ def answering(status: int, body: bytes = b""):
     finally:
         server.shutdown()
         server.server_close()
-
-
-@pytest.fixture(params=["claim", "s3"])
-def store(request, layout) -> Store:
-    """A writable place of each kind: they behave alike."""
-    if request.param == "claim":
-        (layout.claims / "c").mkdir(parents=True)
-        return opened(layout, "pvc://c/some/prefix")
-    server: trainer_s3.Server = request.getfixturevalue("s3")
-    server.bucket("bucket")
-    place = opened(layout, f"s3://bucket/{layout.scratch.parent.name}", secret(layout, "keys", **server.keys))
-    place.delete_below("")
-    return place
-
-
-def test_what_is_put_is_listed_read_and_deleted(store, tmp_path):
-    store.put("folder/ü a#?%20+.txt", b"hello")
-    (tmp_path / "big").write_bytes(bytes(9 * 2**20))
-    store.put("big", tmp_path / "big")
-
-    store.get("big", tmp_path / "again/big")
-
-    assert [(item.key, item.size) for item in store.list()] == [
-        ("big", 9 * 2**20),
-        ("folder/ü a#?%20+.txt", 5),
-    ]
-    assert [item.key for item in store.list("folder")] == ["folder/ü a#?%20+.txt"]
-    assert (tmp_path / "again/big").stat().st_size == 9 * 2**20
-    assert store.read_if_there("folder/ü a#?%20+.txt") == b"hello"
-    assert store.delete_below("") == 2
-    assert store.list() == []
-
-
-def test_an_object_is_made_only_where_there_is_none(store):
-    first, second = store.put_if_absent("epoch", b"1"), store.put_if_absent("epoch", b"2")
-
-    assert (first, second, store.read("epoch")) == (True, False, b"1")
-
-
-def test_what_is_not_there_is_none_or_told_by_its_uri(store):
-    assert store.head("nothing") is None
-    assert store.read_if_there("nothing") is None
-    store.delete("nothing")
-    with pytest.raises(errors.DataFileNotFound, match=r"spec\.dataset\.train\[0\]\.uri: .*nothing"):
-        store.read("nothing")
-
-
-def test_a_tag_changes_with_the_content(store):
-    store.put("a", b"one")
-    before = store.head("a").tag
-
-    store.put("a", b"other")
-
-    assert store.head("a").tag != before
 
 
 @pytest.mark.parametrize("call", ["list", "head"])

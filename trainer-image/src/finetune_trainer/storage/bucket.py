@@ -1,5 +1,6 @@
 """S3, Google Cloud Storage and Azure, all through obstore."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -53,6 +54,9 @@ AZURE_KEYS = {
     "AZURE_TENANT_ID": "tenant_id",
 }
 """Names that a Secret may hold -> obstore's."""
+
+UNSIGNED = json.dumps({"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""})
+"""A service account that signs nothing, for a server of one's own: obstore's `skip_signature` holds for reading only."""
 
 
 class BucketStore(Store):
@@ -244,7 +248,7 @@ def _gcs(reference: Reference, secret: dict[str, str], options: "ClientConfig") 
     said: dict[str, Any] = {"service_account_key": key} if key else {}
     if server:
         said["base_url"] = (server if "://" in server else f"http://{server}").rstrip("/")
-        said["skip_signature"] = not key
+        said.setdefault("service_account_key", UNSIGNED)
         options["allow_http"] = True
     return GCSStore(reference.place, client_options=options, retry_config=RETRY, **said)
 

@@ -1,0 +1,179 @@
+"""Real servers for gs:// and az:// on loopback: fake-gcs-server, built from its Go module, and Azurite, installed by npm.
+
+Both are pinned in tests/cluster/tools, and kept in the cache folder under a name made of those pins: the first run takes
+some minutes, every other one nothing.
+"""
+
+import base64
+import contextlib
+import email.utils
+import fcntl
+import hashlib
+import hmac
+import http.client
+import os
+import shutil
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gcs_front
+import trainer_s3
+import trainer_tiny_model
+
+TOOLS = Path(__file__).resolve().parents[1] / "cluster" / "tools"
+ACCOUNT = "account"
+ACCOUNT_KEY = base64.b64encode(b"a key of the tests, known to all").decode()
+
+
+@dataclass(frozen=True)
+class Gcs:
+    """Google Cloud Storage."""
+
+    endpoint: str
+
+    def bucket(self, name: str) -> None:
+        """Make a bucket."""
+        body = b'{"name": "%s"}' % name.encode()
+        path, told = "/storage/v1/b?project=tests", {"Content-Type": "application/json"}
+        _ask("POST", self.endpoint, path, told, body)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What a Secret for it holds."""
+        return {"STORAGE_EMULATOR_HOST": self.endpoint}
+
+
+@dataclass(frozen=True)
+class Azure:
+    """Azure Blob Storage."""
+
+    endpoint: str
+
+    def bucket(self, name: str) -> None:
+        """Make a container, by a request signed with the shared key."""
+        told = {"x-ms-date": email.utils.formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+        canonical = "".join(f"{key}:{value}\n" for key, value in sorted(told.items()))
+        signed = f"PUT{chr(10) * 12}{canonical}/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container"
+        digest = hmac.new(base64.b64decode(ACCOUNT_KEY), signed.encode(), hashlib.sha256).digest()
+        told["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}"
+        _ask("PUT", self.endpoint, f"/{ACCOUNT}/{name}?restype=container", told)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What a Secret for it holds."""
+        return {
+            "AZURE_STORAGE_ACCOUNT": ACCOUNT,
+            "AZURE_STORAGE_KEY": ACCOUNT_KEY,
+            "AZURE_STORAGE_ENDPOINT": self.endpoint,
+        }
+
+
+def _ask(method: str, endpoint: str, path: str, headers: dict[str, str], body: bytes = b"") -> None:
+    """One request of ours. 409: what is to be made is there already."""
+    with contextlib.closing(http.client.HTTPConnection(urllib.parse.urlsplit(endpoint).netloc)) as connection:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        if answer.status >= 300 and answer.status != 409:
+            raise RuntimeError(f"{method} {path}: HTTP {answer.status}: {answer.read()[:500]!r}")
+
+
+@contextlib.contextmanager
+def gcs(program: Path, folder: Path) -> Iterator[Gcs]:
+    """Serve gs://, objects in memory; the log goes into `folder`."""
+    port = trainer_s3.free_port()
+    own = f"127.0.0.1:{port}"
+    command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-public-host", own, "-external-url", f"http://{own}", "-log-level", "warn"]
+    with _running(command, port, folder / "fake-gcs.log"), gcs_front.before(port) as endpoint:
+        yield Gcs(endpoint)
+
+
+@contextlib.contextmanager
+def azure(program: Path, folder: Path) -> Iterator[Azure]:
+    """Serve az://, blobs in memory; the log goes into `folder`."""
+    port = trainer_s3.free_port()
+    command = ["node", program, "--inMemoryPersistence", "--silent", "--disableTelemetry"]
+    command += ["--skipApiVersionCheck", "--disableProductStyleUrl", "--blobPort", str(port)]
+    environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
+    with _running(command, port, folder / "azurite.log", environment):
+        yield Azure(f"http://127.0.0.1:{port}/{ACCOUNT}")
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str | Path], port: int, log: Path, environment: dict[str, str] | None = None
+) -> Iterator[None]:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=log.parent) as process,
+    ):
+        try:
+            trainer_s3.wait_for(port, process, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def fakegcs() -> Path | None:
+    """fake-gcs-server; None on a machine without Go."""
+    if shutil.which("go") is None:
+        return None
+
+    def build(source: Path, into: Path) -> None:
+        flags = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w"]
+        package = "github.com/fsouza/fake-gcs-server"
+        _run(
+            ["go", "build", *flags, "-o", str(into / "fake-gcs-server"), package],
+            source,
+            {"CGO_ENABLED": "0"},
+        )
+
+    return _kept("go", "fakegcs", build) / "fake-gcs-server"
+
+
+def azurite() -> Path | None:
+    """Azurite's start file; None on a machine without Node."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        return None
+
+    def install(source: Path, into: Path) -> None:
+        shutil.copytree(source, into, dirs_exist_ok=True)
+        _run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--no-audit"], into, {})
+
+    return _kept("npm", "azurite", install) / "node_modules/azurite/dist/src/blob/main.js"
+
+
+def _kept(kind: str, name: str, make: Callable[[Path, Path], None]) -> Path:
+    """The folder that `make` fills from tests/cluster/tools/<name>, kept as long as what stands there is the same."""
+    source = TOOLS / name
+    digest = hashlib.sha256()
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(source).as_posix().encode() + b"\0" + file.read_bytes())
+    folder = trainer_tiny_model.cache() / kind / f"{name}-{digest.hexdigest()[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers of one test run
+        if not folder.is_dir():
+            unfinished = folder.with_suffix(".new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(source, unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["nice", "-n", "10", *command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
