@@ -64,7 +64,7 @@ def resolve(run: config.Run, facts: Facts) -> Resolved:
     return Resolved(
         epochs=round(training.max_steps / per_epoch, 4) if training.max_steps else epochs,
         total_steps=steps,
-        learning_rate=training.learning_rate or _learning_rate(run),
+        learning_rate=training.learning_rate or usual_rate(run),
         global_batch_size=global_batch,
         micro_batch_size=_micro_batch(run, facts, per_process),
         max_length=facts.max_length,
@@ -72,7 +72,8 @@ def resolve(run: config.Run, facts: Facts) -> Resolved:
     )
 
 
-def _learning_rate(run: config.Run) -> float:
+def usual_rate(run: config.Run) -> float:
+    """The learning rate where nobody says one, by method and by what is tuned."""
     whole = LEARNING_RATES[run.method]
     return whole if run.tuning.type == "Full" else round(whole * ADAPTERS, 12)
 
