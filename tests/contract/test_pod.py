@@ -69,6 +69,12 @@ def test_everything_is_mounted_where_the_trainer_looks(plan):
         assert container["terminationMessagePath"] == str(layout.termination_log)
 
 
+def test_the_model_cache_is_mounted_where_the_trainer_looks(plan):
+    cached = plan.__class__(run=plan.run, pods=plan.pods.model_copy(update={"model_cache": "models"}))
+    for (container,) in containers(cached):
+        assert str(Layout().cache) in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
 def test_the_folders_of_the_environment_are_those_the_trainer_makes(tmp_path):
     layout = Layout()
     assert {name: pathlib.Path(path) for name, path in pod.HOMES.items()} == {

@@ -17,6 +17,8 @@ class Layout:
     """The profile's extra authorities, if any (PEM)."""
     claims: Path = Path("/mnt/claims")
     """One folder per PersistentVolumeClaim."""
+    cache: Path = Path("/mnt/cache")
+    """The profile's model cache, shared by the namespace's jobs; absent where there is none, read-only in training."""
     scratch: Path = Path("/scratch")
     """The only large writable place."""
     termination_log: Path = Path("/dev/termination-log")
@@ -31,6 +33,7 @@ class Layout:
             configmaps=root / "etc/configmaps",
             ca=root / "etc/ca/ca.crt",
             claims=root / "claims",
+            cache=root / "cache",
             scratch=root / "scratch",
             termination_log=root / "termination-log",
         )
@@ -54,6 +57,11 @@ class Layout:
     def data(self) -> Path:
         """The raw data files, one folder per source."""
         return self.scratch / "data"
+
+    @property
+    def spool(self) -> Path:
+        """Rows on their way into the prepared dataset."""
+        return self.scratch / "spool"
 
     @property
     def dataset(self) -> Path:

@@ -16,7 +16,7 @@ def check(run: config.Run) -> None:
 def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
     yield "spec.method", run.method != "SFT", "SFT works today"
     yield "spec.tuning.type", run.tuning.type != "LoRA", "LoRA works today"
-    yield "spec.model.uri", run.model.uri.startswith("oci://"), "hf://, s3:// and pvc:// work today"
+    yield "spec.model.uri", run.model.uri.startswith("oci://"), "hf://, s3://, gs://, az:// and pvc:// work today"
     yield "spec.model.adapterFrom", run.model.adapter_from, "leave it out"
     yield (
         "spec.model.trustRemoteCode",

@@ -68,6 +68,7 @@ def _pods(spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> Po
         config_maps=mounts.config_maps(spec),
         claims=mounts.claims(spec),
         extra_ca=profile.extra_ca.name if profile.extra_ca else None,
+        model_cache=mounts.model_cache(spec, profile),
         nodes=sizes.nodes,
         gpus=sizes.gpus,
         gpu_resource=sizes.gpu_resource,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from finetune_operator.api.base import SecretRef
 from finetune_operator.api.job import FineTuneJobSpec
+from finetune_operator.api.profile import FineTuneProfileSpec
 from finetune_operator.plan import uris
 from finetune_operator.plan.run_plan import ClaimMount
 
@@ -33,6 +34,13 @@ def claims(spec: FineTuneJobSpec) -> list[ClaimMount]:
     writable = {place.authority for place, is_output in _places(spec) if place.scheme == "pvc" and is_output}
     all_of_them = {place.authority for place, _ in _places(spec) if place.scheme == "pvc"}
     return [ClaimMount(name=name, writable=name in writable) for name in sorted(all_of_them)]
+
+
+def model_cache(spec: FineTuneJobSpec, profile: FineTuneProfileSpec) -> str | None:
+    """The claim that keeps downloaded models; None where there is none, and for a model that is not downloaded."""
+    place = uris.place(spec.model.uri, "spec.model.uri")
+    downloaded = place.scheme in {"hf", *uris.BUCKETS}
+    return profile.model_cache.claim_name if profile.model_cache and downloaded else None
 
 
 def _places(spec: FineTuneJobSpec) -> Iterator[tuple[uris.Place, bool]]:

@@ -96,7 +96,7 @@ def _trainer(stage: Stage, plan: PodPlan, args: list[str]) -> Manifest:
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
-        "volumeMounts": _mounts(plan),
+        "volumeMounts": _mounts(stage, plan),
     }
 
 
@@ -142,6 +142,14 @@ def _volumes(owner: Owner, stage: Stage, plan: PodPlan) -> list[Manifest]:
         }
         for at, one in enumerate(plan.claims)
     ]
+    if plan.model_cache:
+        read_only = {"readOnly": True} if stage == "Train" else {}
+        found.append(
+            {
+                "name": "model-cache",
+                "persistentVolumeClaim": {"claimName": plan.model_cache, **read_only},
+            }
+        )
     if plan.extra_ca:
         found.append(
             {
@@ -152,8 +160,8 @@ def _volumes(owner: Owner, stage: Stage, plan: PodPlan) -> list[Manifest]:
     return found
 
 
-def _mounts(plan: PodPlan) -> list[Manifest]:
-    """Where the volumes stand."""
+def _mounts(stage: Stage, plan: PodPlan) -> list[Manifest]:
+    """Where the volumes stand. The model cache is filled in Prepare alone: no pod with a GPU waits for a download."""
     found: list[Manifest] = [
         {"name": "run", "mountPath": "/etc/finetune/run.json", "subPath": names.RUN_KEY, "readOnly": True},
         {"name": "scratch", "mountPath": "/scratch"},
@@ -172,6 +180,8 @@ def _mounts(plan: PodPlan) -> list[Manifest]:
         {"name": f"claim-{at}", "mountPath": f"/mnt/claims/{one.name}", "readOnly": not one.writable}
         for at, one in enumerate(plan.claims)
     ]
+    if plan.model_cache:
+        found.append({"name": "model-cache", "mountPath": "/mnt/cache", "readOnly": stage == "Train"})
     if plan.extra_ca:
         found.append({"name": "ca", "mountPath": "/etc/finetune/ca", "readOnly": True})
     return found

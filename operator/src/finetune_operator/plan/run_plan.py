@@ -27,6 +27,8 @@ class PodPlan(Value):
     config_maps: list[str] = pydantic.Field(default=[])
     claims: list[ClaimMount] = pydantic.Field(default=[])
     extra_ca: str | None = None
+    model_cache: str | None = None
+    """The claim that keeps downloaded models."""
     nodes: int = 1
     gpus: int = 0
     gpu_resource: str = "nvidia.com/gpu"

@@ -1,0 +1,76 @@
+"""The model cache: mounted writable where nothing waits for a GPU, read-only where training runs, and only where it helps."""
+
+import pytest
+
+import kube_objects
+from finetune_operator.api import sources
+from finetune_operator.observe.job import job, profile
+from finetune_operator.plan.accept import Installed, accept, spec_of
+from finetune_operator.plan.config_map import config_map, run_plan
+from finetune_operator.plan.prepare_job import prepare_job
+from finetune_operator.plan.training_job import training_job
+
+PROFILE = kube_objects.fine_tune_profile("cached", modelCache={"claimName": "models"})
+
+
+def pods(model_uri: str) -> dict[str, dict]:
+    """The pod of each stage for a job that uses the profile."""
+    seen = job(kube_objects.fine_tune_job(profile="cached", model={"uri": model_uri}))
+    plan = accept(seen, {"cached": profile(PROFILE)}, Installed(trainer_image="registry.example/trainer:1"))
+    assert run_plan(config_map(seen.owner, plan)) == plan
+    scheduling = spec_of(seen).scheduling
+    jobs = {
+        "Prepare": prepare_job(seen.owner, plan, scheduling, 1),
+        "Train": training_job(seen.owner, plan, scheduling, 1, prepared=kube_objects.DIGEST),
+    }
+    return {stage: made["spec"]["template"]["spec"] for stage, made in jobs.items()}
+
+
+def of_cache(pod: dict) -> tuple[list[dict], list[dict]]:
+    """Its volume and its mount."""
+    volumes = [one for one in pod["volumes"] if one["name"] == "model-cache"]
+    return volumes, [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "model-cache"]
+
+
+@pytest.mark.parametrize("uri", ["hf://org/name", "s3://b/model", "gs://b/model", "az://b/model"])
+def test_prepare_fills_it_and_training_only_reads(uri):
+    found = pods(uri)
+
+    assert of_cache(found["Prepare"]) == (
+        [{"name": "model-cache", "persistentVolumeClaim": {"claimName": "models"}}],
+        [{"name": "model-cache", "mountPath": "/mnt/cache", "readOnly": False}],
+    )
+    assert of_cache(found["Train"]) == (
+        [{"name": "model-cache", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}}],
+        [{"name": "model-cache", "mountPath": "/mnt/cache", "readOnly": True}],
+    )
+
+
+def test_a_model_that_lies_on_a_claim_needs_no_cache():
+    assert [of_cache(pod) for pod in pods("pvc://models/base").values()] == [([], [])] * 2
+
+
+@pytest.mark.parametrize("scheme", ["gs", "az"])
+def test_a_source_in_the_outputs_bucket_gets_the_outputs_secret(scheme):
+    secret = {"name": "keys"}
+    spec = {
+        "model": {"uri": f"{scheme}://bucket/model"},
+        "dataset": {"train": [{"uri": f"{scheme}://bucket/a.jsonl"}, {"uri": f"{scheme}://other/a.jsonl"}]},
+        "output": {
+            "uri": f"{scheme}://bucket/out",
+            "workUri": f"{scheme}://bucket/work",
+            "credentialsSecretRef": secret,
+        },
+    }
+    plan = accept(
+        job(kube_objects.fine_tune_job(**spec)), {}, Installed(trainer_image="registry.example/trainer:1")
+    )
+
+    train = plan.run["dataset"]["train"]
+    assert plan.run["model"]["credentialsSecretRef"] == train[0]["credentialsSecretRef"] == secret
+    assert "credentialsSecretRef" not in train[1]
+    assert plan.pods.secrets == ["keys"]
+
+
+def test_a_file_of_the_machine_is_no_place_for_a_cluster():
+    assert "file" not in {*sources.MODEL_SCHEMES, *sources.DATA_SCHEMES, *sources.OUTPUT_SCHEMES}
