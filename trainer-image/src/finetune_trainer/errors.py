@@ -24,6 +24,7 @@
     │   ├── NothingToLearn                  a mask without a single learned token
     │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
     │   ├── InvalidBatchSize                batches that the processes cannot share
+    │   ├── ModelDoesNotFit                 more memory than the GPU, or the pod, has
     │   ├── UnsupportedHere                 a setting that this GPU, or CPU, cannot do
     │   └── NonFiniteLoss                   training diverged
     ├── GateNotMet                      65  the evaluation gate was not met
@@ -192,6 +193,10 @@ class NothingToLearn(AuthorError):
 
 class AllRowsTooLong(AuthorError):
     """Cut to `training.maxLength`, no row has a learned token left."""
+
+
+class ModelDoesNotFit(AuthorError):
+    """Training needs clearly more memory than the GPU or the pod has, with one row at a time; the sentence says what would fit."""
 
 
 class UnsupportedHere(AuthorError):

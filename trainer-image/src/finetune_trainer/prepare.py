@@ -4,21 +4,27 @@ Look at the output, fetch the data, pin the model, read every row, render, mask,
 prepared dataset, its document last. Runs in the pod's main thread, where a SIGTERM is raised as `Interrupted`.
 """
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from finetune_trainer import base_model, config, errors, inspection, not_yet, outcome, resolve
 from finetune_trainer.base_model import BaseModel
-from finetune_trainer.data import advice, filters, rows, samples, sources, split, table
+from finetune_trainer.data import advice, deciding, figures, gathering, samples, sources, spool, table
+from finetune_trainer.data.deciding import Decision, Rules
+from finetune_trainer.data.facts import KINDS, Facts, Indexes
 from finetune_trainer.data.filters import Drops
-from finetune_trainer.data.rows import Example
+from finetune_trainer.data.gathering import Gathered
+from finetune_trainer.data.meaning import Meaning
+from finetune_trainer.data.reading import Recipe
+from finetune_trainer.data.rows import Conversation, Text
 from finetune_trainer.data.sources import Fetched
-from finetune_trainer.data.table import Written
-from finetune_trainer.data.tokenise import Encoded, Tokeniser
+from finetune_trainer.data.vocabulary import Vocabulary
 from finetune_trainer.inspection import Architecture, Words
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import (
@@ -32,10 +38,13 @@ from finetune_trainer.prepared import (
 )
 from finetune_trainer.report import ProgressWriter
 
-TELL_EVERY = 100
-"""Rows between two words about progress; the writer keeps back what comes too soon."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MOST_ENDS = 4
 """Different tokens that may end an answer."""
+LOOKED_AT = 8
+"""Held-out rows that are looked at for those that can be asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +72,71 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """All rows, those that train and those that are held out."""
+class Sources:
+    """The fetched files, and what their rows mean."""
 
-    train: list[Example]
-    held: list[Example]
-    read: int
-    formats: tuple[str, ...]
-    loss_on: tuple[str, ...]
-    drops: Drops
+    train: list[Fetched]
+    held: list[Fetched]
+    recipe: Recipe
+
+    @property
+    def every(self) -> list[Fetched]:
+        """All of them, in the order of reading."""
+        return [*self.train, *self.held]
+
+    @property
+    def meanings(self) -> tuple[Meaning, ...]:
+        """What the rows of the training sources mean."""
+        return self.recipe.meanings[: len(self.train)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
-    """The written tables."""
+class Table:
+    """What stands in a written table."""
 
-    train: Written
-    held: Written
-    tokeniser: Tokeniser
+    rows: int
+    """One that is seen more than once in an epoch counts as often."""
+    lengths: "array[int]"
+    """Tokens of the longest sequence of each row, in order."""
+    tokens: int
+    supervised: int
+    """Learned tokens."""
+    truncated: int
+    """Rows of the sources that were cut."""
+
+    @classmethod
+    def of(cls, facts: Facts, rows: Indexes) -> "Table":
+        """The table of `rows`."""
+        lengths: array[int] = array("i")
+        lengths.frombytes(facts.longest[rows].astype(np.intc).tobytes())
+        return cls(
+            rows=len(rows),
+            lengths=lengths,
+            tokens=int(facts.tokens[rows].sum(dtype=np.int64)),
+            supervised=int(facts.supervised[rows].sum(dtype=np.int64)),
+            truncated=int(facts.cut[np.unique(rows)].sum()),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """All rows, those that train and those that are held out, and their tables."""
+
+    facts: Facts
+    decision: Decision
+    train: Table
+    held: Table
     folder: Path
+
+    @property
+    def used(self) -> Indexes:
+        """Rows of both tables."""
+        return np.union1d(self.decision.train, self.decision.held)
+
+    @property
+    def chat(self) -> bool:
+        """Whether training rows go through the chat template; the first one says it."""
+        return KINDS[self.facts.kind[self.decision.train[0]]] == Conversation.__name__
 
 
 def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> PrepareResult:
@@ -91,16 +146,18 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     if published := outcome.look(run, layout):
         return _already(run, published)
     outcome.probe(run, layout)
-    train = sources.fetch(run, layout, "train", lambda name: progress.tell(message=f"fetching {name}"))
-    held = sources.fetch(run, layout, "eval", lambda name: progress.tell(message=f"fetching {name}"))
+    fetched = [
+        sources.fetch(run, layout, part, lambda name: progress.tell(message=f"fetching {name}"))
+        for part in ("train", "eval")
+    ]
     model = _model(run, layout, progress)
-    data = _read(run, (train, held), progress, chat=model.words.chat)
-    tables = _tokenise(run, layout, progress, model, data)
-    prepared = _document(run, model, data, tables)
+    read = _sources(run, fetched[0], fetched[1], model)
+    data = _tables(run, layout, progress, model, read)
+    prepared = _document(run, model, read, data)
     progress.tell(stage="Publish", message="writing the prepared dataset")
-    prepared.save(outcome.work_area(run, layout), tables.folder)
+    prepared.save(outcome.work_area(run, layout), data.folder)
     progress.tell(stage="Done", message="prepared")
-    return _result(prepared, data)
+    return _result(prepared)
 
 
 def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
@@ -118,79 +175,54 @@ def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
     )
 
 
-def _read(
-    run: config.Run, fetched: tuple[list[Fetched], list[Fetched]], progress: ProgressWriter, *, chat: bool
-) -> Data:
-    """Read, understand, filter and split all rows."""
-    drops, counted = Drops(), itertools.count(1)
+def _sources(run: config.Run, train: list[Fetched], held: list[Fetched], model: Model) -> Sources:
+    """What the rows mean, by the first one of each source."""
+    meanings = [sources.meaning(source, run, chat=model.words.chat) for source in (*train, *held)]
+    recipe = Recipe(
+        meanings=tuple(meanings),
+        quality=run.dataset.quality,
+        vocabulary=Vocabulary.of(model.words.tokenizer),
+        renderer=model.words.renderer,
+        method=run.method,
+        max_length=model.max_length(run.training.max_length),
+    )
+    return Sources(train=train, held=held, recipe=recipe)
+
+
+def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, model: Model, read: Sources) -> Data:
+    """Read and tokenise all rows, decide which go where, and write the tables."""
     progress.tell(stage="Read", rows=0, message="reading rows")
+    helpers = gathering.helpers(read.every)
 
-    def told(examples: Iterable[Example]) -> Iterator[Example]:
-        for example in examples:
-            if (number := next(counted)) % TELL_EVERY == 0:
-                progress.tell(rows=number, message=f"{number} rows read")
-            yield example
+    def told(rows: int) -> None:
+        progress.tell(stage="Tokenise", rows=rows, message=f"{rows} rows read and tokenised")
 
-    train, held = ([sources.understand(source, run, chat=chat) for source in part] for part in fetched)
-    quality = run.dataset.quality
-    kept = [
-        list(filters.kept(told(itertools.chain.from_iterable(s.examples for s in part)), quality, drops))
-        for part in (train, held)
-    ]
-    read = next(counted) - 1
-    if not kept[0]:
-        raise _nothing_left(drops, read)
-    if held:
-        examples = split.without(kept[0], kept[1], drops), kept[1]
-    else:
-        examples = split.held_out(kept[0], run.dataset.eval_fraction, seed=run.training.seed)
-    if not examples[0]:
-        raise _nothing_left(drops, read)
-    return Data(
-        train=examples[0],
-        held=examples[1],
-        read=read,
-        formats=tuple(source.format for source in train),
-        loss_on=tuple(source.loss_on for source in train),
-        drops=drops,
-    )
-
-
-def _tokenise(run: config.Run, layout: Layout, progress: ProgressWriter, model: Model, data: Data) -> Tables:
-    """Write the tables of training and held-out rows."""
-    folder = layout.dataset
-    folder.mkdir(parents=True, exist_ok=True)
-    tokeniser = Tokeniser(model.words.tokenizer, model.words.renderer)
-    counted = itertools.count(1)
-    progress.tell(stage="Tokenise", rows=0, message="tokenising rows")
-
-    def told(encoded: Iterable[Encoded]) -> Iterator[Encoded]:
-        for row in encoded:
-            if (number := next(counted)) % TELL_EVERY == 0:
-                progress.tell(
-                    rows=number, message=f"{number} of {len(data.train) + len(data.held)} rows tokenised"
-                )
-            yield row
-
-    def written(examples: list[Example], name: str) -> Written:
-        return table.write(
-            folder / name,
-            told(tokeniser.encode(examples)),
-            max_length=model.max_length(run.training.max_length),
-            quality=run.dataset.quality,
-            drops=data.drops,
+    with gathering.place(layout.spool) as spool:
+        found = gathering.gather(read.every, read.recipe, spool, told, helpers=helpers)
+        decision = deciding.decide(found.facts, Rules.of(run))
+        if not len(decision.train):
+            raise _nothing_left(decision.drops, len(found.facts), max_length=read.recipe.max_length)
+        data = Data(
+            facts=found.facts,
+            decision=decision,
+            train=Table.of(found.facts, decision.train),
+            held=Table.of(found.facts, decision.held),
+            folder=layout.dataset,
         )
-
-    tables = Tables(
-        train=written(data.train, TRAIN), held=written(data.held, EVAL), tokeniser=tokeniser, folder=folder
-    )
-    if not tables.train.rows:
-        raise _nothing_left(data.drops, data.read, max_length=model.max_length(run.training.max_length))
-    _check_vocabulary(model.found, max(tables.train.largest_id, tables.held.largest_id))
-    return tables
+        _check_vocabulary(model.found, int(found.facts.largest[data.used].max()))
+        progress.tell(stage="Tokenise", message=f"writing {data.train.rows + data.held.rows} rows")
+        _write(found, data, table.schema(run.method))
+    return data
 
 
-def _nothing_left(drops: Drops, read: int, *, max_length: int = 0) -> errors.TrainerError:
+def _write(found: Gathered, data: Data, schema: "pa.Schema") -> None:
+    """The tables."""
+    data.folder.mkdir(parents=True, exist_ok=True)
+    for rows, name in ((data.decision.train, TRAIN), (data.decision.held, EVAL)):
+        spool.copy(found.spots, found.facts, rows, data.folder / name, schema)
+
+
+def _nothing_left(drops: Drops, read: int, *, max_length: int) -> errors.TrainerError:
     """The error where no row is left to train on: the most frequent reason says which."""
     reason = max(drops.rows, key=lambda reason: drops.rows[reason], default="")
     told = ", ".join(f"{name} {number}" for name, number in sorted(drops.rows.items()))
@@ -219,60 +251,72 @@ def _check_vocabulary(found: Architecture, largest: int) -> None:
         )
 
 
-def _document(run: config.Run, model: Model, data: Data, tables: Tables) -> Prepared:
+def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepared:
     """prepared.json, and the files it names."""
-    max_length = model.max_length(run.training.max_length)
-    facts = resolve.Facts(lengths=tables.train.lengths, max_length=max_length, target_modules=model.targets)
+    max_length = read.recipe.max_length
+    facts = resolve.Facts(lengths=data.train.lengths, max_length=max_length, target_modules=model.targets)
     resolved = resolve.resolve(run, facts)
-    tokenizer = _tokenizer_facts(model.words, data, tables.tokeniser)
-    _write_samples(run, model.words, data, tables.folder / SAMPLES)
-    names = [TRAIN, *([EVAL] if tables.held.rows else [])]
+    tokenizer = _tokenizer_facts(model.words, data)
+    _write_samples(run, model.words, read, data)
+    names = [TRAIN, *([EVAL] if data.held.rows else [])]
     identity = Identity(
-        files={name: FileFacts.of(tables.folder / name) for name in names},
+        method=run.method,
+        files={name: FileFacts.of(data.folder / name) for name in names},
         model=model.base.facts,
         tokenizer=tokenizer,
         max_length=max_length,
-        loss_on=data.loss_on,
-        formats=data.formats,
+        loss_on=tuple(one.loss_on for one in read.meanings),
+        formats=tuple(one.format for one in read.meanings),
         seed=run.training.seed,
     )
     seen = advice.Seen(
-        rows=tables.train.rows,
-        held_out=tables.held.rows,
-        truncated=tables.train.truncated,
-        too_long=data.drops.rows.get("TooLong", 0),
-        duplicates=data.drops.rows.get("ExactDuplicate", 0),
-        asked_length=run.training.max_length,
-        max_length=max_length,
-        endless=model.words.renderer.endless,
-        learning_rate=resolved.learning_rate,
+        figures=figures.figures(data.facts, data.decision, _listed(run, read)),
+        run=run,
+        resolved=resolved,
+        positions=model.found.positions,
         plain=tokenizer.chat_template_source == "Plain",
     )
     return Prepared(
         digest=identity.digest,
         identity=identity,
-        samples=FileFacts.of(tables.folder / SAMPLES),
-        rows=tables.train.rows,
-        eval_rows=tables.held.rows,
-        rows_read=data.read,
-        dropped=data.drops.report,
-        truncated=tables.train.truncated + tables.held.truncated,
-        tokens=sum(tables.train.lengths),
-        supervised_tokens=tables.train.supervised,
-        longest=max(tables.train.lengths),
+        samples=FileFacts.of(data.folder / SAMPLES),
+        rows=data.train.rows,
+        eval_rows=data.held.rows,
+        rows_read=len(data.facts),
+        dropped=data.decision.drops.report,
+        truncated=data.train.truncated + data.held.truncated,
+        tokens=data.train.tokens,
+        supervised_tokens=data.train.supervised,
+        longest=max(data.train.lengths),
         advice=tuple(advice.advice(seen)),
         resolved=resolved,
     )
 
 
-def _tokenizer_facts(words: Words, data: Data, tokeniser: Tokeniser) -> TokenizerFacts:
+def _listed(run: config.Run, read: Sources) -> list[figures.Source]:
+    """The sources, before their rows are counted."""
+    parts = ["train"] * len(run.dataset.train) + ["eval"] * len(run.dataset.eval)
+    return [
+        figures.Source(
+            part=part,
+            uri=source.source.uri,
+            format=one.format,
+            loss_on=one.loss_on,
+            rows_read=0,
+            rows=0,
+            seen=0,
+        )
+        for part, source, one in zip(parts, read.every, read.recipe.meanings, strict=True)
+    ]
+
+
+def _tokenizer_facts(words: Words, data: Data) -> TokenizerFacts:
     """How prompts of this data are rendered, and what ends answers in it."""
     tokenizer = words.tokenizer
     eos = int(tokenizer.eos_token_id)
     special = {eos, *(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)}
-    ends = [number for number, _ in tokeniser.ends.most_common() if number in special][:MOST_ENDS]
-    chat = isinstance(data.train[0].content, rows.Conversation)
-    told = chat or words.chat
+    ends = [number for number in _most_common(data.facts.end[data.used]) if number in special][:MOST_ENDS]
+    told = data.chat or words.chat
     return TokenizerFacts(
         digest=words.digest,
         vocabulary=len(tokenizer),
@@ -280,24 +324,33 @@ def _tokenizer_facts(words: Words, data: Data, tokeniser: Tokeniser) -> Tokenize
         eos_token_id=eos,
         pad_token_id=eos if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id),
         end_of_turn_ids=tuple(ends if eos in ends else [*ends, eos]),
-        rendering="Chat" if chat else "Raw",
+        rendering="Chat" if data.chat else "Raw",
         chat_template=words.renderer.template if told else None,
         chat_template_source=words.source if told else None,
     )
 
 
-def _write_samples(run: config.Run, words: Words, data: Data, path: Path) -> None:
+def _most_common(ends: npt.NDArray[np.int32]) -> list[int]:
+    """Different values, the most frequent first."""
+    values, counts = np.unique(ends, return_counts=True)
+    found: list[int] = values[np.argsort(-counts, kind="stable")].tolist()
+    return found
+
+
+def _write_samples(run: config.Run, words: Words, read: Sources, data: Data) -> None:
     """What base and tuned model will be asked."""
-    chat = isinstance(data.train[0].content, rows.Conversation)
-    prompts = samples.Prompts(tokenizer=words.tokenizer, renderer=words.renderer, chat=chat)
-    made = [one.wire() for one in prompts.samples(run.evaluation.samples, data.held)]
-    path.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
+    prompts = samples.Prompts(tokenizer=words.tokenizer, renderer=words.renderer, chat=data.chat)
+    held = data.decision.held
+    asking = held[data.facts.kind[held] != KINDS.index(Text.__name__)][:LOOKED_AT]
+    found = gathering.again(read.every, read.recipe, data.facts, asking)
+    made = [one.wire() for one in prompts.samples(run.evaluation.samples, found)]
+    (data.folder / SAMPLES).write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _result(prepared: Prepared, data: Data) -> PrepareResult:
+def _result(prepared: Prepared) -> PrepareResult:
     """The last word."""
     dropped = {reason: one.rows for reason, one in prepared.dropped.items()}
-    formats = ", ".join(dict.fromkeys(data.formats))
+    formats = ", ".join(dict.fromkeys(prepared.identity.formats))
     dataset = {
         "digest": prepared.digest,
         "format": formats,

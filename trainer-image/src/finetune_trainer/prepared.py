@@ -76,6 +76,8 @@ class Identity(config.Value):
     """What the digest is over."""
 
     version: Literal[1] = 1
+    method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
+    """Which says what columns the tables have."""
     files: dict[str, FileFacts]
     """train.parquet and, if anything is held out, eval.parquet."""
     model: BaseModelFacts

@@ -1,6 +1,6 @@
 """What is known of each row once it has been read: a few numbers in arrays, so that millions of rows fit in memory.
 
-About 70 bytes a row; the words and the tokens themselves lie in the spool on disk (`spool`).
+About 100 bytes a row; the words and the tokens themselves lie in the spool on disk (`spool`).
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from finetune_trainer.data import traits
 from finetune_trainer.data.rows import Place
 
 Digests = npt.NDArray[np.uint64]
@@ -57,6 +58,8 @@ class Facts:
     """Tokens that the model sees of it: of a pair both sequences. 0 where the row is left out."""
     longest: npt.NDArray[np.int32]
     """Tokens of its longest sequence."""
+    whole: npt.NDArray[np.int32]
+    """Tokens of its longest sequence before the cut; 0 for rows that were never tokenised."""
     supervised: npt.NDArray[np.int32]
     """Learned tokens."""
     largest: npt.NDArray[np.int32]
@@ -64,13 +67,15 @@ class Facts:
     end: npt.NDArray[np.int32]
     """The last learned token, before the row was cut."""
     cut: Flags
-    """Whether it was cut to maxLength."""
+    """Whether it was cut to maxLength, those that nothing learned is left of included."""
     endless: Flags
     """Whether the chat template leaves its last answer open."""
     near: Signatures
     """(rows, near.PLACES); (rows, 0) where near copies are not looked for."""
     near_kind: npt.NDArray[np.uint8]
     """`near.kind_of`."""
+    traits: npt.NDArray[np.void]
+    """What advice looks at (`traits.DTYPE`)."""
     reasons: tuple[str, ...]
     """By code; the first is that of rows that may stay."""
     files: tuple[File, ...]
@@ -105,9 +110,10 @@ def joined(parts: Sequence[Facts], files: tuple[File, ...]) -> Facts:
 def nothing(files: tuple[File, ...] = ()) -> Facts:
     """No rows."""
     shapes = {"key": (0, 2), "words": (0, 2), "near": (0, 0)}
-    kinds = {
+    kinds: dict[str, Any] = {
         "key": np.uint64, "words": np.uint64, "source": np.int16, "number": np.int64, "reason": np.int16, "kind": np.int8,
         "cut": np.bool_, "endless": np.bool_, "near": np.uint16, "near_kind": np.uint8,
+        "traits": traits.DTYPE,
     }  # fmt: skip
     columns: dict[str, Any] = {
         name: np.zeros(shapes.get(name, (0,)), kinds.get(name, np.int32)) for name in ARRAYS

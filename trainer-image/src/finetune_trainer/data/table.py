@@ -1,88 +1,64 @@
-"""Tokenised rows to Parquet: cut, counted, written in the order they come."""
+"""Tokenised rows to columns: which table a method trains on (section 5 of docs/contract.md)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+import itertools
+from array import array
+from collections.abc import Sequence
+from typing import Any
 
-from finetune_trainer import config
-from finetune_trainer.data.filters import Drops
-from finetune_trainer.data.tokenise import Encoded
+import numpy as np
+import pyarrow as pa
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from finetune_trainer.data.pairs import Compared
+from finetune_trainer.data.rows import Feedback
+from finetune_trainer.data.tokenise import IGNORED, Encoded
 
-GROUP = 1_024
-"""Rows of a row group."""
+Tokenised = Encoded | Compared
 
-
-@dataclass
-class Written:
-    """What stands in a table."""
-
-    lengths: list[int] = field(default_factory=list)
-    """Tokens of each row, in order."""
-    supervised: int = 0
-    """Learned tokens in all."""
-    truncated: int = 0
-    """Rows that were cut."""
-    largest_id: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Rows."""
-        return len(self.lengths)
-
-    def count(self, row: Encoded, *, cut: bool) -> None:
-        """One more row."""
-        self.lengths.append(len(row.input_ids))
-        self.supervised += row.supervised
-        self.truncated += cut
-        self.largest_id = max(self.largest_id, *row.input_ids)
+COLUMNS = {
+    "SFT": ("input_ids",),
+    "DPO": ("prompt_ids", "chosen_ids", "rejected_ids"),
+    "ORPO": ("prompt_ids", "chosen_ids", "rejected_ids"),
+    "KTO": ("prompt_ids", "completion_ids"),
+}
+"""Sequences of token ids by method, in the order of `Tokenised.ids`."""
+IDS = pa.list_(pa.int32())
 
 
-def write(
-    path: Path, rows: Iterable[Encoded], *, max_length: int, quality: config.Quality, drops: Drops
-) -> Written:
-    """Write `rows`, cut to `max_length` tokens, to `path`; rows that teach nothing then are dropped and counted."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see _batch
-
-    written, group = Written(), list[Encoded]()
-    with pq.ParquetWriter(path, _schema(), compression="zstd") as writer:
-        for row in rows:
-            short = row.cut(max_length)
-            if reason := _useless(row, short, quality):
-                drops.add(reason, row.example.place)
-                continue
-            written.count(short, cut=len(short.input_ids) < len(row.input_ids))
-            group.append(short)
-            if len(group) == GROUP:
-                writer.write_batch(_batch(group))
-                group.clear()
-        if group:
-            writer.write_batch(_batch(group))
-    return written
+def schema(method: str) -> pa.Schema:
+    """The columns of a method's table."""
+    fields = [(name, IDS) for name in COLUMNS[method]]
+    more = {"SFT": [("labels", IDS)], "KTO": [("label", pa.bool_())]}
+    return pa.schema([*fields, *more.get(method, [])])
 
 
-def _useless(row: Encoded, short: Encoded, quality: config.Quality) -> str | None:
-    """Why a row is dropped once its tokens are known."""
-    if quality.min_tokens is not None and len(row.input_ids) < quality.min_tokens:
-        return "TooShort"
-    if quality.max_tokens is not None and len(row.input_ids) > quality.max_tokens:
-        return "TooManyTokens"
-    if not row.supervised:
-        return "NothingLearned"
-    return None if short.supervised else "TooLong"
+def batch(rows: Sequence[Tokenised], method: str) -> pa.RecordBatch:
+    """`rows` as columns."""
+    columns = [_lists([row.ids[at] for row in rows]) for at in range(len(COLUMNS[method]))]
+    if method == "SFT":
+        columns.append(_labels(rows, columns[0]))
+    if method == "KTO":
+        columns.append(pa.array([_desirable(row) for row in rows], pa.bool_()))
+    return pa.RecordBatch.from_arrays(columns, schema=schema(method))
 
 
-def _schema() -> "pa.Schema":
-    import pyarrow as pa  # noqa: PLC0415 - 0.2 s that a refused run need not wait for
+def _lists(sequences: Sequence[list[int]]) -> Any:
+    flat = array("i")
+    for sequence in sequences:
+        flat.extend(sequence)
+    offsets = np.fromiter(itertools.accumulate(map(len, sequences), initial=0), np.int32, len(sequences) + 1)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.frombuffer(flat, np.int32)), type=IDS)
 
-    return pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+
+def _labels(rows: Sequence[Tokenised], ids: Any) -> Any:
+    """The ids where they are learned, `IGNORED` elsewhere."""
+    flat = ids.values.to_numpy()
+    labels = np.full(len(flat), IGNORED, np.int32)
+    for row, begin in zip(rows, ids.offsets.to_numpy()[:-1].tolist(), strict=True):
+        for start, end in row.learned if isinstance(row, Encoded) else ():
+            labels[begin + start : begin + end] = flat[begin + start : begin + end]
+    return pa.ListArray.from_arrays(ids.offsets, pa.array(labels), type=IDS)
 
 
-def _batch(group: list[Encoded]) -> "pa.RecordBatch":
-    import pyarrow as pa  # noqa: PLC0415 - see _schema
-
-    columns = {"input_ids": [row.input_ids for row in group], "labels": [row.labels for row in group]}
-    return pa.RecordBatch.from_pydict(columns, schema=_schema())
+def _desirable(row: Tokenised) -> bool:
+    content = row.example.content
+    return isinstance(content, Feedback) and content.desirable

@@ -1,15 +1,17 @@
-"""Examples to token ids and labels. The mask is drawn on characters first, then carried over by the tokenizer's offsets."""
+"""Examples to token ids, and which of them are learned. The mask is drawn on characters first, then carried over to tokens."""
 
-import bisect
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
+
+from finetune_trainer.data.boundaries import Boundaries, Pieces
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import Span
 from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference, Text
+from finetune_trainer.data.vocabulary import Vocabulary
 
 IGNORED = -100
 """The label of tokens that are not learned (torch's cross_entropy)."""
@@ -23,52 +25,84 @@ class Marked:
 
     text: str
     learned: tuple[Span, ...]
+    """In rising order, none within another."""
     raw: bool
     """Plain text: the tokenizer puts its own beginning before it, and eos goes behind it."""
+    plain: tuple[Span, ...] = ()
+    """Stretches in which somebody writes what looks like a special token: it is text there."""
+    endless: bool = False
+    """Whether the chat template leaves the last answer open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One row as the model trains on it, not yet cut to maxLength."""
+    """One row as the model trains on it."""
 
     example: Example
     input_ids: list[int]
-    labels: list[int]
-    """As long as input_ids; `IGNORED` where nothing is learned."""
+    learned: tuple[Span, ...]
+    """Which of the tokens: start and end (exclusive) in tokens, in rising order."""
+    endless: bool = False
+    """Whether the chat template leaves the last answer open."""
+
+    @property
+    def labels(self) -> list[int]:
+        """As long as input_ids; `IGNORED` where nothing is learned."""
+        made = [IGNORED] * len(self.input_ids)
+        for start, end in self.learned:
+            made[start:end] = self.input_ids[start:end]
+        return made
 
     @property
     def supervised(self) -> int:
         """Learned tokens. The first token is never predicted, so its label does not count."""
-        return len(self.labels[1:]) - self.labels[1:].count(IGNORED)
+        return sum(end - max(start, 1) for start, end in self.learned if end > 1)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model sees."""
+        return len(self.input_ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence: there is one."""
+        return len(self.input_ids)
+
+    @property
+    def end(self) -> int:
+        """The last learned token, `IGNORED` where there is none."""
+        return self.input_ids[self.learned[-1][1] - 1] if self.learned else IGNORED
+
+    @property
+    def ids(self) -> tuple[list[int], ...]:
+        """Its sequences of token ids."""
+        return (self.input_ids,)
 
     def cut(self, max_length: int) -> "Encoded":
         """The first `max_length` tokens."""
-        return Encoded(self.example, self.input_ids[:max_length], self.labels[:max_length])
+        if len(self.input_ids) <= max_length:
+            return self
+        learned = tuple((start, min(end, max_length)) for start, end in self.learned if start < max_length)
+        return Encoded(self.example, self.input_ids[:max_length], learned, self.endless)
 
 
 class Tokeniser:
     """One tokenizer, with the renderer of its chat template."""
 
     def __init__(self, tokenizer: Any, renderer: Renderer) -> None:
-        self._tokenizer = tokenizer
-        self._renderer = renderer
-        self.ends: Counter[int] = Counter()
-        """Last learned token of a row -> how many rows."""
+        """`tokenizer`: a fast one of transformers, or its `Vocabulary`."""
+        self.vocabulary = tokenizer if isinstance(tokenizer, Vocabulary) else Vocabulary.of(tokenizer)
+        self.renderer = renderer
 
     def encode(self, examples: Iterable[Example]) -> Iterator[Encoded]:
-        """Each example, in order."""
+        """Each example, in order. Raises `InvalidRow`, `InvalidChatTemplate`."""
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
-            for encoded in self._batch(batch):
-                self.ends[_last(encoded.labels)] += 1
-                yield encoded
-
-    def _batch(self, examples: Sequence[Example]) -> Iterator[Encoded]:
-        marked = [self.mark(example) for example in examples]
-        chat = self._ids([one.text for one in marked if not one.raw], special=False)
-        plain = self._ids([one.text for one in marked if one.raw], special=True)
-        for example, one in zip(examples, marked, strict=True):
-            yield self._labelled(example, one, *next(plain if one.raw else chat))
+            marked = [self.mark(example) for example in batch]
+            chat = iter(self.vocabulary.encode([one.text for one in marked if not one.raw], special=False))
+            plain = iter(self.vocabulary.encode([one.text for one in marked if one.raw], special=True))
+            for example, one in zip(batch, marked, strict=True):
+                yield self._labelled(example, one, next(plain if one.raw else chat))
 
     def mark(self, example: Example) -> Marked:
         """The text of `example`, and which characters of it are learned. Raises `InvalidRow`, `InvalidChatTemplate`."""
@@ -82,69 +116,58 @@ class Tokeniser:
             case Conversation():
                 return self._mark_conversation(example, example.content)
             case Preference() | Feedback():
-                raise NotImplementedError
+                raise TypeError(f"{example.place}: answers that are compared have no mask; see pairs")
 
     def _mark_conversation(self, example: Example, content: Conversation) -> Marked:
-        rendered = self._renderer.render(content, example.place)
+        rendered = self.renderer.render(content, example.place)
         turns = [at for at, message in enumerate(content.messages) if message.role == "assistant"]
         spans = list(zip(turns, rendered.spans, strict=True))
         shown = [span for at, span in spans if not content.messages[at].learned]
-        if example.loss_on == "All":
-            return Marked(rendered.text, _without(len(rendered.text), shown), raw=False)
         learned = [
             span
             for at, span in spans
             if content.messages[at].learned
             and (example.loss_on == "Assistant" or at >= content.completion_from)
         ]
-        return Marked(rendered.text, tuple(learned), raw=False)
-
-    def _ids(self, texts: list[str], *, special: bool) -> Iterator[tuple[list[int], list[Span]]]:
-        """Token ids of each text, and the characters each token stands for."""
-        if not texts:
-            return iter(())
-        encoding = self._tokenizer(
-            texts,
-            add_special_tokens=special,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            truncation=False,
-            padding=False,
-            verbose=False,  # no warning for rows longer than the model: they are cut and counted later
+        everything = example.loss_on == "All"
+        return Marked(
+            rendered.text,
+            _without(len(rendered.text), shown) if everything else tuple(learned),
+            raw=False,
+            plain=rendered.plain,
+            endless=rendered.endless,
         )
-        return zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
 
-    def _labelled(self, example: Example, marked: Marked, ids: list[int], offsets: list[Span]) -> Encoded:
-        starts = _starts(offsets)
-        if any(_straddles(offsets, starts, start) for start, _ in marked.learned):
-            ids, offsets = self._in_pieces(marked)
-            starts = _starts(offsets)
-        labels = [IGNORED] * len(ids)
-        for start, end in marked.learned:
-            first, behind = bisect.bisect_left(starts, start), bisect.bisect_left(starts, end)
-            labels[first:behind] = ids[first:behind]
-        if marked.raw and (not ids or ids[-1] != self._tokenizer.eos_token_id):
-            ids, labels = [*ids, self._tokenizer.eos_token_id], [*labels, self._tokenizer.eos_token_id]
-        elif marked.raw:
-            labels[-1] = ids[-1]
-        return Encoded(example, list(ids), labels)
+    def _labelled(self, example: Example, marked: Marked, encoding: tokenizers.Encoding) -> Encoded:
+        whole = Boundaries(encoding, len(marked.text))
+        starts = [start for start, _ in marked.learned]
+        apart = bool(marked.plain) or whole.straddled(starts)
+        found = self.in_pieces(marked.text, starts, marked.plain, raw=marked.raw) if apart else whole
+        ids = found.ids
+        spans = ((found.first(start), found.first(end)) for start, end in marked.learned)
+        learned = [(first, behind) for first, behind in spans if first < behind]
+        if marked.raw:
+            if not ids or ids[-1] != self.vocabulary.eos:
+                ids = [*ids, self.vocabulary.eos]
+            learned = _ended(learned, len(ids))
+        return Encoded(example, ids, tuple(learned), marked.endless)
 
-    def _in_pieces(self, marked: Marked) -> tuple[list[int], list[Span]]:
-        """Token ids where a token would reach from the prompt into the answer ("x" + "yy" -> "xyy").
+    def in_pieces(
+        self, text: str, spots: Iterable[int], plain: Sequence[Span] = (), *, raw: bool = False
+    ) -> Pieces:
+        """The tokens of `text` where none may reach over one of `spots` ("x" + "yy" -> "xyy").
 
-        At inference the prompt is tokenised on its own, so it is here as well: cut where learned spans begin.
+        At inference the prompt is tokenised on its own, so it is here as well.
         """
-        cuts = sorted({0, len(marked.text), *(start for start, _ in marked.learned)})
-        ids: list[int] = []
-        offsets: list[Span] = []
-        for begins, ends in itertools.pairwise(cuts):
-            more_ids, more_offsets = next(
-                self._ids([marked.text[begins:ends]], special=marked.raw and begins == 0)
+        cuts = sorted({0, len(text), *spots, *itertools.chain.from_iterable(plain)})
+        pieces = Pieces()
+        for begins, behind in itertools.pairwise(cuts):
+            literal = any(start <= begins < end for start, end in plain)
+            (encoding,) = self.vocabulary.encode(
+                [text[begins:behind]], special=raw and begins == 0, plain=literal
             )
-            ids += more_ids
-            # A special token stands for no characters: its (0, 0) must not move into a learned span.
-            offsets += [(s + begins, e + begins) if e > s else (0, 0) for s, e in more_offsets]
-        return ids, offsets
+            pieces.add(encoding, begins, behind)
+        return pieces
 
 
 def _without(length: int, spans: Sequence[Span]) -> tuple[Span, ...]:
@@ -154,20 +177,8 @@ def _without(length: int, spans: Sequence[Span]) -> tuple[Span, ...]:
     return tuple((start, end) for start, end in pairs if start < end)
 
 
-def _starts(offsets: Sequence[Span]) -> list[int]:
-    """Where each token begins, in rising order: special tokens at the end, which stand for no characters, are left out."""
-    count = len(offsets)
-    while count and offsets[count - 1][1] == 0:
-        count -= 1
-    return [begins for begins, _ in offsets[:count]]
-
-
-def _straddles(offsets: Sequence[Span], starts: Sequence[int], spot: int) -> bool:
-    """Whether a token reaches over `spot`."""
-    before = bisect.bisect_left(starts, spot) - 1
-    return before >= 0 and offsets[before][1] > spot
-
-
-def _last(labels: Sequence[int]) -> int:
-    """The last learned token, `IGNORED` where there is none."""
-    return next((label for label in reversed(labels) if label != IGNORED), IGNORED)
+def _ended(learned: Sequence[Span], count: int) -> list[Span]:
+    """`learned` with the last of `count` tokens, the end of the text."""
+    if learned and learned[-1][1] >= count - 1:
+        return [*learned[:-1], (learned[-1][0], count)]
+    return [*learned, (count - 1, count)]

@@ -1,0 +1,79 @@
+"""From characters to tokens: which token is the first that begins at or behind a character.
+
+The tokenizer is asked about single characters: turning the place of every token into Python numbers costs as much as
+tokenising does.
+"""
+
+from collections.abc import Iterable
+
+import tokenizers
+
+from finetune_trainer.data.families import Span
+
+
+class Boundaries:
+    """The tokens of one text. Tokens that stand for no characters at its end (an eos of the tokenizer's own) do not count."""
+
+    def __init__(self, encoding: tokenizers.Encoding, characters: int) -> None:
+        """`characters`: length of the text."""
+        self._encoding = encoding
+        self._characters = characters
+        self.count = len(encoding)
+        """Tokens up to the end of the text."""
+        while self.count and self._span(self.count - 1)[1] == 0:
+            self.count -= 1
+
+    @property
+    def ids(self) -> list[int]:
+        """All token ids."""
+        found: list[int] = self._encoding.ids
+        return found
+
+    def first(self, spot: int) -> int:
+        """Index of the first token that begins at character `spot` or behind it; `count` where there is none."""
+        at = self._near(spot)
+        while at and self._span(at - 1)[0] >= spot:
+            at -= 1
+        while at < self.count and self._span(at)[0] < spot:
+            at += 1
+        return at
+
+    def straddled(self, spots: Iterable[int]) -> bool:
+        """Whether a token reaches over one of `spots`."""
+        firsts = ((self.first(spot), spot) for spot in spots)
+        return any(first > 0 and self._span(first - 1)[1] > spot for first, spot in firsts)
+
+    def _near(self, spot: int) -> int:
+        """Any token, a near one if possible: the walk from there is short."""
+        if spot >= self._characters:
+            return self.count
+        found: int | None = self._encoding.char_to_token(spot)
+        return 0 if found is None else min(found, self.count)
+
+    def _span(self, token: int) -> Span:
+        """The characters of a token; (0, 0) for one that stands for none."""
+        found: Span | None = self._encoding.token_to_chars(token)
+        return found or (0, 0)
+
+
+class Pieces:
+    """A text whose parts were tokenised on their own, one behind the other."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        """All token ids."""
+        self._parts: list[tuple[Span, int, Boundaries]] = []
+        """The characters of a part, how many tokens stand before it, and its own."""
+
+    def add(self, encoding: tokenizers.Encoding, begins: int, behind: int) -> None:
+        """The next part, from character `begins` to `behind`."""
+        part = Boundaries(encoding, behind - begins)
+        self._parts.append(((begins, behind), len(self.ids), part))
+        self.ids += part.ids[: part.count]
+
+    def first(self, spot: int) -> int:
+        """Index of the first token that begins at character `spot` or behind it; the number of tokens where there is none."""
+        for (begins, behind), before, part in self._parts:
+            if spot < behind:
+                return before + part.first(spot - begins)
+        return len(self.ids)

@@ -1,0 +1,66 @@
+"""A process that reads chunks: started by `workers`, told what to do over a pipe, gone when the pipe ends.
+
+python -m finetune_trainer.data.worker DESCRIPTOR RECIPE SPOOL
+"""
+
+import pickle
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from finetune_trainer.data.chunks import Chunk
+from finetune_trainer.data.reading import Reader
+from finetune_trainer.data.spool import Spool, Spot
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception on its way to another process."""
+
+    error: Exception
+    trace: str
+    """Where it was raised."""
+
+
+Answer = Spot | Failure
+
+
+def serve(pipe: Connection, reader: Reader, spool: Spool) -> None:
+    """Answer each chunk, in order, until the pipe is closed: whoever started this process has ended, or wants no more."""
+    while True:
+        try:
+            chunk: Chunk = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(answer(chunk, reader, spool))
+
+
+def answer(chunk: Chunk, reader: Reader, spool: Spool) -> Answer:
+    """Read a chunk and spool it."""
+    try:
+        return spool.add(*reader(chunk))
+    except Exception as error:  # noqa: BLE001 - the process that asked decides what to make of it
+        return Failure(_portable(error), traceback.format_exc())
+
+
+def _portable(error: Exception) -> Exception:
+    """`error`, or what it says where it cannot be pickled."""
+    try:
+        same = type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301 - pickled right here
+    except Exception:  # noqa: BLE001 - exceptions may hold anything
+        same = False
+    return error if same else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def main() -> None:
+    """Run one worker."""
+    descriptor, recipe, spool = sys.argv[1:]
+    with Path(recipe).open("rb") as file:
+        reader = Reader(pickle.load(file))  # noqa: S301 - written by the process that started this one
+    serve(Connection(int(descriptor)), reader, Spool(Path(spool)))
+
+
+if __name__ == "__main__":
+    main()
