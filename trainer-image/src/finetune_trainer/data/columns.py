@@ -42,8 +42,13 @@ class Columns:
 
     def find(self, part: str, row: Row) -> str | None:
         """The column of `part` in this row, None if it has none; one that is null counts only where no other is there."""
-        there = [name for name in self.names[part] if name in row.values]
-        return next((name for name in there if row.values[name] is not None), there[0] if there else None)
+        null = None
+        for name in self.names[part]:
+            if name in row.values:
+                if row.values[name] is not None:
+                    return name
+                null = null or name
+        return null
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ class Cells:
 
     def maybe(self, part: str) -> Any:
         """The value of a part that a row may lack; None where it does."""
-        return self.row.values.get(self.columns.find(part, self.row) or "")
+        name = self.columns.find(part, self.row)
+        return None if name is None else self.row.values[name]
 
     def value(self, part: str) -> Any:
         """The value of a part that every row has. Raises `ColumnMissing`."""

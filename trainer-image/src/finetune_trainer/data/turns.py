@@ -23,6 +23,8 @@ SHAREGPT = {
     "function_call": "assistant",
     "tool_call": "assistant",
 }
+PLAIN = ("role", "content")
+"""Keys of a turn that is nothing but words."""
 CALLS = ("function_call", "tool_call")
 """sharegpt's speakers whose value is a call as JSON text."""
 
@@ -78,9 +80,10 @@ def _turn(turn: Any, place: Place, path: str) -> Message:
         )
     if "from" in turn and "role" not in turn:
         return _sharegpt_turn(turn, place, path)
-    role = _role(turn.get("role"), OPENAI, place, f"{path}.role")
+    role, content = _role(turn.get("role"), OPENAI, place, path), turn.get("content")
+    if len(turn) == len(PLAIN) and isinstance(content, str):
+        return Message(role, content)  # nearly all turns are: nothing else need be looked for
     more = _more(turn, role, place, path)
-    content = turn.get("content")
     if content is None and more and more[0][0] == "tool_calls":
         content = ""  # what OpenAI writes beside a call; templates would print the word None
     said = _content(content, place, f"{path}.content", tool=role == "tool")
@@ -88,7 +91,7 @@ def _turn(turn: Any, place: Place, path: str) -> Message:
 
 
 def _sharegpt_turn(turn: dict[str, Any], place: Place, path: str) -> Message:
-    role, said = _role(turn["from"], SHAREGPT, place, f"{path}.from"), turn.get("value")
+    role, said = _role(turn["from"], SHAREGPT, place, path, "from"), turn.get("value")
     learned = _learned(turn, place, path)
     if turn["from"] not in CALLS:
         return Message(role, _content(said, place, f"{path}.value", tool=role == "tool"), learned)
@@ -96,13 +99,13 @@ def _sharegpt_turn(turn: dict[str, Any], place: Place, path: str) -> Message:
     return Message(role, "", learned, (("tool_calls", calls),))
 
 
-def _role(name: Any, known: dict[str, str], place: Place, path: str) -> str:
+def _role(name: Any, known: dict[str, str], place: Place, path: str, key: str = "role") -> str:
     """Who speaks, in the words of chat templates."""
     if isinstance(name, str) and name in known:
         return known[name]
     hint = SHAREGPT.get(str(name).lower())
     advice = f"; write {hint!r} instead" if hint else f"; known are {', '.join(ROLES)}"
-    raise errors.InvalidRow(f"{place}: {path} is {name!r}{advice}")
+    raise errors.InvalidRow(f"{place}: {path}.{key} is {name!r}{advice}")
 
 
 def _learned(turn: dict[str, Any], place: Place, path: str) -> bool:
