@@ -83,3 +83,26 @@ def test_one_step_is_no_curve(steps):
 def test_long_runs_are_thinned_out():
     found = card.curve([{"step": step, "loss": 1.0} for step in range(1, 10_001)])
     assert len(found.points.split()) <= card.MOST_POINTS
+
+
+def test_what_only_the_tuned_model_has_stands_beside_a_dash():
+    evaluation = Evaluated(
+        rows=40,
+        base=Measured(loss=0.6931, other={"chosenLoss": 3.0}),
+        tuned=Measured(loss=0.1, other={"chosenLoss": 3.1, "rewardAccuracy": 0.95}),
+    )
+    made = card.render(facts(evaluation=evaluation, run=trainer_runs.run(method="DPO")))
+
+    assert "Loss of a pair" in made["README.md"]
+    assert "| chosenLoss | 3.0000 | **3.1000** |" in made["README.md"]
+    assert "| rewardAccuracy | - | **0.9500** |" in made["README.md"]
+    assert "<td>rewardAccuracy</td><td>-</td><td>0.9500</td>" in made["report.html"]
+
+
+def test_whole_weights_are_loaded_as_a_model():
+    readme = card.render(facts(run=trainer_runs.run(tuning={"type": "Full"})))["README.md"]
+
+    assert "library_name: transformers" in readme
+    assert "All weights after SFT of **org/name**" in readme
+    assert "peft" not in readme.lower()
+    assert "lora" not in readme.lower()

@@ -26,7 +26,7 @@ class Arithmetic:
 
     device: Literal["cpu", "cuda"]
     dtype: Dtype
-    """Of the frozen weights."""
+    """Of the base model's weights."""
     bf16: bool
     fp16: bool
     """Mixed precision of the training steps."""
@@ -80,7 +80,8 @@ def arithmetic(run: config.Run, seen: Machine) -> Arithmetic:
     checkpointing = run.training.activation_checkpointing
     return Arithmetic(
         device="cuda" if cuda else "cpu",
-        dtype=weights[precision] if cuda else "float32",
+        # What learns is kept in float32: bf16 would lose most updates.
+        dtype=weights[precision] if cuda and run.tuning.type != "Full" else "float32",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         tf32=True if cuda else None,

@@ -16,6 +16,15 @@ MOST_POINTS = 600
 """Points drawn of a long run."""
 
 
+LOSSES = {
+    "SFT": "Mean loss (nats per learned token; lower is better)",
+    "DPO": "Loss of a pair, -log sigmoid(reward of the chosen answer - reward of the rejected one): ln 2 before training",
+    "ORPO": "ORPO's loss: nats per token of question and chosen answer, and what the odds of the rejected answer add",
+    "KTO": "KTO's loss of an answer: between 0 and 1, 0.5 before training",
+}
+"""What `loss` means, by method."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that card and report tell."""
@@ -42,6 +51,35 @@ class Facts:
         return self.run.model.uri.startswith("hf://")
 
     @property
+    def whole(self) -> bool:
+        """Whether all weights are here, and not an adapter."""
+        return self.run.tuning.type == "Full"
+
+    @property
+    def what(self) -> str:
+        """What lies here, up to the name of the base model."""
+        if self.whole:
+            return f"All weights after {self.run.method} of"
+        return f"A {self.run.tuning.type} adapter (rank {self.run.tuning.lora.rank}) for"
+
+    @property
+    def loss_told(self) -> str:
+        """What `loss` means."""
+        return LOSSES[self.run.method]
+
+    @property
+    def measures(self) -> list[tuple[str, str, str]]:
+        """Name, base, tuned; a dash where one of them has no such number."""
+        if self.evaluation is None:
+            return []
+        base, tuned = ({**one.wire(), **one.other} for one in (self.evaluation.base, self.evaluation.tuned))
+        names = dict.fromkeys((*base, *tuned))
+        hidden = {"other"} if {"perplexity"} <= base.keys() & tuned.keys() else {"other", "perplexity"}
+        return [
+            (name, _number(base.get(name)), _number(tuned.get(name))) for name in names if name not in hidden
+        ]
+
+    @property
     def evaluation(self) -> Evaluated | None:
         """None where nothing was held out."""
         return self.trained.evaluation
@@ -50,11 +88,14 @@ class Facts:
     def settings(self) -> dict[str, Any]:
         """What was said and what was chosen, as one flat table."""
         training = self.run.training.wire()
-        lora = {f"lora.{name}": value for name, value in self.run.tuning.lora.wire().items()}
+        tuning = self.run.tuning
+        parts: dict[str, config.Value] = {"lora": tuning.lora} if not self.whole else {}
+        parts |= {"quantization": tuning.quantization} if tuning.type == "QLoRA" else {}
+        said = {f"{part}.{name}": value for part, it in parts.items() for name, value in it.wire().items()}
         table = {
             "method": self.run.method,
-            "tuning": self.run.tuning.type,
-            **lora,
+            "tuning": tuning.type,
+            **said,
             **training,
             **self.resolved,
         }
@@ -103,6 +144,10 @@ def curve(history: Sequence[dict[str, Any]]) -> Curve | None:
         for step, loss in drawn
     )
     return Curve(points=points, lowest=lowest, highest=highest, last_step=last)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _shown(value: Any) -> str:

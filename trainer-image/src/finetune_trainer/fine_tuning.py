@@ -1,8 +1,11 @@
 """What a rank does, in order: load, evaluate the base, train, evaluate, put the result together. Imports torch."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from finetune_trainer import (
     accelerator,
@@ -18,6 +21,7 @@ from finetune_trainer import (
     report,
     tables,
     train,
+    whole,
 )
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Prepared
@@ -54,7 +58,6 @@ class FineTuning:
         self._samples: list[dict[str, Any]] = json.loads(
             (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
         )
-        self._held_out: heldout.HeldOut | None = None
         self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
 
     def go(self) -> None:
@@ -72,11 +75,19 @@ class FineTuning:
             beside=(self._task.work / BASE,),
         )  # fmt: skip
         saved = self._task.work / "saved"
-        trainer.save_model(str(saved))
+        if self._whole:
+            whole.round_to(trainer.model, self._whole)
+        else:
+            trainer.save_model(str(saved))
         if self._rank == 0:
             trained = self._evaluated(trainer, telling.loss, telling.tokens_per_second)
             self._put_together(trainer, trained, saved)
         trainer.end()  # else one of twenty gangs aborts at exit
+
+    @functools.cached_property
+    def _whole(self) -> torch.dtype | None:
+        """What whole weights are published as; None where an adapter is."""
+        return whole.own_dtype(self._task.model) if self._run.tuning.type == "Full" else None
 
     def _trainer(self, arithmetic: accelerator.Arithmetic) -> Any:
         facts, spec = self._prepared.identity, self._run.model
@@ -172,19 +183,17 @@ class FineTuning:
                 batch_size=self._prepared.resolved.micro_batch_size, move=self._move,
             )  # fmt: skip
 
-    @property
+    @functools.cached_property
     def _rows(self) -> heldout.HeldOut:
         """The held-out rows, read once."""
-        if self._held_out is None:
-            run, said = self._run, self._run.training.dpo
-            table = tables.rows(self._task.dataset / prepared.EVAL, run).to_dict()
-            self._held_out = heldout.held_out(
-                run.method, table,
-                beta=arguments.beta(run),
-                loss_type=said.loss_type[0] if said and said.loss_type else None,
-                max_length=self._prepared.resolved.max_length,
-            )  # fmt: skip
-        return self._held_out
+        run, said = self._run, self._run.training.dpo
+        return heldout.held_out(
+            run.method,
+            tables.rows(self._task.dataset / prepared.EVAL, run).to_dict(),
+            beta=arguments.beta(run),
+            loss_type=said.loss_type[0] if said and said.loss_type else None,
+            max_length=self._prepared.resolved.max_length,
+        )
 
     def _answering(self, trainer: Any) -> evaluate.Answering:
         return evaluate.Answering(
@@ -199,7 +208,9 @@ class FineTuning:
         task, facts = self._task, self._prepared.identity
         self._tell(stage="Publish", message="putting the result together")
         history = trainer.state.log_history
-        publish.check_finite(saved / publish.WEIGHTS)
+        if self._whole:
+            whole.save(trainer.model, saved, self._whole)
+        publish.check_finite(saved)
         publish.collect(
             task.artefact,
             saved=saved,
@@ -211,9 +222,12 @@ class FineTuning:
                 **card.render(self._facts(trained, history)),
             },
         )
-        publish.check_base_named(task.artefact / publish.CONFIG, facts.model.id)
-        probe = tables.first_sequence(task.dataset / prepared.TRAIN, self._run)[:PROBE_TOKENS]
-        publish.check_reloads(trainer.model, task.artefact, probe)
+        if self._whole:
+            whole.check_reloads(trainer.model, task.artefact, self._whole)
+        else:
+            publish.check_base_named(task.artefact / publish.CONFIG, facts.model.id)
+            probe = tables.first_sequence(task.dataset / prepared.TRAIN, self._run)[:PROBE_TOKENS]
+            publish.check_reloads(trainer.model, task.artefact, probe)
         publish.check_no_paths(task.artefact, (task.work, task.model, task.dataset, task.run))
         task.trained.write_text(json.dumps(trained.wire()), encoding="utf-8")
 

@@ -21,6 +21,9 @@ WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 TEMPLATE = "chat_template.jinja"
 
+WHOLE_CONFIGS = frozenset({"config.json", "generation_config.json", "model.safetensors.index.json"})
+"""What lies beside whole weights."""
+
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -35,7 +38,7 @@ TOKENIZER_FILES = (
 )
 """Copied from the base model and not saved anew: transformers 5 writes a class name that version 4 cannot load."""
 
-NOT_SEARCHED = frozenset({WEIGHTS, "samples.json", *TOKENIZER_FILES})
+NOT_SEARCHED = frozenset({"samples.json", *TOKENIZER_FILES})
 """Files whose words are the model's or the author's: a path in them is no leak."""
 
 TOLERANCE = 1e-3
@@ -45,10 +48,16 @@ TOLERANCE = 1e-3
 def collect(
     artefact: Path, *, saved: Path, base: Path, tokenizer: PreTrainedTokenizerBase, texts: dict[str, str]
 ) -> None:
-    """Put together the folder `artefact`: the adapter in `saved`, the tokenizer's files of `base`, and `texts` by name."""
+    """Put together the folder `artefact`: what is in `saved`, the tokenizer's files of `base`, and `texts` by name.
+
+    Of what a trainer leaves in `saved` only weights and their config are taken.
+    """
     artefact.mkdir(parents=True)
-    shutil.copyfile(saved / WEIGHTS, artefact / WEIGHTS)
-    (artefact / CONFIG).write_text(_sorted_config(saved / CONFIG), encoding="utf-8")
+    for path in sorted(saved.iterdir()):
+        if path.name == CONFIG:
+            (artefact / CONFIG).write_text(_sorted_config(path), encoding="utf-8")
+        elif path.suffix == ".safetensors" or path.name in WHOLE_CONFIGS:
+            shutil.move(path, artefact)  # weights may be large, and scratch has room for them once
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, artefact / name)
@@ -69,14 +78,15 @@ def _sorted_config(path: Path) -> str:
     return json.dumps(settings, indent=2, sort_keys=True) + "\n"
 
 
-def check_finite(weights: Path) -> None:
-    """Every number of the adapter is one. Raises `NonFiniteLoss`."""
-    with safe_open(weights, framework="pt") as opened:
-        for name in opened.keys():  # noqa: SIM118 - not a dict
-            if not torch.isfinite(opened.get_tensor(name)).all():
-                raise errors.NonFiniteLoss(
-                    f"the trained weights {name} are not finite, so nothing is published; lower training.learningRate"
-                )
+def check_finite(saved: Path) -> None:
+    """Every number of the saved weights is one. Raises `NonFiniteLoss`."""
+    for weights in sorted(saved.glob("*.safetensors")):
+        with safe_open(weights, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a dict
+                if not torch.isfinite(opened.get_tensor(name)).all():
+                    raise errors.NonFiniteLoss(
+                        f"the trained weights {name} are not finite, so nothing is published; lower training.learningRate"
+                    )
 
 
 def check_base_named(settings: Path, expected: str) -> None:
@@ -118,7 +128,7 @@ def check_no_paths(artefact: Path, paths: Iterable[Path]) -> None:
     """No file that we write names a path of this pod. Raises `InternalError`."""
     forbidden = [str(path) for path in paths]
     for path in sorted(artefact.iterdir()):
-        if path.name not in NOT_SEARCHED:
+        if path.suffix != ".safetensors" and path.name not in NOT_SEARCHED:
             text = path.read_text(encoding="utf-8")
             leaked = [one for one in forbidden if one in text]
             if leaked:
