@@ -7,7 +7,7 @@ import pytest
 import hub_standin
 import trainer_world
 from finetune_trainer import config, errors
-from finetune_trainer.data import sources, splits
+from finetune_trainer.data import hub_configs, sources, splits
 from finetune_trainer.storage import Item
 
 FIELD = "spec.dataset.train[0]"
@@ -115,6 +115,83 @@ def test_a_split_that_is_not_the_files_own_is_refused(uri, split, says):
         splits.check_file(source(uri, split), FIELD)
 
 
+def readme(configs: str) -> bytes:
+    return f"---\nlicense: mit\n{configs}---\n# Talk\n".encode()
+
+
+LANGUAGES = """configs:
+- config_name: ko
+  data_files:
+  - split: train
+    path: ko/*.jsonl
+  - split: test
+    path: [ko/held/a.jsonl, "ko/held/**/b.jsonl"]
+- config_name: en
+  data_files: en/*.jsonl
+"""
+KOREAN = ["en/train.jsonl", "ko/held/a.jsonl", "ko/held/x/b.jsonl", "ko/one.jsonl", "ko/two.jsonl"]
+
+
+def configured(configs: str, keys: list[str], split: str | None = None) -> list[str]:
+    items = [Item(key=key, size=1, tag="") for key in keys]
+    found = hub_configs.parse(readme(configs))
+    return [item.key for item in hub_configs.chosen(found, items, source("hf://datasets/o/n", split), FIELD)]
+
+
+@pytest.mark.parametrize(
+    ("configs", "split", "expected"),
+    [
+        (LANGUAGES.replace("ko\n", "ko\n  default: true\n", 1), None, KOREAN[3:]),
+        (LANGUAGES.replace("ko\n", "default\n", 1), "test", KOREAN[1:3]),
+        ("configs:\n- config_name: x\n  data_files: ko/one.jsonl\n", None, ["ko/one.jsonl"]),
+        ("configs:\n- config_name: x\n  data_files: en\n", None, ["en/train.jsonl"]),
+        ("configs:\n- config_name: x\n  data_dir: ko\n", None, KOREAN[1:]),
+        (
+            "configs:\n- config_name: x\n  data_dir: ko/held\n  data_files: a.jsonl\n",
+            None,
+            ["ko/held/a.jsonl"],
+        ),
+    ],
+)
+def test_the_readme_of_a_hub_dataset_says_which_files_belong_together(configs, split, expected):
+    assert configured(configs, KOREAN, split) == expected
+
+
+@pytest.mark.parametrize(
+    ("configs", "split", "says"),
+    [
+        (LANGUAGES, None, r"train\[0\]\.uri: .* has 2 configurations.*: ko \(ko/\*.jsonl\), en \(en/"),
+        (
+            LANGUAGES.replace("ko\n", "default\n", 1),
+            "validation",
+            r"train\[0\]\.split: .*no split 'validation'; its splits are train, test; name one",
+        ),
+    ],
+)
+def test_configurations_are_not_mixed_in_silence(configs, split, says):
+    with pytest.raises(errors.DataFileNotFound, match=says):
+        configured(configs, KOREAN, split)
+
+
+@pytest.mark.parametrize(
+    "configs",
+    [
+        "",
+        "configs: 3\n",
+        "configs: [1, {config_name: 2}]\n",
+        "configs:\n- config_name: default\n",
+        "a: [\n",
+        "a: b: c\n",
+    ],
+)
+def test_a_readme_without_configurations_says_nothing(configs):
+    assert hub_configs.parse(readme(configs)) == ()
+
+
+def test_a_readme_that_is_no_text_says_nothing():
+    assert hub_configs.parse(b"\xff\xfe---") == ()
+
+
 @pytest.fixture
 def world(tmp_path):
     return trainer_world.World.at(tmp_path / "pod")
@@ -159,6 +236,21 @@ def test_a_dataset_of_the_hub_is_read_by_shards_of_a_split(world, tmp_path):
         ["train 0", "train 1"],
         ["test 0"],
     ]
+
+
+def test_configurations_of_a_hub_dataset_are_told_or_chosen_by_their_folder(world, tmp_path):
+    folder = tmp_path / "dataset"
+    for name in KOREAN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f'{{"text": "{name}"}}\n')
+    (folder / "README.md").write_bytes(readme(LANGUAGES))
+    with hub_standin.serving(hub_standin.Hub({"org/talk": folder})) as endpoint:
+        hub = {"endpoint": endpoint}
+        with pytest.raises(errors.DataFileNotFound, match="has 2 configurations"):
+            fetched(world, dataset={"train": [{"uri": "hf://datasets/org/talk"}]}, hub=hub)
+        _, (one,) = fetched(world, dataset={"train": [{"uri": "hf://datasets/org/talk@main/en"}]}, hub=hub)
+
+    assert [row.values for row in one.rows()] == [{"text": "en/train.jsonl"}]
 
 
 def test_what_rows_mean_goes_to_another_process_and_says_the_same(world):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_trainer import config, errors, storage
+from finetune_trainer.data import hub_configs, readers, splits
 from finetune_trainer.data import meaning as meanings
-from finetune_trainer.data import readers, splits
 from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.rows import Example, LossOn, Row
 from finetune_trainer.layout import Layout
@@ -111,6 +111,10 @@ def _items(store: Store, source: config.DataSource, pattern: str | None) -> list
         raise errors.DataFileNotFound(
             f"{field}.uri: {source.uri}: {seen}; correct the URI, or put the data there"
         )
+    if splits.is_whole_repository(source.uri) and (readme := store.read_if_there(hub_configs.README)):
+        configurations = hub_configs.parse(readme)
+        if configurations:
+            return hub_configs.chosen(configurations, data, source, field)
     return splits.chosen(data, source, field)
 
 

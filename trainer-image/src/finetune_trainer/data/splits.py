@@ -28,7 +28,7 @@ def chosen(items: Sequence[Item], source: config.DataSource, field: str) -> list
     if source.split is None and not hub:
         return list(items)
     wanted = source.split or TRAIN
-    for names in ((wanted,), _alike(wanted)):
+    for names in asked(source):
         if mine := [item for item in items if _is(item.key, names)]:
             return mine
     known = sorted({name for item in items if (name := _shard(item.key))})
@@ -43,6 +43,17 @@ def chosen(items: Sequence[Item], source: config.DataSource, field: str) -> list
         f"{field}.split: no file of {source.uri} belongs to the split {source.split!r}; {there}; name one of their splits, or a "
         "file in uri"
     )
+
+
+def asked(source: config.DataSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names to look for, the split's own before its other forms."""
+    wanted = source.split or TRAIN
+    return (wanted,), _alike(wanted)
+
+
+def is_whole_repository(uri: str) -> bool:
+    """Whether a URI of the Hub names neither folder nor file."""
+    return uri.startswith("hf://") and not _inside(uri).strip("/")
 
 
 def check_file(source: config.DataSource, field: str) -> None:
