@@ -97,13 +97,15 @@ def text_of(row: Row, name: str) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise errors.InvalidRow(f"{row.place}: {name} is {kind(value)}; it must be a text")
+    raise errors.InvalidRow(f"{row.place}: {name} {no_text(value)}")
 
 
 def column(row: Row, name: str) -> Any:
     """The value of a column. Raises `ColumnMissing`."""
     if name not in row.values:
-        raise errors.ColumnMissing(f"{row.place}: has no column {name!r}; it has {listed(row.values)}")
+        raise errors.ColumnMissing(
+            f"{row.place}: has no column {name!r}; it has {listed(row.values)}; fill it in, or remove the row"
+        )
     return row.values[name]
 
 
@@ -115,6 +117,12 @@ def unpacked(value: Any) -> Any:
         return readers.embedded(value)
     except ValueError:
         return value
+
+
+def no_text(value: Any) -> str:
+    """What is wrong with a value that stands where a text must, and what to do."""
+    advice = ": fill it in, or remove the row" if value is None else ""
+    return f"is {kind(value)}; it must be a text{advice}"
 
 
 def kind(value: Any) -> str:

@@ -15,7 +15,7 @@
 from collections.abc import Callable, Iterator
 
 from finetune_trainer import config, errors
-from finetune_trainer.data import answers
+from finetune_trainer.data import answers, readers
 from finetune_trainer.data.columns import Cells, Columns, listed, unpacked
 from finetune_trainer.data.rows import Content, Example, LossOn, Row, Text
 from finetune_trainer.data.turns import is_sharegpt, last_role
@@ -75,13 +75,14 @@ def recognise(row: Row, source: config.DataSource, field: str, *, method: str) -
     named = source.columns.model_dump(exclude_none=True).values() if source.columns else ()
     if lost := set(named) - set(row.values):
         raise errors.ColumnMissing(
-            f"{field}.columns: {row.place} has no column {min(lost)!r}; it has {listed(row.values)}"
+            f"{field}.columns: {row.place} has no column {min(lost)!r}; it has {listed(row.values)}: name one of these"
         )
     cells = Cells(row, Columns.of(source.columns))
     found = [source.format] if source.format != "Auto" else list(_found(cells))
     if not found:
+        hint = _inside(row) or _proposed(row, field)
         raise errors.UnknownFormat(
-            f"{field}: the columns of {row.place} fit no known format: {listed(row.values)}. {_proposed(row, field)}Known are "
+            f"{field}: the columns of {row.place} fit no known format: {listed(row.values)}. {hint}Known are "
             f"{KNOWN}; name yours in {field}.columns, or say how they become text in {field}.template"
         )
     fitting = next((name for name in found if name in FITTING[method]), None)
@@ -142,6 +143,12 @@ def _turns(cells: Cells) -> config.Format | None:
 def _is_verdict(label: object) -> bool:
     """Whether a label says welcome or not. A first row without a label does not make the others' harmless."""
     return label is None or answers.verdict(label) is not None
+
+
+def _inside(row: Row) -> str:
+    """A hint, where what was read as a row holds the rows."""
+    advice = readers.rows_inside(row.values)
+    return f"This looks like the whole data in one object: {advice}. " if advice else ""
 
 
 def _proposed(row: Row, field: str) -> str:

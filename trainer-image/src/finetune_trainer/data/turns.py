@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from finetune_trainer import errors
-from finetune_trainer.data.columns import kind, unpacked
+from finetune_trainer.data.columns import kind, no_text, unpacked
 from finetune_trainer.data.rows import ROLES, Conversation, Message, Place
 
 OPENAI = {role: role for role in ROLES} | {"developer": "system", "function": "tool"}
@@ -37,7 +37,11 @@ def turns_of(value: Any, place: Place, column: str, role: str | None = None) -> 
     if isinstance(value, dict) and role:
         return [_turn(value, place, column)]
     if not isinstance(value, list):
-        raise errors.InvalidRow(f"{place}: {column} is {kind(value)}; it must be a list of {{role, content}}")
+        looks = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+        written = ", written as valid JSON" if looks else ""
+        raise errors.InvalidRow(
+            f"{place}: {column} is {kind(value)}; it must be a list of {{role, content}}{written}"
+        )
     return [_turn(turn, place, f"{column}[{at}]") for at, turn in enumerate(value)]
 
 
@@ -131,7 +135,7 @@ def _content(content: Any, place: Place, path: str, *, tool: bool = False) -> st
         raise errors.InvalidRow(f"{place}: {path} holds a part {what}; only texts can be learned")
     if tool and isinstance(content, dict):
         return json.dumps(content, ensure_ascii=False)
-    raise errors.InvalidRow(f"{place}: {path} is {kind(content)}; it must be a text")
+    raise errors.InvalidRow(f"{place}: {path} {no_text(content)}")
 
 
 def _is_text(part: Any) -> bool:

@@ -119,9 +119,10 @@ def _check_columns(columns: list[str], name: str, delimiter: str) -> None:
 
 def _cells(columns: list[str], cells: list[str], place: Place) -> dict[str, Any]:
     if len(cells) != len(columns):
+        found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
         named = ", ".join(columns[:SHOWN]) + ", ..." * (len(columns) > SHOWN)
         raise errors.InvalidRow(
-            f"{place}: has {len(cells)} fields, but the first line names {len(columns)} columns ({named}); quote "
+            f"{place}: has {found}, but the first line names {len(columns)} columns ({named}); quote "
             "fields that hold the separator"
         )
     return dict(zip(columns, cells, strict=True))
