@@ -62,18 +62,19 @@ class Pieces:
     def __init__(self) -> None:
         self.ids: list[int] = []
         """All token ids."""
-        self._parts: list[tuple[Span, int, Boundaries]] = []
-        """The characters of a part, how many tokens stand before it, and its own."""
+        self._parts: list[tuple[Span, int, int, Boundaries]] = []
+        """The characters of a part, how many tokens stand before it, how long its lead is, and its own tokens."""
 
-    def add(self, encoding: tokenizers.Encoding, begins: int, behind: int) -> None:
-        """The next part, from character `begins` to `behind`."""
-        part = Boundaries(encoding, behind - begins)
-        self._parts.append(((begins, behind), len(self.ids), part))
-        self.ids += part.ids[: part.count]
+    def add(self, encoding: tokenizers.Encoding, begins: int, behind: int, lead: int = 0) -> None:
+        """The next part, from character `begins` to `behind`; its first `lead` characters only led up to it."""
+        part = Boundaries(encoding, lead + behind - begins)
+        skipped = part.first(lead) if lead else 0
+        self._parts.append(((begins, behind), len(self.ids) - skipped, lead, part))
+        self.ids += part.ids[skipped : part.count]
 
     def first(self, spot: int) -> int:
         """Index of the first token that begins at character `spot` or behind it; the number of tokens where there is none."""
-        for (begins, behind), before, part in self._parts:
+        for (begins, behind), before, lead, part in self._parts:
             if spot < behind:
-                return before + part.first(spot - begins)
+                return before + part.first(spot - begins + lead)
         return len(self.ids)

@@ -7,6 +7,7 @@ from typing import Any
 
 import tokenizers
 
+from finetune_trainer import errors
 from finetune_trainer.data.boundaries import Boundaries, Pieces
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import Span
@@ -163,10 +164,19 @@ class Tokeniser:
         pieces = Pieces()
         for begins, behind in itertools.pairwise(cuts):
             literal = any(start <= begins < end for start, end in plain)
-            (encoding,) = self.vocabulary.encode(
-                [text[begins:behind]], special=raw and begins == 0, plain=literal
-            )
-            pieces.add(encoding, begins, behind)
+            special = raw and begins == 0
+            for lead in self.vocabulary.leads(text[:begins]):
+                (encoding,) = self.vocabulary.encode(
+                    [lead + text[begins:behind]], special=special, plain=literal
+                )
+                if not Boundaries(encoding, len(lead) + behind - begins).straddled([len(lead)]):
+                    break
+            if literal and (commands := self.vocabulary.commands(encoding.ids)):
+                raise errors.InvalidRow(
+                    f"somebody says {commands[0]!r} in a row, and this model's tokenizer reads it as a command even in plain "
+                    "text; write it in another way, or remove the row"
+                )
+            pieces.add(encoding, begins, behind, len(lead))
         return pieces
 
 

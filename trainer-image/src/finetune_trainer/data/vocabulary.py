@@ -4,11 +4,17 @@
 written into one text, and read back by `tokenizers` wherever rows become tokens.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import tokenizers
+
+LEADS = ("\ue000", "\n", ".")
+"""What may be put before a text so that it is not taken for a beginning; no tokenizer makes one token of the first and more."""
+SPACES = ("▁", "Ġ")
+"""How tokens write the space before a word."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +59,38 @@ class Vocabulary:
             return []
         self._engine.encode_special_tokens = plain or self.plain_specials
         return self._engine.encode_batch(list(texts), add_special_tokens=special)
+
+    def leads(self, before: str) -> tuple[str, ...]:
+        """What to put before a text that goes on behind `before`, so that it is read as it is there: try one after the other.
+
+        Many tokenizers give a text a space in front: some at the very beginning only, some behind each special token too.
+        """
+        if not before or not self._spaced:
+            return ("",)
+        return ("",) if self._spaced_behind_special and self._special_last(before) else (*LEADS, "")
+
+    def commands(self, ids: Sequence[int]) -> list[str]:
+        """The special tokens among `ids`."""
+        return [self._specials[one].content for one in ids if one in self._specials]
+
+    @functools.cached_property
+    def _specials(self) -> dict[int, tokenizers.AddedToken]:
+        added = self._engine.get_added_tokens_decoder().items()
+        return {number: token for number, token in added if token.special}
+
+    @functools.cached_property
+    def _spaced(self) -> bool:
+        (encoding,) = self.encode(["a"], special=False)
+        return encoding.tokens[0].startswith(SPACES)
+
+    @functools.cached_property
+    def _spaced_behind_special(self) -> bool:
+        (encoding,) = self.encode([str(self._engine.id_to_token(self.eos)) + "a"], special=False)
+        return any(token.startswith(SPACES) for token in encoding.tokens[1:])
+
+    def _special_last(self, before: str) -> bool:
+        """Whether a special token ends `before`, with the space that it takes behind it."""
+        return any(
+            (before.rstrip() if token.rstrip else before).endswith(token.content)
+            for token in self._specials.values()
+        )
