@@ -24,6 +24,7 @@
     │   ├── NothingToLearn                  a mask without a single learned token
     │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
     │   ├── InvalidBatchSize                batches that the processes cannot share
+    │   ├── SettingsDoNotFit                two settings contradict each other
     │   ├── ModelDoesNotFit                 more memory than the GPU, or the pod, has
     │   ├── UnsupportedHere                 a setting that this GPU, or CPU, cannot do
     │   └── NonFiniteLoss                   training diverged
@@ -205,6 +206,10 @@ class UnsupportedHere(AuthorError):
 
 class NonFiniteLoss(AuthorError):
     """The training loss became infinite or undefined; the sentence names the step."""
+
+
+class SettingsDoNotFit(AuthorError):
+    """Two settings contradict each other, or one would be ignored beside the other."""
 
 
 class InvalidBatchSize(AuthorError):

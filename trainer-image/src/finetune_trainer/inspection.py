@@ -10,6 +10,8 @@ from finetune_trainer import errors
 from finetune_trainer.base_model import FIELD
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import PLAIN_TEMPLATE
+from finetune_trainer.estimate import shape
+from finetune_trainer.estimate.shape import Shape
 
 ALL_LINEAR = "all-linear"
 HEAD = "lm_head"
@@ -28,8 +30,13 @@ class Architecture:
     """Name of the output layer."""
     positions: int | None
     """Longest sequence that the model was made for (tokens)."""
-    vocabulary: int
-    """Rows of the embedding."""
+    shape: Shape
+    """Its sizes."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding."""
+        return self.shape.vocabulary
 
     @property
     def linear(self) -> tuple[str, ...]:
@@ -66,7 +73,7 @@ def architecture(folder: Path) -> Architecture:
         },
         head=next((name for name, module in model.named_modules() if module is head), None),
         positions=getattr(text, "max_position_embeddings", None),
-        vocabulary=int(model.get_input_embeddings().weight.shape[0]),
+        shape=shape.read(model, text),
     )
 
 

@@ -122,6 +122,18 @@ class Resolved(config.Value):
     """By their last name, sorted."""
 
 
+class Estimated(config.Value):
+    """What training will need (contract section 4), as docs/estimate.md reckons it."""
+
+    gpu_memory_bytes: int | None = None
+    """Of each GPU."""
+    memory_bytes: int | None = None
+    """Of each process, on CPU."""
+    parts: dict[str, int]
+    """Of that memory, by what it is for (bytes)."""
+    duration_seconds: int | None = None
+
+
 class Sample(config.Value):
     """One prompt that base and tuned model will answer."""
 
@@ -158,6 +170,7 @@ class Prepared(config.Value):
     """Tokens of the longest training row."""
     advice: tuple[str, ...]
     resolved: Resolved
+    estimate: Estimated | None = None
 
     @property
     def files(self) -> dict[str, FileFacts]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_trainer import config, errors
+from finetune_trainer.estimate import fitting, setting
+from finetune_trainer.estimate.shape import Shape
 from finetune_trainer.prepared import Resolved
 
 LEARNING_RATES = {"SFT": 2e-5, "DPO": 1e-6, "ORPO": 5e-6, "KTO": 1e-6}
@@ -29,11 +31,9 @@ MICRO_TOKENS_PER_GIB = 128
 """Tokens per forward pass and GiB of GPU memory: a 7 B model in bf16 with checkpointed activations fits, with room."""
 
 UNKNOWN_GPU_GIB = 24
+"""Where the profile does not tell the GPU's memory, nothing can be estimated against it."""
 
 LARGEST_MICRO_BATCH = 16
-
-SEQUENCES = {"SFT": 1, "DPO": 2, "ORPO": 2, "KTO": 1}
-"""Sequences per row in one forward pass: a pair has two. KTO sees another row's answer in a pass of its own."""
 
 FEWEST = {"SFT": 1, "DPO": 1, "ORPO": 1, "KTO": 2}
 """Rows per forward pass at least: KTO puts each question beside another row's answer of the same pass."""
@@ -48,6 +48,15 @@ class Facts:
     max_length: int
     """Tokens; no more than the model's own."""
     target_modules: tuple[str, ...]
+    shape: Shape | None = None
+    """The model's sizes; None: nothing is estimated."""
+    held_out: bool = False
+    """Whether any rows are."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens."""
+        return max(self.lengths, default=1)
 
 
 def resolve(run: config.Run, facts: Facts) -> Resolved:
@@ -98,7 +107,7 @@ def _per_process(training: config.Training, processes: int, rows: int) -> int:
 
 
 def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
-    """Rows per forward pass: what is given, else the largest divisor of the share that stays within a budget of tokens."""
+    """Rows per forward pass: what is given, else the largest divisor of the share that fits the memory, as it is estimated."""
     given, fewest = run.training.micro_batch_size, FEWEST[run.method]
     if (per_process if given == "Auto" else given) < fewest:
         raise errors.InvalidBatchSize(
@@ -113,10 +122,32 @@ def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
                 "microBatchSize or globalBatchSize, or set microBatchSize to Auto"
             )
         return given
-    longest = max(facts.lengths, default=1) * SEQUENCES[run.method]
-    most = min(max(_token_budget(run.resources) // longest, 1), LARGEST_MICRO_BATCH, per_process)
     sizes = [size for size in range(fewest, per_process + 1) if per_process % size == 0]
-    return max((size for size in sizes if size <= most), default=sizes[0])
+    within = [size for size in sizes if size <= _budget(run, facts)] or sizes[:1]
+    limit = fitting.limit(run)
+    if facts.shape is None or limit is None:
+        return within[-1]
+    # On CPU larger batches are no faster: memory only ever makes them smaller.
+    tried = within if run.resources.accelerator == "cpu" else sizes
+    return fitting.largest(facts.shape, needs(run, facts, sizes[0]), tried, limit.available) or sizes[0]
+
+
+def needs(run: config.Run, facts: Facts, rows: int) -> setting.Setting:
+    """What decides the memory of a forward pass over `rows`, the longest ones."""
+    return setting.of(
+        run,
+        setting.expected(run),
+        targets=facts.target_modules,
+        rows=rows,
+        length=facts.longest,
+        held_out=facts.held_out,
+    )
+
+
+def _budget(run: config.Run, facts: Facts) -> int:
+    """Rows per forward pass where memory is not what decides."""
+    longest = facts.longest * setting.SEQUENCES[run.method]
+    return min(max(_token_budget(run.resources) // longest, 1), LARGEST_MICRO_BATCH)
 
 
 def _token_budget(resources: config.Resources) -> int:
