@@ -49,12 +49,13 @@ def test_a_sentence_is_one_line_that_no_terminal_obeys():
     assert str(told) == r"a\x1b[31m.jsonl line 1: first second\u202e\x00\ud800"
 
 
-def test_a_long_sentence_keeps_its_beginning_and_its_end():
-    told = errors.InvalidRow("a.jsonl line 1: " + "x" * 100_000 + "; split it")
+@pytest.mark.parametrize(("quoted", "shown"), [("x", "x"), ("\0", r"\x00")])
+def test_a_long_sentence_keeps_its_beginning_and_its_end(quoted, shown):
+    told = errors.InvalidRow("a.jsonl line 1: " + quoted * 100_000 + "; split it")
 
     assert len(str(told)) < 1_250
-    assert str(told).startswith("a.jsonl line 1: x")
-    assert str(told).endswith("x; split it")
+    assert str(told).startswith(f"a.jsonl line 1: {shown}")
+    assert str(told).endswith(f"{shown}; split it")
 
 
 def test_an_error_travels_between_processes():

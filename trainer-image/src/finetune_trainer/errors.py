@@ -86,10 +86,8 @@ UNSEEN = re.compile(
 
 def _in_one_line(sentence: str) -> str:
     """`sentence` as it may be shown anywhere: data and file names that it quotes can hold any character, and any number."""
-    line = LINE_ENDS.sub(" ", sentence)
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST * 2 // 3]} … {line[-LONGEST // 3 :]}"
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
+    line = UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), LINE_ENDS.sub(" ", sentence))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST * 2 // 3]} … {line[-LONGEST // 3 :]}"
 
 
 class TrainerError(Exception):

@@ -26,6 +26,8 @@ USUAL: dict[str, tuple[str, ...]] = {
 """Part: names that it usually has, the first one found counts."""
 MOST_NAMED = 20
 """Columns that a sentence names."""
+LONGEST_NAME = 60
+"""Characters of a column's name that a sentence shows."""
 
 
 @dataclass(frozen=True)
@@ -141,5 +143,5 @@ def kind(value: Any) -> str:
 
 def listed(columns: Iterable[str]) -> str:
     """Columns in their order, not too many."""
-    names = list(columns)
+    names = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in columns]
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "") if names else "none"
