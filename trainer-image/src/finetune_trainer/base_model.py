@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ WEIGHTS = re.compile(r"^(?!adapter_model|consolidated).*\.safetensors$")
 """Mistral's `consolidated.safetensors` is the same weights once more, in another layout."""
 PICKLES = re.compile(r"\.(bin|pt|pth|ckpt|pkl|msgpack|h5)$")
 TOKENIZERS = frozenset({"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"})
+UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 SMALL = re.compile(
     r"^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$"
     r"|^(merges|vocab)\.txt$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|\.jinja$"
@@ -45,13 +47,40 @@ class BaseModel:
         """The safetensors files and, if they are several, their index."""
         return tuple(filter(_is_weights, self.files))
 
-    def fetch(self, items: Iterable[Item], to: Path, told: Callable[[Item], object] = lambda _: None) -> None:
-        """Download `items` into the folder `to`; `told` hears of each one first. What is there in full size stays."""
+    def fetch(
+        self,
+        items: Iterable[Item],
+        to: Path,
+        told: Callable[[Item], object] = lambda _: None,
+        moved: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """Download `items` into the folder `to`. What is there in full size stays.
+
+        `told` hears of each item first, `moved` of its bytes in words: "model.safetensors 1.2 of 4.9 GiB".
+        """
         for item in items:
             told(item)
             file = to / item.key
             if not file.is_file() or file.stat().st_size != item.size:
-                self.store.get(item.key, file)
+                self.store.get(item.key, file, _Moving(item, moved).more)
+
+
+class _Moving:
+    """How far one download is. Asked from several threads, speaks in one at a time."""
+
+    def __init__(self, item: Item, moved: Callable[[str], object]) -> None:
+        self._item = item
+        self._moved = moved
+        self._there = 0
+        self._lock = threading.Lock()
+
+    def more(self, number: int) -> None:
+        """So many bytes more are there."""
+        with self._lock:
+            self._there += number
+            unit, divisor = next(((unit, size) for unit, size in UNITS if self._item.size >= size), UNITS[-1])
+            there, total = self._there / divisor, self._item.size / divisor
+            self._moved(f"{self._item.key} {there:.1f} of {total:.1f} {unit}")
 
 
 def reference(run: config.Run, uri: str) -> Reference:

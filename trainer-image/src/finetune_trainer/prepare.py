@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer import base_model, config, errors, inspection, not_yet, outcome, resolve
+from finetune_trainer import (
+    base_model,
+    combinations,
+    config,
+    errors,
+    inspection,
+    model_cache,
+    not_yet,
+    outcome,
+    resolve,
+)
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data import advice, deciding, figures, gathering, samples, sources, spool, table
 from finetune_trainer.data.deciding import Decision, Rules
@@ -143,6 +153,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     """Prepare the data of `run` for training. Raises our errors; anything else is a bug."""
     progress.tell(stage="Fetch", message="looking at the output")
     not_yet.check(run)
+    combinations.check(run)
     if published := outcome.look(run, layout):
         return _already(run, published)
     outcome.probe(run, layout)
@@ -154,6 +165,8 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     read = _sources(run, fetched[0], fetched[1], model)
     data = _tables(run, layout, progress, model, read)
     prepared = _document(run, model, read, data)
+    progress.tell(stage="Fetch")
+    model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))
     progress.tell(stage="Publish", message="writing the prepared dataset")
     prepared.save(outcome.work_area(run, layout), data.folder)
     progress.tell(stage="Done", message="prepared")
@@ -161,7 +174,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
 
 
 def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
-    """Config and tokenizer of the base model, and what they say. The weights are not fetched: they are the GPU pod's."""
+    """Config and tokenizer of the base model, and what they say. The weights are the GPU pod's, or go to the model cache."""
     progress.tell(message=f"looking at the model {run.model.uri}")
     base = base_model.locate(run, layout)
     base.fetch(base.small, layout.model, lambda item: progress.tell(message=f"fetching {item.key}"))
@@ -254,8 +267,15 @@ def _check_vocabulary(found: Architecture, largest: int) -> None:
 def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepared:
     """prepared.json, and the files it names."""
     max_length = read.recipe.max_length
-    facts = resolve.Facts(lengths=data.train.lengths, max_length=max_length, target_modules=model.targets)
+    facts = resolve.Facts(
+        lengths=data.train.lengths,
+        max_length=max_length,
+        target_modules=model.targets,
+        shape=model.found.shape,
+        held_out=data.held.rows > 0,
+    )
     resolved = resolve.resolve(run, facts)
+    needed = _estimate(run, model, facts, resolved, data)
     tokenizer = _tokenizer_facts(model.words, data)
     _write_samples(run, model.words, read, data)
     names = [TRAIN, *([EVAL] if data.held.rows else [])]
@@ -273,6 +293,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         figures=figures.figures(data.facts, data.decision, _listed(run, read)),
         run=run,
         resolved=resolved,
+        usual_rate=resolve.usual_rate(run),
         positions=model.found.positions,
         plain=tokenizer.chat_template_source == "Plain",
     )
@@ -288,9 +309,25 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         tokens=data.train.tokens,
         supervised_tokens=data.train.supervised,
         longest=max(data.train.lengths),
-        advice=tuple(advice.advice(seen)),
+        advice=(*needed.advice, *advice.advice(seen)),
         resolved=resolved,
+        estimate=needed.estimated,
     )
+
+
+def _estimate(
+    run: config.Run, model: Model, facts: resolve.Facts, resolved: Resolved, data: Data
+) -> Estimate:
+    """What training will need. Raises `ModelDoesNotFit`."""
+    work = Work(
+        lengths=facts.lengths,
+        steps=resolved.total_steps,
+        epochs=resolved.epochs,
+        held_out_tokens=data.held.tokens,
+        answers=len(run.evaluation.samples) + min(samples.HELD_OUT, data.held.rows),
+    )
+    needs = resolve.needs(run, facts, resolved.micro_batch_size)
+    return verdict.estimate(run, model.found.shape, needs, work)
 
 
 def _listed(run: config.Run, read: Sources) -> list[figures.Source]:
@@ -375,6 +412,7 @@ def _result(prepared: Prepared) -> PrepareResult:
             "dataset": dataset,
             "model": {"baseModel": facts.id, "baseRevision": facts.revision},
             "resolved": resolved,
+            **({"estimate": prepared.estimate.wire()} if prepared.estimate else {}),
         },
     )
 

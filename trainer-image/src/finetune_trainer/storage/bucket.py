@@ -65,7 +65,13 @@ class BucketStore(Store):
     def __init__(self, reference: Reference, layout: Layout) -> None:
         super().__init__(reference)
         self._client = _client(reference, layout)
+        self._server = credentials.read(reference, layout).get(translate.ENDPOINTS[reference.scheme], "")
         self._checked = False
+
+    @property
+    def origin(self) -> str:
+        """See `Store`."""
+        return f"{self._server}/{super().origin}"
 
     def list(self, prefix: str = "") -> list[Item]:
         """See `Store`."""

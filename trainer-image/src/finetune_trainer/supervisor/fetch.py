@@ -1,11 +1,9 @@
 """What the ranks read, brought to scratch before they start: the prepared data and the base model."""
 
-from finetune_trainer import base_model, config, report
+from finetune_trainer import base_model, config, model_cache, report
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.storage import Item, Store
-
-GIGABYTE = 1e9
+from finetune_trainer.storage import Store
 
 
 def dataset(work: Store, layout: Layout, digest: str, writer: report.ProgressWriter) -> Prepared:
@@ -17,15 +15,17 @@ def dataset(work: Store, layout: Layout, digest: str, writer: report.ProgressWri
 
 
 def model(run: config.Run, layout: Layout, ready: Prepared, writer: report.ProgressWriter) -> None:
-    """The base model at the revision that the data was prepared for: config, tokenizer and safetensors, nothing else."""
+    """The base model at the revision that the data was prepared for: config, tokenizer and safetensors, nothing else.
+
+    From the profile's model cache where that has it: Prepare has filled it, this pod never does.
+    """
     found = base_model.pinned(run, layout, ready.identity.model)
-    items = [*found.small, *found.weights]
-    total = sum(item.size for item in items) / GIGABYTE
-    done = 0.0
-
-    def told(item: Item) -> None:
-        nonlocal done
-        writer.tell(message=f"fetching the model: {item.key}, {done:.1f} of {total:.1f} GB")
-        done += item.size / GIGABYTE
-
-    found.fetch(items, layout.model, told)
+    if model_cache.link(found, layout, layout.model):
+        writer.tell(message="the model is read from the cache")
+        return
+    missed = "not in the model cache: " if layout.cache.is_dir() else ""
+    found.fetch(
+        [*found.small, *found.weights],
+        layout.model,
+        moved=lambda how: writer.tell(message=f"{missed}fetching the model: {how}"),
+    )
