@@ -2,47 +2,15 @@
 
 import random
 
-import numpy as np
 import pytest
 
+from data_facts import example, facts_of
 from finetune_trainer import config
-from finetune_trainer.data import deciding, facts, near
+from finetune_trainer.data import deciding
 from finetune_trainer.data.deciding import Decision, Rules
-from finetune_trainer.data.facts import Facts, File
-from finetune_trainer.data.rows import Conversation, Example, Feedback, Message, Place
+from finetune_trainer.data.facts import Facts
 
 TALE = "Once upon a time there was a king who had three sons, and each of them wanted the crown for himself, said number"
-
-
-def example(asked: str, answered: str, *, loss: str = "Assistant", liked: bool | None = None) -> Example:
-    talk = Conversation((Message("user", asked), Message("assistant", answered)), 1)
-    return Example(Place("ignored", 1), talk if liked is None else Feedback(talk, liked), loss)
-
-
-def facts_of(train: list[Example], held: list[Example] = (), reasons: dict[int, str] | None = None) -> Facts:
-    """As the workers would tell of them; `reasons` by row."""
-    every = [*train, *held]
-    names = ("", *sorted(set((reasons or {}).values())))
-    codes = [names.index((reasons or {}).get(at, "")) for at in range(len(every))]
-    count = np.ones(len(every), np.int32)
-    return Facts(
-        key=facts.digests([one.key() for one in every]),
-        words=facts.digests([one.words() for one in every]),
-        source=np.array([0] * len(train) + [1] * len(held), np.int16),
-        file=np.array([0] * len(train) + [1] * len(held), np.int32),
-        number=np.array([*range(1, len(train) + 1), *range(1, len(held) + 1)], np.int64),
-        reason=np.array(codes, np.int16),
-        near=near.signatures([near.text_of(one) for one in every]),
-        near_kind=np.array([near.kind_of(one) for one in every], np.uint8),
-        reasons=names,
-        files=(File(name="train.jsonl", unit="line"), File(name="eval.jsonl", unit="line")),
-        **{
-            name: count
-            for name in facts.ARRAYS
-            if name in {"kind", "tokens", "longest", "supervised", "largest", "end"}
-        },
-        **{name: np.zeros(len(every), np.bool_) for name in ("cut", "endless")},
-    )
 
 
 def decided(found: Facts, *, fraction: float | None = 0.0, seed: int = 1, **quality) -> Decision:

@@ -1,0 +1,40 @@
+"""What advice depends on, and what a piece of advice is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finetune_trainer import config
+from finetune_trainer.data.figures import Figures
+from finetune_trainer.prepared import Resolved
+
+ENOUGH_TO_JUDGE = 20
+"""Rows below which shares say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the advice depends on."""
+
+    figures: Figures
+    run: config.Run
+    resolved: Resolved
+    usual_rate: float
+    """The learning rate that would be chosen."""
+    positions: int | None
+    """The longest row that the model was made for (tokens); None: it does not say."""
+    plain: bool
+    """Whether the model has no chat template and its conversations are rendered by a plain one."""
+
+    @property
+    def share(self) -> float:
+        """One row as a share of all that are trained on."""
+        return 1 / max(self.figures.rows, 1)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are rows enough for shares to mean something."""
+        return self.figures.rows >= ENOUGH_TO_JUDGE
+
+
+Rule = Callable[[Seen], str | None]
+"""The sentence; None: nothing to say. The rule's docstring says when it speaks, for the docs."""
