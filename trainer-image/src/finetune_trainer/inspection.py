@@ -58,10 +58,14 @@ def architecture(folder: Path) -> Architecture:
         settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, OSError, AttributeError, TypeError, ImportError) as error:
+    except errors.TrainerError:
+        raise
+    except (
+        Exception
+    ) as error:  # numbers that make no model raise what torch raises: RuntimeError, ZeroDivisionError, ...
         raise errors.UnsupportedModelFiles(
             f"{FIELD}: config.json describes no language model that this trainer image can build "
-            f"({_first_line(error)}); use a model of a type that transformers knows"
+            f"({_first_line(error, folder)}); use a model of a type that transformers knows"
         ) from error
     head = model.get_output_embeddings()
     text = settings.get_text_config()
@@ -124,7 +128,7 @@ def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
         raise
     except Exception as error:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: the tokenizer cannot be loaded ({_first_line(error)}); put a tokenizer.json beside the weights"
+            f"{FIELD}: the tokenizer cannot be loaded ({_first_line(error, folder)}); put a tokenizer.json beside the weights"
         ) from error
     if not tokenizer.is_fast or tokenizer.eos_token_id is None:
         lack = "has no end-of-text token (eos_token)" if tokenizer.is_fast else "has no tokenizer.json"
@@ -163,5 +167,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:32]) or "none"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _first_line(error: Exception, folder: Path) -> str:
+    """What a library says, without the pod's own paths."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    first = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return first.replace(f"{folder}/", "").replace(str(folder), "the model's folder")[:300]

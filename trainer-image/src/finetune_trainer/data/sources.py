@@ -126,9 +126,7 @@ def meaning(fetched: Fetched, run: config.Run, *, chat: bool) -> Meaning:
     first = next(fetched.rows(), None)
     if first is None:
         names = ", ".join(name for _, name in fetched.files[:SHOWN])
-        raise errors.EmptyDataset(
-            f"{fetched.field}.uri: {names}: the file is empty, there are no rows in it; put rows there"
-        )
+        raise errors.EmptyDataset(f"{fetched.field}.uri: {names}: there are no rows in it; put rows there")
     return meanings.found(first, fetched.source, fetched.field, run, chat=chat)
 
 
