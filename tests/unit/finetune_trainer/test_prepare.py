@@ -59,7 +59,12 @@ def test_the_last_word_fits_and_holds_what_the_status_wants(world):
 
     word = LastWord(stage="Prepare", reason=result.reason, message=result.message, result=result.result)
 
-    assert json.loads(report.encode_last_word(word))["result"].keys() == {"dataset", "model", "resolved"}
+    assert json.loads(report.encode_last_word(word))["result"].keys() == {
+        "dataset",
+        "model",
+        "resolved",
+        "estimate",
+    }
 
 
 def test_the_same_input_has_the_same_digest_and_another_one_another(world):

@@ -35,6 +35,9 @@ from finetune_trainer.data.reading import Recipe
 from finetune_trainer.data.rows import Conversation, Text
 from finetune_trainer.data.sources import Fetched
 from finetune_trainer.data.vocabulary import Vocabulary
+from finetune_trainer.estimate import verdict
+from finetune_trainer.estimate.verdict import Estimate
+from finetune_trainer.estimate.work import Work
 from finetune_trainer.inspection import Architecture, Words
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import (
@@ -44,6 +47,7 @@ from finetune_trainer.prepared import (
     FileFacts,
     Identity,
     Prepared,
+    Resolved,
     TokenizerFacts,
 )
 from finetune_trainer.report import ProgressWriter
