@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finetune_trainer import config, errors
-from finetune_trainer.data.columns import text_of
+from finetune_trainer.data.columns import listed, text_of
 from finetune_trainer.data.rows import Conversation, Example, LossOn, Message, Row
 
 Part = tuple[str, str | None]
@@ -72,7 +72,8 @@ def check(wordings: Iterable[Wording], row: Row) -> None:
         if lost := wording.columns - have:
             names = ", ".join(sorted(repr(name) for name in lost))
             raise errors.TemplateColumnMissing(
-                f"{wording.field}: names the column {names}, which {row.place} does not have; it has {', '.join(have)}"
+                f"{wording.field}: names the column {names}, which {row.place} does not have; it has {listed(have)}: name one of these, "
+                "or add the column"
             )
 
 
