@@ -67,10 +67,10 @@ async def test_exit_0_without_a_last_word_is_not_a_success(lab):
 
 
 REFUSED = {
-    "method": (
-        {"method": "DPO"},
+    "registry": (
+        {"model": {"uri": "oci://registry/model"}},
         "NotYetSupported",
-        "spec.method: DPO is not supported yet; SFT works today",
+        "spec.model.uri: oci://registry/model is not supported yet; hf://",
     ),
     "nodes": ({"resources": {"nodes": 2, "gpusPerNode": 1}}, "NotYetSupported", "spec.resources.nodes"),
     "climbing": ({"model": {"uri": "pvc://models/../../etc"}}, "SpecInvalid", "spec.model.uri"),

@@ -435,10 +435,10 @@ def test_a_profile_that_cannot_be_read_is_told_and_waited_for():
 
 
 def test_a_refused_job_starts_nothing_and_is_over():
-    sim = Simulation(method="DPO")
+    sim = Simulation(model={"uri": "oci://registry/model"})
     sim.step()
     assert sim.said("Accepted") == ("False", "NotYetSupported")
-    assert "spec.method" in sim.condition("Accepted")["message"]
+    assert "spec.model.uri" in sim.condition("Accepted")["message"]
     assert sim.said("Stalled")[0] == "True"
     assert sim.created == []
     assert sim.config_map is None

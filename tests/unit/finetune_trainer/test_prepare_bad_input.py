@@ -233,7 +233,12 @@ CASES = [
         error=errors.SecretMissing,
         says=r"^spec\.output\.uri: the Secret 'not-made-yet'",
     ),
-    Case(name="another method", spec={"method": "DPO"}, error=errors.NotYetSupported, says=r"^spec\.method "),
+    Case(
+        name="settings of another method",
+        spec={"training": {"dpo": {"beta": 0.1}}},
+        error=errors.SettingsDoNotFit,
+        says=r"^spec\.training\.dpo: SFT has no such settings",
+    ),
     Case(
         name="packing",
         spec={"training": {"packing": True}},
@@ -245,12 +250,6 @@ CASES = [
         rows=[{"prompt": "a", "chosen": "b", "rejected": "c"}],
         error=errors.FormatDoesNotFitMethod,
         says="use DPO or ORPO",
-    ),
-    Case(
-        name="weights of sources",
-        spec=source(weight=2.0),
-        error=errors.NotYetSupported,
-        says=r"train\[0\]\.weight",
     ),
 ]
 

@@ -8,15 +8,17 @@ from finetune_trainer import config, errors
 
 def check(run: config.Run) -> None:
     """Raises `NotYetSupported` for the first such field."""
-    for field, asked, advice in (*_job(run), *_sources(run)):
+    for field, asked, advice in _job(run):
         if asked:
             raise errors.NotYetSupported(f"{field} is not supported yet by this trainer image: {advice}")
 
 
 def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
-    yield "spec.method", run.method != "SFT", "SFT works today"
-    yield "spec.tuning.type", run.tuning.type != "LoRA", "LoRA works today"
-    yield "spec.model.uri", run.model.uri.startswith("oci://"), "hf://, s3://, gs://, az:// and pvc:// work today"
+    yield (
+        "spec.model.uri",
+        run.model.uri.startswith("oci://"),
+        "hf://, s3://, gs://, az:// and pvc:// work today",
+    )
     yield "spec.model.adapterFrom", run.model.adapter_from, "leave it out"
     yield (
         "spec.model.trustRemoteCode",
@@ -24,10 +26,8 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         "models that transformers knows work today",
     )
     yield "spec.training.packing", run.training.packing, "leave it out"
-    yield "spec.training.dpo", run.training.dpo, "leave it out"
     yield "spec.training.earlyStopping", run.training.early_stopping, "leave it out"
     yield "spec.training.extra", run.training.extra, "leave it out"
-    yield "spec.dataset.quality.duplicates.near", run.dataset.quality.duplicates.near, "leave it out"
     yield "spec.evaluation.gate", run.evaluation.gate, "leave it out"
     yield "spec.evaluation.keepBest", run.evaluation.keep_best, "leave it out"
     yield "spec.checkpoint.resumeFrom", run.checkpoint.resume_from, "leave it out"
@@ -35,10 +35,3 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
     yield "spec.output.hub", run.output.hub, "leave it out"
     yield "spec.tracking", run.tracking, "leave it out"
     yield "spec.resources.nodes", run.resources.nodes > 1, "one node works today"
-
-
-def _sources(run: config.Run) -> Iterator[tuple[str, Any, str]]:
-    for part, sources in (("train", run.dataset.train), ("eval", run.dataset.eval)):
-        for at, source in enumerate(sources):
-            field = f"spec.dataset.{part}[{at}]"
-            yield f"{field}.weight", source.weight not in {None, 1.0}, "leave it out"

@@ -59,7 +59,7 @@ def make_trainer(
     trained it is a second copy.
     """
     datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     full = run.tuning.type == "Full"
     args = arguments.arguments(run, resolved, arithmetic, task.output)
     given: dict[str, Any] = {

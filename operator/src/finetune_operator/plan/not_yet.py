@@ -9,7 +9,6 @@ from typing import Any
 
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
-from finetune_operator.api.sources import DataSource
 from finetune_operator.errors import NotYetSupported
 
 Row = tuple[str, Callable[[FineTuneJobSpec], Any], str]
@@ -21,7 +20,6 @@ def _scheme(uri: str) -> str:
 
 
 JOB: tuple[Row, ...] = (
-    ("spec.method", lambda s: s.method != "SFT", "SFT works today"),
     (
         "spec.model.uri",
         lambda s: _scheme(s.model.uri) == "oci",
@@ -42,17 +40,9 @@ JOB: tuple[Row, ...] = (
         lambda s: s.model.attention.startswith("flash"),
         "Auto, sdpa and eager work today",
     ),
-    ("spec.tuning.type", lambda s: s.tuning.type != "LoRA", "LoRA works today"),
-    ("spec.dataset.quality.duplicates.near", lambda s: s.dataset.quality.duplicates.near, "leave it out"),
     ("spec.training.packing", lambda s: s.training.packing, "leave it out"),
     ("spec.training.earlyStopping", lambda s: s.training.early_stopping, "leave it out"),
-    ("spec.training.dpo", lambda s: s.training.dpo, "leave it out"),
     ("spec.training.extra", lambda s: s.training.extra, "leave it out"),
-    (
-        "spec.training.optimizer",
-        lambda s: "8bit" in s.training.optimizer or "paged" in s.training.optimizer,
-        "adamw_torch_fused, adamw_torch and adafactor work today",
-    ),
     (
         "spec.evaluation.metrics",
         lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},
@@ -71,10 +61,6 @@ JOB: tuple[Row, ...] = (
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.scheduling.topology", lambda s: s.scheduling.topology, "leave it out"),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
-)
-
-SOURCE: tuple[tuple[str, Callable[[DataSource], Any], str], ...] = (
-    ("weight", lambda d: d.weight not in {None, 1.0}, "leave it out"),
 )
 
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
@@ -110,13 +96,6 @@ def _found(
 ) -> Iterator[tuple[str, str]]:
     """Fields and advice, in the order of the tables."""
     yield from ((field, advice) for field, asks, advice in JOB if asks(spec))
-    for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
-        for at, source in enumerate(sources):
-            yield from (
-                (f"spec.dataset.{part}[{at}].{field}", advice)
-                for field, asks, advice in SOURCE
-                if asks(source)
-            )
     yield from (
         (f"{field} of FineTuneProfile {profile_name!r}", advice)
         for field, asks, advice in PROFILE

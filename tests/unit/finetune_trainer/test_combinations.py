@@ -1,0 +1,71 @@
+"""Settings that contradict each other end in a sentence, and those that go together do not."""
+
+import re
+from pathlib import Path
+
+import pytest
+import trl
+
+import trainer_runs
+from finetune_trainer import combinations, errors
+
+REFUSED = {
+    "spec.training.dpo: SFT has no such settings": {"training": {"dpo": {"beta": 0.1}}},
+    "spec.training.groupByLength: KTO draws its rows": {"method": "KTO", "training": {"groupByLength": True}},
+    "spec.training.neftuneNoiseAlpha: the noise would also": {"method": "DPO", "training": {"neftuneNoiseAlpha": 5.0}},
+    "spec.training.dpo.lossType: 'sigmod' is none of DPO's losses": {
+        "method": "DPO", "training": {"dpo": {"lossType": ["sigmoid", "sigmod"]}},
+    },
+    "spec.training.dpo.labelSmoothing: sigmoid would ignore it": {
+        "method": "DPO", "training": {"dpo": {"labelSmoothing": 0.1}},
+    },
+    "spec.training.dpo.lossType: exo_pair needs a labelSmoothing": {
+        "method": "DPO", "training": {"dpo": {"lossType": ["exo_pair"]}},
+    },
+    "spec.training.dpo.lossType: ORPO has one loss": {"method": "ORPO", "training": {"dpo": {"lossType": ["sft"]}}},
+    "spec.training.dpo.labelSmoothing: ORPO would ignore it": {
+        "method": "ORPO", "training": {"dpo": {"labelSmoothing": 0.1}},
+    },
+    "spec.training.dpo.lossType: sigmoid is no loss of KTO": {
+        "method": "KTO", "training": {"dpo": {"lossType": ["sigmoid"]}},
+    },
+    "spec.training.dpo.lossType: kto, kto is no loss of KTO": {
+        "method": "KTO", "training": {"dpo": {"lossType": ["kto", "kto"]}},
+    },
+    "spec.training.dpo.labelSmoothing: KTO would ignore it": {
+        "method": "KTO", "training": {"dpo": {"labelSmoothing": 0.1}},
+    },
+    "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
+    "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
+}  # fmt: skip
+
+ACCEPTED = (
+    {},
+    {"training": {"groupByLength": True, "neftuneNoiseAlpha": 5.0}},
+    {
+        "method": "DPO",
+        "training": {"dpo": {"beta": 0.2, "lossType": ["robust", "sft"], "labelSmoothing": 0.1}},
+    },
+    {"method": "ORPO", "training": {"dpo": {"beta": 0.2}}},
+    {"method": "KTO", "training": {"dpo": {"lossType": ["apo_zero_unpaired"]}}},
+    {"tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}},
+    {"tuning": {"type": "QLoRA", "quantization": {"type": "fp4", "double": False}}},
+)
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_contradicts_itself_is_refused(sentence):
+    with pytest.raises(errors.SettingsDoNotFit, match="^" + re.escape(sentence)):
+        combinations.check(trainer_runs.run(**REFUSED[sentence]))
+
+
+@pytest.mark.parametrize("changes", ACCEPTED)
+def test_what_goes_together_is_not(changes):
+    combinations.check(trainer_runs.run(**changes))
+
+
+def test_the_losses_are_those_of_trl():
+    source = (Path(trl.__file__).parent / "trainer" / "dpo_trainer.py").read_text()
+    told = re.search(r"Should be one of \[([^\]]*)\]", source)
+    assert told
+    assert set(re.findall(r"'(\w+)'", told[1])) == combinations.DPO_LOSSES

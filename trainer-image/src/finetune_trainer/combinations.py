@@ -1,0 +1,84 @@
+"""Settings that say nothing together: refused with a sentence, because a library would ignore one of them or fail late. Pure."""
+
+from collections.abc import Iterator
+
+from finetune_trainer import config, errors
+
+DPO_LOSSES = frozenset(
+    {
+        *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard"),
+        *("aot", "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+    }
+)
+"""TRL's, a test asks it."""
+
+SMOOTHED = frozenset({"exo_pair", "robust", "aot", "aot_unpaired"})
+"""Those of them that know label smoothing: TRL's sigmoid does not."""
+
+KTO_LOSSES = frozenset({"kto", "apo_zero_unpaired"})
+
+
+def check(run: config.Run) -> None:
+    """Raises `SettingsDoNotFit` for the first pair of settings that contradict each other."""
+    for problem in (*_method(run), *_tuning(run.tuning)):
+        raise errors.SettingsDoNotFit(problem)
+
+
+def _method(run: config.Run) -> Iterator[str]:
+    """What the method cannot do."""
+    training, said = run.training, run.training.dpo
+    if run.method == "SFT":
+        if said:
+            yield "spec.training.dpo: SFT has no such settings; leave it out, or set spec.method to DPO, ORPO or KTO"
+        return
+    if training.group_by_length:
+        yield f"spec.training.groupByLength: {run.method} draws its rows in an order of its own; leave it out, or use SFT"
+    if training.neftune_noise_alpha:
+        yield (
+            f"spec.training.neftuneNoiseAlpha: the noise would also change what {run.method} holds the model against; leave it "
+            "out, or use SFT"
+        )
+    if said:
+        yield from {"DPO": _dpo, "ORPO": _orpo, "KTO": _kto}[run.method](said)
+
+
+def _dpo(said: config.Dpo) -> Iterator[str]:
+    losses = said.loss_type or ("sigmoid",)
+    if unknown := [name for name in losses if name not in DPO_LOSSES]:
+        yield f"spec.training.dpo.lossType: {unknown[0]!r} is none of DPO's losses, which are {_listed(DPO_LOSSES)}"
+    if said.label_smoothing and not SMOOTHED & set(losses):
+        yield (
+            f"spec.training.dpo.labelSmoothing: {' and '.join(losses)} would ignore it; leave it out, or set lossType to one of "
+            f"{_listed(SMOOTHED)}"
+        )
+    if "exo_pair" in losses and not said.label_smoothing:
+        yield "spec.training.dpo.lossType: exo_pair needs a labelSmoothing above 0, for example 0.001"
+
+
+def _orpo(said: config.Dpo) -> Iterator[str]:
+    if said.loss_type:
+        yield "spec.training.dpo.lossType: ORPO has one loss only; leave it out, or set spec.method to DPO"
+    if said.label_smoothing:
+        yield "spec.training.dpo.labelSmoothing: ORPO would ignore it; leave it out"
+
+
+def _kto(said: config.Dpo) -> Iterator[str]:
+    losses = said.loss_type or ("kto",)
+    if len(losses) > 1 or losses[0] not in KTO_LOSSES:
+        yield (
+            f"spec.training.dpo.lossType: {', '.join(losses)} is no loss of KTO, which takes one of {_listed(KTO_LOSSES)}"
+        )
+    if said.label_smoothing:
+        yield "spec.training.dpo.labelSmoothing: KTO would ignore it; leave it out"
+
+
+def _tuning(tuning: config.Tuning) -> Iterator[str]:
+    """What the kind of tuning would ignore. Every field of run.json has a default: only another value was said."""
+    if tuning.type == "Full" and tuning.lora != config.Lora():
+        yield "spec.tuning.lora: Full trains all weights and has no adapter; leave lora out, or set spec.tuning.type to LoRA"
+    if tuning.type != "QLoRA" and tuning.quantization != config.Quantization():
+        yield f"spec.tuning.quantization: {tuning.type} quantises nothing; leave it out, or set spec.tuning.type to QLoRA"
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
