@@ -54,6 +54,23 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         + 'spec.dataset.train[1].uri: Invalid value: "/data/tickets.jsonl": must be a URI that starts with one of: '
         "hf://, s3://, gs://, az://, pvc://, configmap://, https://, http://",
     ),
+    "a template beside columns": (
+        {
+            "dataset": {
+                "train": [
+                    SOURCE
+                    | {"template": [{"prompt": "{a}", "completion": "{b}"}], "columns": {"prompt": "a"}}
+                ]
+            }
+        },
+        INVALID
+        + "spec.dataset.train[0]: Invalid value: template names the columns itself: leave out format and columns",
+    ),
+    "held-out rows with a weight": (
+        {"dataset": {"train": [SOURCE], "eval": [SOURCE | {"weight": 2}]}},
+        INVALID
+        + "spec.dataset: Invalid value: held-out rows are never weighted: weight belongs to the sources of train",
+    ),
     "an output on the Hub": (
         {"output": {"uri": "hf://org/name"}},
         INVALID

@@ -96,6 +96,13 @@ class PromptTemplate(Value):
 class DataSource(Value):
     """One file, folder or Hub dataset."""
 
+    model_config = with_rules(
+        rule(
+            "!has(self.template) || (!has(self.columns) && (!has(self.format) || self.format == 'Auto'))",
+            "template names the columns itself: leave out format and columns",
+        ),
+    )
+
     uri: Annotated[str, uri_of(DATA_SCHEMES)]
     """`s3://bucket/tickets.jsonl`, `hf://datasets/org/name`, `configmap://name/key`, `pvc://claim/path`, `https://...`. A folder or
     a `*` in the last segment means all data files there."""
@@ -145,6 +152,13 @@ class Quality(Value):
 
 class Dataset(Value):
     """What is learned, and what is held out."""
+
+    model_config = with_rules(
+        rule(
+            "!has(self.eval) || self.eval.all(source, !has(source.weight))",
+            "held-out rows are never weighted: weight belongs to the sources of train",
+        ),
+    )
 
     train: Annotated[list[DataSource], pydantic.Field(min_length=1, max_length=32)]
     """Training data."""
