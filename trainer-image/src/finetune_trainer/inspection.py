@@ -119,7 +119,7 @@ class Words:
 
 
 def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
-    """The tokenizer in `folder`; `template` replaces its chat template. Raises `UnsupportedModelFiles`."""
+    """The tokenizer in `folder`; `template` replaces its chat template. Raises `UnsupportedModelFiles`, `InvalidChatTemplate`."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
 
     try:
@@ -145,6 +145,8 @@ def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
         *(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special),
     ]
     renderer = Renderer(template or own or PLAIN_TEMPLATE, specials, end_tokens=ends)
+    if template:
+        renderer.check("spec.model.chatTemplate")
     return Words(tokenizer=tokenizer, renderer=renderer, source=source, digest=_digest(folder, files))
 
 

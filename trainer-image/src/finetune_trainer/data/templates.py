@@ -72,8 +72,8 @@ def check(wordings: Iterable[Wording], row: Row) -> None:
         if lost := wording.columns - have:
             names = ", ".join(sorted(repr(name) for name in lost))
             raise errors.TemplateColumnMissing(
-                f"{wording.field}: names the column {names}, which {row.place} does not have; it has {listed(have)}: name one of these, "
-                "or add the column"
+                f"{wording.field}: names the column {names}, which {row.place} does not have; it has {listed(have)}: name "
+                "one of these, or add the column"
             )
 
 
