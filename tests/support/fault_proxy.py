@@ -16,6 +16,8 @@ class Fault:
     """Bytes of answers after which a connection is cut."""
     breaks: int = 1
     """How many connections are cut; the ones after them are good."""
+    dead_after: int | None = None
+    """Bytes of all answers together after which every connection is cut, new ones too."""
     silent_after: int | None = None
     """Bytes of answers after which nothing more comes, and the connection stays open."""
     pause: float = 0.0
@@ -73,12 +75,16 @@ def _answers(server: socket.socket, client: socket.socket, fault: Fault, ended: 
             ended.wait()
             return
         with fault.lock:
+            dead = fault.dead_after is not None and fault.passed + len(piece) > fault.dead_after
             breaks = (
                 fault.break_after is not None and fault.breaks > 0 and there + len(piece) > fault.break_after
             )
             fault.breaks -= breaks
-        if breaks:
-            client.sendall(piece[: (fault.break_after or 0) - there])
+        if dead or breaks:
+            if breaks:
+                client.sendall(piece[: (fault.break_after or 0) - there])
+            # Closing is not enough while another thread reads from it.
+            client.shutdown(socket.SHUT_RDWR)
             return
         client.sendall(piece)
         there += len(piece)

@@ -35,6 +35,28 @@ def running(
         thread.join()
 
 
+@contextlib.contextmanager
+def answering(status: int, body: bytes = b"") -> Iterator[str]:
+    """A server that says the same to everything; its address."""
+
+    class Same(http.server.BaseHTTPRequestHandler):
+        def reply(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with running(Same, "127.0.0.1") as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 class Files(http.server.SimpleHTTPRequestHandler):
     """The files of a folder, without a line on standard error for each."""
 

@@ -1,8 +1,5 @@
 import errno
 import os
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +12,7 @@ from finetune_trainer.config import Hub
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Role
 from trainer_places import FIELD, opened, secret
+from web_server import answering
 
 
 @pytest.fixture
@@ -22,32 +20,6 @@ def layout(tmp_path) -> Layout:
     made = Layout.under(tmp_path)
     made.make_folders()
     return made
-
-
-@contextmanager
-def answering(status: int, body: bytes = b""):
-    """A server that says the same to everything."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def reply(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply  # noqa: N815 - http.server's names
-
-        def log_message(self, *_) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize("call", ["list", "head"])

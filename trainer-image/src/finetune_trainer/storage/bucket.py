@@ -141,7 +141,7 @@ class BucketStore(Store):
             with self._translated(key, missing_too=False):
                 obstore.delete(self._client, self._path(key))
         except FileNotFoundError:
-            return
+            self._check()
 
     def _check(self) -> None:
         """Tell a missing object from a missing bucket and from wrong keys, once.

@@ -52,14 +52,16 @@ def download(
     to: Path,
     told: Told = nobody,
     *,
-    part_bytes: int = PART_BYTES,
+    part_bytes: int | None = None,
     resumable: bool = True,
 ) -> None:
-    """Bring the object to the file `to`. `resumable`: whether `read` can begin in the middle.
+    """Bring the object to the file `to`, in parts of `part_bytes` (`PART_BYTES`).
+
+    `resumable`: whether `read` can begin in the middle.
 
     Raises what `read` raises where it brings nothing, and `StorageUnavailable` where it brings too much.
     """
-    journal = _Journal(to, wanted, part_bytes)
+    journal = _Journal(to, wanted, part_bytes or PART_BYTES)
     missing = journal.missing()
     told(wanted.size - sum(end - start for start, end in missing))
     work = _Download(wanted, read, journal, told, resumable=resumable)

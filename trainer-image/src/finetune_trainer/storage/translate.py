@@ -126,7 +126,7 @@ def _unreachable(trouble: Trouble) -> errors.TrainerError:
     where = f" at {address.group(1)}" if address else ""
     return errors.EndpointUnreachable(
         f"{trouble.reference.field}: no answer from the storage{where} for {trouble.uri} ({_cause(trouble.text)}); check the "
-        "endpoint (AWS_ENDPOINT_URL in the Secret) and the network; tried again later"
+        f"endpoint ({ENDPOINTS[trouble.reference.scheme]} in the Secret) and the network; tried again later"
     )
 
 
