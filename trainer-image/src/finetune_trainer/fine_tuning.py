@@ -220,6 +220,7 @@ class FineTuning:
                 "samples.json": publish.document(self._samples),
                 "metrics.json": publish.document({**trained.wire(), "history": history}),
                 **card.render(self._facts(trained, history)),
+                **{name: (task.dataset / name).read_text(encoding="utf-8") for name in self._prepared.report},
             },
         )
         if self._whole:

@@ -25,7 +25,18 @@ from finetune_trainer import (
     resolve,
 )
 from finetune_trainer.base_model import BaseModel
-from finetune_trainer.data import advice, deciding, figures, gathering, samples, sources, spool, table
+from finetune_trainer.data import (
+    advice,
+    data_report,
+    deciding,
+    figures,
+    gathering,
+    samples,
+    sources,
+    spool,
+    table,
+)
+from finetune_trainer.data.data_report import DataReport
 from finetune_trainer.data.deciding import Decision, Rules
 from finetune_trainer.data.facts import KINDS, Facts, Indexes
 from finetune_trainer.data.filters import Drops
@@ -49,6 +60,7 @@ from finetune_trainer.prepared import (
     Prepared,
     Resolved,
     TokenizerFacts,
+    key_of,
 )
 from finetune_trainer.report import ProgressWriter
 
@@ -172,9 +184,10 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     progress.tell(stage="Fetch")
     model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))
     progress.tell(stage="Publish", message="writing the prepared dataset")
-    prepared.save(outcome.work_area(run, layout), data.folder)
+    area = outcome.work_area(run, layout)
+    prepared.save(area, data.folder)
     progress.tell(stage="Done", message="prepared")
-    return _result(prepared)
+    return _result(prepared, area.uri_of(f"{key_of(prepared.digest)}/{data_report.MARKDOWN}"))
 
 
 def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
@@ -293,18 +306,22 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         formats=tuple(one.format for one in read.meanings),
         seed=run.training.seed,
     )
+    found = figures.figures(data.facts, data.decision, _listed(run, read))
     seen = advice.Seen(
-        figures=figures.figures(data.facts, data.decision, _listed(run, read)),
+        figures=found,
         run=run,
         resolved=resolved,
         usual_rate=resolve.usual_rate(run),
         positions=model.found.positions,
         plain=tokenizer.chat_template_source == "Plain",
     )
+    said = (*needed.advice, *advice.advice(seen))[: advice.MOST]
+    report = DataReport.of(found, data.decision.drops.report, max_length=max_length, advice=said)
     return Prepared(
         digest=identity.digest,
         identity=identity,
         samples=FileFacts.of(data.folder / SAMPLES),
+        report={name: FileFacts.of(data.folder / name) for name in report.write(data.folder)},
         rows=data.train.rows,
         eval_rows=data.held.rows,
         rows_read=len(data.facts),
@@ -313,7 +330,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         tokens=data.train.tokens,
         supervised_tokens=data.train.supervised,
         longest=max(data.train.lengths),
-        advice=(*needed.advice, *advice.advice(seen)),
+        advice=said,
         resolved=resolved,
         estimate=needed.estimated,
     )
@@ -388,8 +405,8 @@ def _write_samples(run: config.Run, words: Words, read: Sources, data: Data) -> 
     (data.folder / SAMPLES).write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _result(prepared: Prepared) -> PrepareResult:
-    """The last word."""
+def _result(prepared: Prepared, report: str) -> PrepareResult:
+    """The last word. `report`: where a person can read why rows were left out."""
     dropped = {reason: one.rows for reason, one in prepared.dropped.items()}
     formats = ", ".join(dict.fromkeys(prepared.identity.formats))
     dataset = {
@@ -407,11 +424,12 @@ def _result(prepared: Prepared) -> PrepareResult:
     facts = prepared.identity.model
     resolved = prepared.resolved.wire()
     told = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+    where = f"; which rows, and why: {report}" if dropped or prepared.truncated else ""
     return PrepareResult(
         reason="Prepared",
         message=f"{prepared.rows_read} rows of {formats}: {prepared.rows} to train on, {prepared.eval_rows} held out, "
         f"{sum(dropped.values())} dropped{f' ({told})' if told else ''}, {prepared.truncated} cut; "
-        f"{prepared.tokens} tokens an epoch, {resolved['totalSteps']} steps",
+        f"{prepared.tokens} tokens an epoch, {resolved['totalSteps']} steps{where}",
         result={
             "dataset": dataset,
             "model": {"baseModel": facts.id, "baseRevision": facts.revision},

@@ -3,6 +3,7 @@
     dataset/<64 hex>/train.parquet    input_ids, labels: list<int32>; -100 where nothing is learned; cut to maxLength
                      eval.parquet     the same, held out; absent where nothing is held out
                      samples.json     the prompts to be answered, rendered and tokenised
+                     data-report.json, data-report.md   what was read, left out and advised, for programs and for people
                      prepared.json    this model; written last
 
 The digest is that of `Identity`: of the rows and of what shaped them, so that the same data prepared by two jobs has one.
@@ -155,6 +156,8 @@ class Prepared(config.Value):
     """Of `identity`."""
     identity: Identity
     samples: FileFacts
+    report: dict[str, FileFacts] = pydantic.Field(default={})
+    """The data report, for programs and for people, by the name of the file."""
     rows: int
     """In train.parquet."""
     eval_rows: int
@@ -175,7 +178,7 @@ class Prepared(config.Value):
     @property
     def files(self) -> dict[str, FileFacts]:
         """Every file beside this document."""
-        return {**self.identity.files, SAMPLES: self.samples}
+        return {**self.identity.files, SAMPLES: self.samples, **self.report}
 
     def save(self, store: Store, folder: Path) -> None:
         """Upload the files of `folder`, the document last: the dataset is there whole or not at all."""

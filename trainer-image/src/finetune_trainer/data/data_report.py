@@ -4,6 +4,7 @@ For programs it is data-report.json, for people data-report.md; both say the sam
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 from finetune_trainer import config
@@ -63,6 +64,12 @@ class DataReport(config.Value):
     def files(self) -> dict[str, str]:
         """Name -> text."""
         return {JSON: self.model_dump_json(by_alias=True, indent=1) + "\n", MARKDOWN: self.markdown()}
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """Write both files; their names."""
+        for name, text in self.files().items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return JSON, MARKDOWN
 
     def markdown(self) -> str:
         """For people."""
