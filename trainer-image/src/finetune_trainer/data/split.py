@@ -1,16 +1,12 @@
 """Training rows and held-out rows: the same rows on every machine, and no row on both sides."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from finetune_trainer.data import facts
 from finetune_trainer.data.facts import Digests, Flags, Indexes
-from finetune_trainer.data.filters import Drops
-from finetune_trainer.data.rows import Example
 
 DEFAULT_FRACTION = 0.05
 MOST_BY_DEFAULT = 500
@@ -52,12 +48,6 @@ def _merged(group: Indexes, together: Indexes) -> Indexes:
         merged = lowest
 
 
-def among(words: Digests, held: Digests) -> Flags:
-    """Which rows say what one of `held` says: what is trained on cannot be examined."""
-    first = facts.first_alike(np.concatenate([held, words]))
-    return first[len(held) :] < len(held)
-
-
 def drawn(words: Digests, copies: Indexes, weight: float, *, seed: int) -> npt.NDArray[np.int64]:
     """How often each row is seen in an epoch, on average `weight` times.
 
@@ -85,42 +75,9 @@ def _wanted(rows: int, fraction: float | None) -> int:
 
 def _ranked(words: Digests, seed: int, wanted: int) -> list[int]:
     """Indexes of the `wanted` lowest ranks, the lowest first: more are never needed."""
-    salt = seed.to_bytes(8)
-    raw = words.tobytes()
-    ranks = [hashlib.sha256(salt + raw[at : at + 16]).digest() for at in range(0, len(raw), 16)]
-    return sorted(range(len(ranks)), key=ranks.__getitem__)[:wanted]
-
-
-def held_out(
-    examples: Sequence[Example], fraction: float | None, *, seed: int
-) -> tuple[list[Example], list[Example]]:
-    """Training rows and held-out rows, both in the order they were read.
-
-    A row is held out by a hash of what it says and of the seed: neither its place nor the other rows matter, and rows that say
-    the same go to the same side, whatever of it is learned.
-    """
-    wanted = _wanted(len(examples), fraction)
-    keys = [example.words() for example in examples]
-    copies = Counter(keys)
-    chosen: set[bytes] = set()
-    for key in sorted(copies, key=lambda key: hashlib.sha256(seed.to_bytes(8) + key).digest()):
-        if wanted <= 0 or len(chosen) == len(copies) - 1:
-            break
-        chosen.add(key)
-        wanted -= copies[key]
-    return (
-        [example for example, key in zip(examples, keys, strict=True) if key not in chosen],
-        [example for example, key in zip(examples, keys, strict=True) if key in chosen],
-    )
-
-
-def without(examples: Sequence[Example], held: Sequence[Example], drops: Drops) -> list[Example]:
-    """`examples` but for those that are held out elsewhere: what is trained on cannot be examined."""
-    forbidden = {example.words() for example in held}
-    kept = []
-    for example in examples:
-        if example.words() in forbidden:
-            drops.add("InEval", example.place)
-        else:
-            kept.append(example)
-    return kept
+    salt, raw, ranks = seed.to_bytes(8), words.tobytes(), bytearray()
+    for at in range(0, len(raw), 16):
+        ranks += hashlib.sha256(salt + raw[at : at + 16]).digest()[:16]
+    halves = np.frombuffer(ranks, ">u8").reshape(-1, 2)
+    found: list[int] = np.lexsort((halves[:, 1], halves[:, 0]))[:wanted].tolist()
+    return found
