@@ -80,7 +80,11 @@ PREPARED = {
         "maxLength": 1024,
         "targetModules": ["k_proj", "q_proj"],
     },
-    "estimate": {"gpuMemoryBytes": 8000000000, "durationSeconds": 600},
+    "estimate": {
+        "gpuMemoryBytes": 8000000000,
+        "parts": {"weights": 7000000000, "overhead": 1000000000},
+        "durationSeconds": 600,
+    },
 }
 
 
@@ -169,6 +173,11 @@ def test_nothing_of_a_prepare_result_is_lost_on_the_way():
 
 def test_what_prepare_resolves_is_what_the_status_shows():
     assert names(prepared.Resolved) == names(status.Resolved)
+
+
+def test_what_prepare_estimates_is_in_the_status():
+    """The operator adds what it costs."""
+    assert names(prepared.Estimated) == names(status.Estimate) - {"cost", "currency"}
 
 
 def names(model):

@@ -163,6 +163,10 @@ class Estimate(Value):
 
     gpu_memory_bytes: int | None = None
     """Memory of one GPU."""
+    memory_bytes: int | None = None
+    """Memory of one process, where training is on CPU."""
+    parts: Annotated[dict[str, int], pydantic.Field(max_length=16)] | None = None
+    """That memory by what it is for: weights, adapter, gradients, optimizer, activations, logits, overhead (bytes)."""
     duration_seconds: int | None = None
     """Time in training."""
     cost: float | None = None
