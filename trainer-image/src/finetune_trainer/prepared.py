@@ -140,8 +140,8 @@ class Sample(config.Value):
 
     source: Literal["spec", "held-out"]
     """`evaluation.samples`, or a held-out row."""
-    messages: tuple[dict[str, str], ...]
-    """Role and content of each turn before the answer."""
+    messages: tuple[dict[str, Any], ...]
+    """The turns before the answer, as chat templates want them: role, content, and tool calls where there are some."""
     expected: str | None
     """The held-out row's own answer."""
     input_ids: tuple[int, ...]
