@@ -6,6 +6,8 @@ written here, in our own words.
 # ruff: noqa: RUF001 - DeepSeek's tokens are written with fullwidth bars
 
 import functools
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import chat_tokenizers
 import trainer_tiny_model
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import PLAIN_TEMPLATE
+from finetune_trainer.data.rows import Conversation, Example, LossOn, Message, Place
+from finetune_trainer.data.tokenise import IGNORED, Encoded, Tokeniser
 
 SHIPPED = Path(trl.__file__).parent / "chat_templates"
 
@@ -251,3 +255,35 @@ CASES: list[Case] = [
          special=(*COMMAND, "<|START_RESPONSE|>", "<|END_RESPONSE|>"), eos="<|END_OF_TURN_TOKEN|>"),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
+
+
+def encoded(
+    case: Case, turns: Sequence[Message], loss_on: LossOn = "Assistant", *, tools: tuple[Any, ...] = ()
+) -> Encoded:
+    """A conversation as the model trains on it; its last turn is the completion."""
+    example = Example(Place("a", 1), Conversation(tuple(turns), len(turns) - 1, tools), loss_on)
+    (one,) = Tokeniser(case.tokenizer, case.renderer()).encode([example])
+    return one
+
+
+def learned(case: Case, one: Encoded) -> str:
+    """The characters of the supervised tokens."""
+    return case.said([label for label in one.labels if label != IGNORED])
+
+
+def answers(case: Case, turns: Sequence[Message]) -> str:
+    """What of `turns` is to be learned."""
+    last = len(turns) - 1
+    said = [
+        case.learned(turn.content, last=at == last)
+        for at, turn in enumerate(turns)
+        if turn.role == "assistant" and turn.learned
+    ]
+    return composed(case, "".join(said))
+
+
+def composed(case: Case, text: str) -> str:
+    """`text` as the tokenizer reads it: Qwen's composes letters and their accents, SentencePiece has a sign for the space."""
+    if case.kind == "bytes-nfc":
+        return unicodedata.normalize("NFC", text)
+    return text.replace("▁", " ") if case.kind.startswith("metaspace") else text

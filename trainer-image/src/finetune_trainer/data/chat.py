@@ -23,8 +23,12 @@ from finetune_trainer.data.families import Family, Span
 from finetune_trainer.data.provenance import Provenance
 from finetune_trainer.data.rows import Conversation, Message, Place
 
-SPOKEN = ("think", "tool_call", "tool_response")
-"""Control tokens of some tokenizers that people write into an answer on purpose, in brackets of any kind."""
+SPOKEN = frozenset(
+    f"{opening}{name}{closing}"
+    for name in ("think", "tool_call", "tool_response")
+    for opening, closing in (("<", ">"), ("</", ">"))
+) | {"[THINK]", "[/THINK]"}
+"""Control tokens of some tokenizers that people write into an answer on purpose."""
 _ASKED, _ANSWERED = Message("user", "What is seven?"), Message("assistant", "A number.")
 _AGAIN = (Message("user", "And eight?"), Message("assistant", "Another one."))
 _SYSTEM = Message("system", "You are brief.")
@@ -54,7 +58,7 @@ class Renderer:
         self._chat = ChatTemplate(template, specials)
         self._eos = specials.get("eos_token", "")
         self._ends = marks.Control(end_tokens)
-        unspoken = [token for token in end_tokens if token.strip("<>[]|/").lower() not in SPOKEN]
+        unspoken = [token for token in end_tokens if token not in SPOKEN]
         self._said = marks.Control(unspoken)
         self._provenance = Provenance(self._chat, self._said, self._ends)
         self._families = [known for family in families.FAMILIES if (known := family.filled(specials))]

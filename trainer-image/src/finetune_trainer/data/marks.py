@@ -8,6 +8,7 @@ nothing is proven.
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -175,19 +176,36 @@ def _words(turn: int, spots: Mapping[tuple[int, str, str], Sequence[int]]) -> Sp
 
 def lost(turns: Sequence[Mapping[str, Any]], tools: Sequence[Any], text: str) -> str | None:
     """What of the conversation `text` does not hold, as a person calls it; None where nothing is missing."""
+    said = [_answer(turn) for turn in turns]
+    for at, words in enumerate(said):
+        if not _holds(text, words.strip()):
+            return f"the words of messages[{at}] (of role {turns[at]['role']})"
+    wanted: Counter[str] = Counter()
     for at, turn in enumerate(turns):
-        said = split_thought(turn["content"])[1] if turn["role"] == "assistant" else turn["content"]
-        if not _holds(text, said.strip()):
-            return f"the words of messages[{at}] (of role {turn['role']})"
-        for call in turn.get("tool_calls") or ():
-            function = call.get("function", call) if isinstance(call, Mapping) else {}
-            if str(function.get("name", "")) not in text:
+        for name in map(_name, turn.get("tool_calls") or ()):
+            wanted[name] += 1
+            if not _times(text, said, name, wanted[name]):
                 return f"the tool call of messages[{at}]"
-    for tool in tools:
-        function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
-        if str(function.get("name", "")) not in text:
+    for name in map(_name, tools):
+        wanted[name] += 1
+        if not _times(text, said, name, wanted[name]):
             return "the tools"
     return None
+
+
+def _answer(turn: Mapping[str, Any]) -> str:
+    content: str = turn["content"]
+    return split_thought(content)[1] if turn["role"] == "assistant" else content
+
+
+def _name(tool: Any) -> str:
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+    return str(function.get("name", ""))
+
+
+def _times(text: str, said: Sequence[str], name: str, times: int) -> bool:
+    """Whether `name` stands in `text` so often besides where people say it."""
+    return text.count(name) >= sum(words.count(name) for words in said) + times
 
 
 def _holds(text: str, said: str) -> bool:
