@@ -12,7 +12,7 @@ The digest is that of `Identity`: of the rows and of what shaped them, so that t
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
