@@ -5,7 +5,7 @@ and `near`, what takes tokens (too short, too long) where the tables are written
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finetune_trainer import config
@@ -107,22 +107,6 @@ class Judge:
         ):
             return "Repetitive"
         return None
-
-
-def kept(examples: Iterable[Example], quality: config.Quality, drops: Drops) -> Iterator[Example]:
-    """The examples that may stay. The first of equal rows stays."""
-    seen: set[bytes] = set()
-    judge = Judge(quality)
-    for example in examples:
-        key = example.key()
-        reason = judge(example)
-        if reason is None and quality.duplicates.exact and key in seen:
-            reason = "ExactDuplicate"
-        if reason:
-            drops.add(reason, example.place)
-        else:
-            seen.add(key)
-            yield example
 
 
 def _empty(content: Content) -> str | None:

@@ -6,10 +6,9 @@ import pytest
 
 import data_facts
 from finetune_trainer import config
-from finetune_trainer.data import deciding, facts, filters, split
+from finetune_trainer.data import deciding, facts, split
 from finetune_trainer.data.deciding import Rules
-from finetune_trainer.data.filters import Drops
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Message, Place, Text
+from finetune_trainer.data.rows import Continuation, Conversation, Example, Message, Place
 
 
 def example(asked: str, answered: str, line: int = 1, loss: str = "Assistant") -> Example:
@@ -32,63 +31,6 @@ def held_out(
 
 def words(examples: list[Example]) -> facts.Digests:
     return facts.digests([one.words() for one in examples])
-
-
-def kept(examples: list[Example], **quality) -> tuple[list[int], dict]:
-    drops = Drops()
-    stay = list(filters.kept(examples, config.Quality.model_validate(quality), drops))
-    return [one.place.number for one in stay], {reason: one.places for reason, one in drops.report.items()}
-
-
-def test_the_first_of_equal_rows_stays_and_the_others_are_named():
-    rows = [example("a", "b", 1), example("a", "c", 2), example("a", "b", 3), example("a", "b", 4)]
-
-    assert kept(rows) == ([1, 2], {"ExactDuplicate": ("a.jsonl line 3", "a.jsonl line 4")})
-    assert kept(rows, duplicates={"exact": False}) == ([1, 2, 3, 4], {})
-
-
-def test_rows_without_words_are_dropped_by_reason():
-    rows = [
-        example("a", " \n", 1),
-        example("", "b", 2),
-        Example(Place("a.jsonl", 3), Text("\t"), "All"),
-        Example(Place("a.jsonl", 4), Continuation("", "b"), "Completion"),
-        Example(Place("a.jsonl", 5), Continuation("a", " "), "Completion"),
-    ]
-
-    stay, dropped = kept(rows)
-
-    assert stay == [4]
-    assert dropped == {
-        "EmptyAnswer": ("a.jsonl line 1", "a.jsonl line 5"),
-        "EmptyPrompt": ("a.jsonl line 2",),
-        "EmptyText": ("a.jsonl line 3",),
-    }
-
-
-def test_blocked_words_are_found_whole_and_in_any_script():
-    rows = [example("Scunthorpe", "fine", 1), example("a", "Such CUNT", 2), example("나쁜말이다", "b", 3)]
-
-    assert kept(rows, blocklist=["cunt", "나쁜말"]) == (
-        [1],
-        {"Blocklisted": ("a.jsonl line 2", "a.jsonl line 3")},
-    )
-
-
-def test_an_answer_that_says_the_same_again_and_again_is_dropped():
-    rows = [example("a", "to be or not to be, that is the question", 1), example("a", "so it is " * 20, 2)]
-
-    assert kept(rows, maxRepetition=0.5) == ([1], {"Repetitive": ("a.jsonl line 2",)})
-
-
-def test_the_report_stays_bounded():
-    drops = Drops()
-    for line in range(1000):
-        drops.add("ExactDuplicate", Place("a.jsonl", line))
-
-    report = drops.report["ExactDuplicate"]
-
-    assert (report.rows, len(report.places)) == (1000, filters.MAX_PLACES)
 
 
 @pytest.mark.parametrize(
