@@ -16,37 +16,12 @@ import pytest
 
 import trainer_runs
 from finetune_trainer.layout import Layout
+from trainer_processes import ran, start, word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 12
 CHANGES: dict[str, Any] = {"training": {"maxSteps": STEPS}, "checkpoint": {"everySteps": 50}}
-
-
-def command(layout: Layout, *arguments: str) -> list[str]:
-    root = layout.scratch.parent
-    return [
-        *(sys.executable, "-m", "finetune_trainer", *arguments, "--run", str(layout.run)),
-        *("--layout-root", str(root), "--port", "0"),
-    ]
-
-
-def start(layout: Layout, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(layout, *arguments), env={**os.environ, "AWS_SECRET_ACCESS_KEY": "not for ranks"}
-    )
-
-
-def word(layout: Layout) -> dict[str, Any]:
-    raw = layout.termination_log.read_bytes()
-    assert len(raw) <= 4096
-    return json.loads(raw)
-
-
-def ran(layout: Layout, *arguments: str) -> dict[str, Any]:
-    """The last word of a stage that went well."""
-    assert start(layout, *arguments).wait(timeout=300) == 0
-    return word(layout)
 
 
 def copied(layout: Layout, root: Path) -> Layout:
