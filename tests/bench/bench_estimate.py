@@ -115,6 +115,7 @@ def estimated(case: Case, model: Path) -> memory.Memory:
         accelerator.arithmetic(run, accelerator.Machine()),
         targets=inspection.target_modules(run.tuning.lora.target_modules, found),
         rows=case.rows,
+        share=case.rows,
         length=case.length,
         held_out=True,
     )

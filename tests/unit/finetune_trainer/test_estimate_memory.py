@@ -33,7 +33,7 @@ PROJECTIONS = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj"
 CPU = Setting(
     device="cpu", method="SFT", tuning="LoRA", targets=PROJECTIONS, rank=16, dora=False, dropout=False, saved=(),
     double=True, weight_bytes=4, compute_bytes=4, attention="sdpa", checkpointing=False, optimizer="adamw_torch_fused",
-    processes=1, rows=1, length=128, held_out=False,
+    processes=1, rows=1, share=64, length=128, held_out=False,
 )  # fmt: skip
 CUDA = replace(CPU, device="cuda", weight_bytes=2, compute_bytes=2)
 
@@ -226,6 +226,7 @@ SETTINGS = st.builds(
     optimizer=st.sampled_from(sorted(memory.STATES)),
     processes=st.integers(1, 8),
     rows=st.integers(1, 64),
+    share=st.sampled_from([1, 128]),
     length=st.integers(8, 32768),
     held_out=st.booleans(),
 )
@@ -243,6 +244,15 @@ def test_more_of_anything_never_needs_less(llama, setting, longer, more, higher)
         replace(setting, dora=True),
     ):
         assert memory.memory(llama, other).total >= least
+
+
+def test_gradients_come_where_activations_go_unless_several_passes_make_a_step(llama):
+    one = replace(CUDA, tuning="Full", targets=(), share=1)
+    weights = 4 * 8_030_261_248
+
+    assert memory.memory(llama, one).gradients < weights
+    assert memory.memory(llama, replace(one, share=2)).gradients == weights
+    assert memory.memory(llama, replace(one, processes=2)).gradients == 2 * weights
 
 
 @given(SETTINGS)

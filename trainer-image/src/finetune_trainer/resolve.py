@@ -139,6 +139,7 @@ def needs(run: config.Run, facts: Facts, rows: int) -> setting.Setting:
         setting.expected(run),
         targets=facts.target_modules,
         rows=rows,
+        share=_per_process(run.training, run.resources.processes, len(facts.lengths)),
         length=facts.longest,
         held_out=facts.held_out,
     )

@@ -10,8 +10,9 @@ from finetune_trainer.estimate.shape import Shape
 TOKENS_AT_ONCE, WORDS_AT_ONCE = 4096, 32768
 """Tokens and words that TRL's head scores in one tile."""
 
-TILES_CPU = 8.25
-"""Tiles of float32 alive at once in the backward pass of TRL's head, where torch does what Triton does on a GPU."""
+TILES_CPU = 12.0
+"""Tiles of float32 in the backward pass of TRL's head, where torch does what Triton does on a GPU. 8.25 are alive at once by its
+code; between 8 and 15 were measured, for what libraries keep."""
 
 MOST_LOGITS = 2**27
 """evaluate.py's bound on the logits of a batch of several rows."""
@@ -31,11 +32,12 @@ NF4_DOUBLE_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a 4-bit weight with its scale: one float32 for 64 weights, or one byte and a float32 for 256 of those."""
 
 MIB = 2**20
-OVERHEAD = {"cpu": 870 * MIB, "cuda": 1024 * MIB}
-"""CPU: Python with torch, transformers, TRL and PEFT, measured. CUDA: context, cuBLAS and its workspaces (assumed)."""
+OVERHEAD = {"cpu": 1070 * MIB, "cuda": 1024 * MIB}
+"""CPU: Python with torch, transformers, TRL and PEFT (830 MiB), and what MKL keeps after the first product (240 MiB); measured.
+CUDA: context, cuBLAS and its workspaces (assumed)."""
 
-SLACK = {"cpu": 0.40, "cuda": 0.08}
-"""Of what comes and goes: holes between the blocks of an allocator. CPU: glibc's, measured; CUDA: assumed."""
+SLACK = {"cpu": 0.12, "cuda": 0.08}
+"""Of activations: holes between the blocks of an allocator. CPU: glibc's, measured; CUDA: assumed."""
 
 ERROR = 0.2
 """How far from the truth an estimate may be, either way."""
@@ -120,19 +122,24 @@ def _evaluation(shape: Shape, setting: Setting) -> Memory:
 
 def _memory(shape: Shape, setting: Setting, *, kept: int, passing: int, moment: Any) -> Memory:
     learning = learned(shape, setting)
-    train = moment == "Train"
-    # Several processes send each other gradients out of a second copy.
-    copies = 2 if setting.processes > 1 else 1
+    held = kept + passing
     return Memory(
         weights=_weights(shape, setting),
         adapter=0 if setting.full else learning * LEARNED_BYTES,
-        gradients=learning * LEARNED_BYTES * copies if train else 0,
+        gradients=_gradients(learning * LEARNED_BYTES, setting, held) if moment == "Train" else 0,
         optimizer=int(learning * STATES[setting.optimizer]),
         activations=kept,
         logits=passing,
-        overhead=OVERHEAD[setting.device] + int((kept + passing) * SLACK[setting.device]),
+        overhead=OVERHEAD[setting.device] + int(kept * SLACK[setting.device]),
         moment=moment,
     )
+
+
+def _gradients(size: int, setting: Setting, held: int) -> int:
+    """Bytes beside the `held` ones: with one pass a step, gradients come where activations go."""
+    if setting.processes > 1:
+        return 2 * size  # processes send them out of a second copy
+    return size if setting.accumulates else max(0, size - held)
 
 
 def _weights(shape: Shape, setting: Setting) -> int:

@@ -44,6 +44,8 @@ class Setting:
     """Micro-batch."""
     length: int
     """Tokens of the longest row."""
+    share: int
+    """Rows of a step of this process."""
     held_out: bool
     """Whether anything is evaluated."""
 
@@ -73,6 +75,11 @@ class Setting:
         return self.sequences > 1
 
     @property
+    def accumulates(self) -> bool:
+        """Whether a step has several passes: gradients are then held through the next one."""
+        return self.share > self.rows
+
+    @property
     def reference(self) -> bool:
         """Whether a second, frozen copy of the model is held."""
         return self.full and self.method in {"DPO", "KTO"}
@@ -95,10 +102,14 @@ def of(
     *,
     targets: tuple[str, ...],
     rows: int,
+    share: int,
     length: int,
     held_out: bool,
 ) -> Setting:
-    """The setting of `run` as `arithmetic` computes it, for `rows` of at most `length` tokens in a forward pass."""
+    """The setting of `run` as `arithmetic` computes it, for `rows` of at most `length` tokens in a forward pass.
+
+    `share`: rows of one process in a step.
+    """
     full, said = run.tuning.type == "Full", run.tuning.lora
     sixteen = arithmetic.bf16 or arithmetic.fp16
     kinds: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager"}
@@ -119,6 +130,7 @@ def of(
         optimizer=run.training.optimizer,
         processes=run.resources.processes,
         rows=rows,
+        share=share,
         length=length,
         held_out=held_out,
     )
