@@ -50,6 +50,9 @@ wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q tests/e2e
 
+fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
+	PYTHONPATH=tests/support $(PY) tests/fuzz/fuzz_readers.py
+
 ##@ The local cluster (CLUSTER=current: the cluster of your kubeconfig instead; see tests/cluster/README.md)
 cluster: $(READY)  ## Start a real Kubernetes on this machine, or find it running
 	$(LOCALCLUSTER) up
@@ -68,9 +71,10 @@ bench-operator: cluster  ## The operator against a real API server, with pods pl
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
 
-generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the page of reasons
+generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons and of bad input
 	$(PY) tests/support/chart_values.py
 	$(PY) tests/support/reasons_page.py
+	$(PY) tests/support/bad_input_page.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -88,4 +92,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e cluster cluster-down images bench-operator crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator crds generated lock venv clean help

@@ -1,0 +1,155 @@
+"""Bad input: the model's folder, the settings of the run, the output."""
+
+import json
+from typing import Any
+
+import trainer_world
+from bad_input import Case, Change
+from finetune_trainer import outcome
+from trainer_world import World
+
+
+def author(wrong: str, reason: str, change: Change | None = None, **spec: Any) -> Case:
+    """Something that only the author can change."""
+    return Case(wrong=wrong, code=64, reason=reason, change=change, spec=spec)
+
+
+def without(*names: str) -> Change:
+    """The model's folder lacks files."""
+    return lambda world: [(world.model / name).unlink() for name in names]
+
+
+def renamed(old: str, new: str) -> Change:
+    """A file of the model is called otherwise."""
+    return lambda world: (world.model / old).rename(world.model / new)
+
+
+def written(name: str, content: str) -> Change:
+    """A file of the model holds something else."""
+    return lambda world: (world.model / name).write_text(content)
+
+
+def settings(name: str, **changes: Any) -> Change:
+    """A JSON file of the model has other values."""
+
+    def change(world: World) -> None:
+        path = world.model / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+SHARDS = json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}})
+
+
+def lora(*names: str) -> dict[str, Any]:
+    """Adapters on these modules."""
+    return {"lora": {"targetModules": list(names)}}
+
+
+MODEL = [
+    author("nothing lies at the model's URI", "ModelNotFound", model={"uri": "pvc://models/nothing-here"}),
+    author("no config.json", "UnsupportedModelFiles", without("config.json")),
+    author("a config.json that is no JSON", "UnsupportedModelFiles", written("config.json", "{")),
+    author(
+        "a config.json whose numbers make no model",
+        "UnsupportedModelFiles",
+        settings("config.json", num_attention_heads=0),
+    ),
+    author(
+        "a config.json with a text for a number",
+        "UnsupportedModelFiles",
+        settings("config.json", hidden_size="large"),
+    ),
+    author("no tokenizer", "UnsupportedModelFiles", without("tokenizer.json")),
+    author("a broken tokenizer", "UnsupportedModelFiles", written("tokenizer.json", "{")),
+    author(
+        "a tokenizer without an end of text",
+        "UnsupportedModelFiles",
+        settings("tokenizer_config.json", eos_token=None),
+    ),
+    author("no weights", "UnsupportedModelFiles", without("model.safetensors")),
+    author(
+        "weights as pickles only", "UnsupportedModelFiles", renamed("model.safetensors", "pytorch_model.bin")
+    ),
+    author(
+        "a shard of the weights is missing",
+        "UnsupportedModelFiles",
+        written("model.safetensors.index.json", SHARDS),
+    ),
+    author(
+        "an index of shards that cannot be read",
+        "UnsupportedModelFiles",
+        written("model.safetensors.index.json", "[]"),
+    ),
+    author(
+        "an adapter instead of a model",
+        "UnsupportedModelFiles",
+        renamed("config.json", "adapter_config.json"),
+    ),
+    author(
+        "an architecture that nobody knows",
+        "UnsupportedModelFiles",
+        settings("config.json", model_type="nobody-knows", architectures=["Nobody"]),
+    ),
+    author(
+        "a tokenizer of another, larger model", "UnsupportedModelFiles", settings("config.json", vocab_size=8)
+    ),
+    author("modules that the model lacks", "TargetModulesNotFound", tuning=lora("query_key_value")),
+    author("an adapter on the model's head", "TargetModulesNotFound", tuning=lora("q_proj", "lm_head")),
+]
+
+RESOURCES = {**trainer_world.document()["resources"], "processesPerNode": 2}
+
+RUN = [
+    author("a field that does not exist", "InvalidRun", training={"learningrate": 0.1}),
+    author("a text where a number belongs", "InvalidRun", training={"epochs": "many"}),
+    author(
+        "half of all rows and more held out",
+        "InvalidRun",
+        dataset={"train": [{"uri": "pvc://data/train.jsonl"}], "evalFraction": 0.9},
+    ),
+    author("no data source", "InvalidRun", dataset={"train": []}),
+    author(
+        "a batch that two processes cannot share",
+        "InvalidBatchSize",
+        training={"globalBatchSize": 3},
+        resources=RESOURCES,
+    ),
+    author(
+        "micro-batches that do not fill a batch",
+        "InvalidBatchSize",
+        training={"globalBatchSize": 8, "microBatchSize": 3},
+    ),
+    author("a model in a registry of images", "NotYetSupported", model={"uri": "oci://registry/model"}),
+    author(
+        "a kind of URI that nobody knows",
+        "InvalidRun",
+        dataset={"train": [{"uri": "ftp://host/train.jsonl"}]},
+    ),
+    author("a URI without a bucket", "InvalidRun", dataset={"train": [{"uri": "s3:///train.jsonl"}]}),
+    author(
+        "a URI that leaves its claim",
+        "InvalidRun",
+        dataset={"train": [{"uri": "pvc://data/../models/x.jsonl"}]},
+    ),
+]
+
+
+def taken(world: World) -> None:
+    """Another job has published here."""
+    manifest = {"version": 1, "job": {"namespace": "team-a", "name": "earlier", "uid": "uid-0"}}
+    outcome.output(trainer_world.run(), world.layout).put(outcome.MANIFEST, json.dumps(manifest).encode())
+
+
+def locked(world: World) -> None:
+    """A file stands where the output's folder must be."""
+    (world.layout.claims / "out" / "result").write_text("a file")
+
+
+OUTPUT = [
+    author("another job's result lies at the output", "OutputExists", taken),
+    Case(wrong="the output cannot be written", code=77, reason="AccessDenied", change=locked),
+]
+
+CHAPTERS = {"The model": MODEL, "The run": RUN, "The output": OUTPUT}
