@@ -28,9 +28,10 @@ sys.path[:0] = [str(SUPPORT), str(HERE)]
 
 import bench_data_rows  # noqa: E402 - beside this script
 import pyarrow.parquet as pq  # noqa: E402
+from bench_data_memory import Memory  # noqa: E402
+
 import smollm2  # noqa: E402
 import trainer_tiny_model  # noqa: E402
-from bench_data_memory import Memory  # noqa: E402
 
 TENTH = 10
 """The smaller of the two runs whose memory is compared has a tenth of the rows."""
@@ -47,14 +48,24 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         bench = Bench(Path(folder), processes=given.processes, tiny=given.tiny)
-        print(json.dumps({**bench.compared(given.rows, given.repeats), **bench.grown(given.large), **bench.told()}))
+        print(
+            json.dumps(
+                {**bench.compared(given.rows, given.repeats), **bench.grown(given.large), **bench.told()}
+            )
+        )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000, help="rows of the comparison; 0: none (%(default)s)")
-    parser.add_argument("--large", type=int, default=1_000_000, help="rows of the large run; 0: none (%(default)s)")
-    parser.add_argument("--processes", type=int, default=2, help="worker processes of either side (%(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=20_000, help="rows of the comparison; 0: none (%(default)s)"
+    )
+    parser.add_argument(
+        "--large", type=int, default=1_000_000, help="rows of the large run; 0: none (%(default)s)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=2, help="worker processes of either side (%(default)s)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="rounds of the comparison (%(default)s)")
     parser.add_argument("--tiny", action="store_true", help="the tiny test tokenizer instead of SmolLM2's")
     parser.add_argument("--folder", type=Path, help="where to work: 6 GB for a million rows")

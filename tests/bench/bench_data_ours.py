@@ -1,6 +1,6 @@
 """Our side of `bench_data`: the Prepare stage itself on one JSONL file, told as one line of JSON.
 
-    python bench_data_ours.py ROWS.jsonl MODEL FOLDER PROCESSES
+python bench_data_ours.py ROWS.jsonl MODEL FOLDER PROCESSES
 """
 
 import json
@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import trainer_world
 from bench_data_memory import cpu_seconds
+
+import trainer_world
 from finetune_trainer import prepare, report
 from finetune_trainer.data import cpus
 
@@ -46,7 +47,8 @@ def main() -> None:
     dataset = result.result["dataset"]
     assert not dataset["dropped"], dataset
     told = {
-        "seconds": watch.began["Publish"] - watch.began["Read"],  # from the first byte read to the tables and their document
+        "seconds": watch.began["Publish"]
+        - watch.began["Read"],  # from the first byte read to the tables and their document
         "cpu": watch.worked["Publish"] - watch.worked["Read"],
         "rows": dataset["rows"],
         "tokens": dataset["tokens"],

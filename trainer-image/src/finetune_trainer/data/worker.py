@@ -60,7 +60,3 @@ def main() -> None:
     with Path(recipe).open("rb") as file:
         reader = Reader(pickle.load(file))  # noqa: S301 - written by the process that started this one
     serve(Connection(int(descriptor)), reader, Spool(Path(spool)))
-
-
-if __name__ == "__main__":
-    main()

@@ -25,6 +25,8 @@ from finetune_trainer.data.reading import Reader, Recipe
 from finetune_trainer.data.spool import Spool, Spot
 from finetune_trainer.data.worker import Answer, Failure
 
+PROGRAM = "from finetune_trainer.data import worker; worker.main()"
+"""Imported and not run as a module: what it sends back must have the names that this process knows."""
 DEPTH = 2
 """Chunks a worker has at a time: the next one is there when it is done with one."""
 AHEAD = 64
@@ -75,7 +77,7 @@ class _Worker:
     def start(cls, recipe: Path, spool: Path) -> "_Worker":
         ours, theirs = connection.Pipe()
         command = [
-            sys.executable, "-m", "finetune_trainer.data.worker", str(theirs.fileno()), str(recipe), str(spool),
+            sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(recipe), str(spool),
         ]  # fmt: skip
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own module
