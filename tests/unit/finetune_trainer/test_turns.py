@@ -97,6 +97,10 @@ def test_a_weight_says_whether_a_turn_is_learned(name, weight, learned):
             r"messages\[0\]\.weight is 0\.5; it must be 1",
         ),
         ({"role": "assistant", "content": "x", "weight": "1"}, r"messages\[0\]\.weight is '1'"),
+        (
+            {"role": "assistant", "content": "x", "reasoning_content": "Hm."},
+            r"messages\[0\]\.reasoning_content would not be learned; write it into content",
+        ),
         ({"from": "gpt", "value": None}, r"messages\[0\]\.value is null; it must be a text"),
         ({"from": "narrator", "value": "x"}, r"messages\[0\]\.from is 'narrator'; known are system, user"),
         ({"from": ["gpt"], "value": "x"}, r"messages\[0\]\.from is \['gpt'\]; known are"),
@@ -165,3 +169,16 @@ def test_tools_that_are_none_are_told_with_their_place(value, says):
 def test_json_text_that_nests_too_deep_is_a_text():
     with pytest.raises(errors.InvalidRow, match="messages is a text; it must be a list"):
         turns.turns_of("[" * 100_000, HERE, "messages")
+
+
+def test_empty_keys_beside_the_words_say_nothing():
+    turn = {
+        "role": "assistant",
+        "content": "x",
+        "reasoning_content": None,
+        "tool_calls": [],
+        "refusal": None,
+        "name": "",
+    }
+
+    assert read(turn) == [Message("assistant", "x")]

@@ -25,6 +25,8 @@ SHAREGPT = {
 }
 PLAIN = ("role", "content")
 """Keys of a turn that is nothing but words."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Keys in which answers of thinking models come with their thoughts."""
 CALLS = ("function_call", "tool_call")
 """sharegpt's speakers whose value is a call as JSON text."""
 
@@ -87,6 +89,7 @@ def _turn(turn: Any, place: Place, path: str) -> Message:
     role, content = _role(turn.get("role"), OPENAI, place, path), turn.get("content")
     if len(turn) == len(PLAIN) and isinstance(content, str):
         return Message(role, content)  # nearly all turns are: nothing else need be looked for
+    _check_thoughts(turn, place, path)
     more = _more(turn, role, place, path)
     if content is None and more and more[0][0] == "tool_calls":
         content = ""  # what OpenAI writes beside a call; templates would print the word None
@@ -121,6 +124,16 @@ def _learned(turn: dict[str, Any], place: Place, path: str) -> bool:
     raise errors.InvalidRow(
         f"{place}: {path}.{name} is {weight!r}; it must be 1 (learned) or 0 (shown, not learned)"
     )
+
+
+def _check_thoughts(turn: dict[str, Any], place: Place, path: str) -> None:
+    """A thought beside the words would be lost: templates disagree about where it stands, and most print none."""
+    for name in THOUGHTS:
+        if turn.get(name):
+            raise errors.InvalidRow(
+                f"{place}: {path}.{name} would not be learned; write it into content, as the model shall say it "
+                "(<think>...</think>), or remove it"
+            )
 
 
 def _content(content: Any, place: Place, path: str, *, tool: bool = False) -> str:
