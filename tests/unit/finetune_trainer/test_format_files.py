@@ -31,6 +31,7 @@ FILES = {
     "prompt-completion-turns.jsonl": ("SFT", "prompt-completion"),
     "text.jsonl": ("SFT", "text"),
     "preference.jsonl": ("DPO", "preference"),
+    "pairs-table.csv": ("DPO", "preference"),
     "preference-turns.jsonl": ("DPO", "preference"),
     "preference-implicit.jsonl": ("ORPO", "preference"),
     "preference-scored.jsonl": ("DPO", "preference"),

@@ -42,9 +42,10 @@ def instructed(cells: Cells) -> Conversation:
 
 def completed(cells: Cells, *, chat: bool) -> Conversation | Continuation:
     """A prompt and its completion; lists of turns are a conversation, texts one where the model has a chat template."""
-    prompt, completion = cells.value("prompt"), cells.value("completion")
+    prompt, completion = _unpacked_turns(cells.value("prompt")), _unpacked_turns(cells.value("completion"))
     if isinstance(prompt, list | dict) or isinstance(completion, list | dict):
-        return _answered(_turns(cells, "prompt", "user"), completion, "completion", cells)
+        asked = turns_of(prompt, cells.place, cells.name("prompt"), "user")
+        return _answered(asked, completion, "completion", cells)
     if not chat:
         return Continuation(_announced(cells.text("prompt"), cells), cells.text("completion"))
     return _answered(cells.text("prompt"), cells.text("completion"), "completion", cells)
@@ -52,7 +53,7 @@ def completed(cells: Cells, *, chat: bool) -> Conversation | Continuation:
 
 def preferred(cells: Cells, *, chat: bool) -> Preference:
     """Two answers to one prompt: a prompt of its own, or what two whole conversations begin with alike."""
-    chosen, rejected = unpacked_turns(cells.value("chosen")), unpacked_turns(cells.value("rejected"))
+    chosen, rejected = _unpacked_turns(cells.value("chosen")), _unpacked_turns(cells.value("rejected"))
     if _is_whole(chosen) or _is_whole(rejected):
         return _forked(cells)
     asked = _asked(cells)
@@ -81,7 +82,7 @@ def judged(cells: Cells, *, chat: bool) -> Feedback:
     return Feedback(_ending(completed(cells, chat=chat), "completion", cells), desirable)
 
 
-def unpacked_turns(value: Any) -> Any:
+def _unpacked_turns(value: Any) -> Any:
     """Turns that were written as JSON text are a list; any other text stays one."""
     found = unpacked(value)
     turns = found if isinstance(found, list) else [found]
@@ -99,9 +100,9 @@ def _is_whole(side: Any) -> bool:
 
 def _forked(cells: Cells) -> Preference:
     """Two whole conversations; the prompt is what they share."""
-    chosen = turns_of(unpacked_turns(cells.value("chosen")), cells.place, cells.name("chosen"), "assistant")
+    chosen = turns_of(_unpacked_turns(cells.value("chosen")), cells.place, cells.name("chosen"), "assistant")
     rejected = turns_of(
-        unpacked_turns(cells.value("rejected")), cells.place, cells.name("rejected"), "assistant"
+        _unpacked_turns(cells.value("rejected")), cells.place, cells.name("rejected"), "assistant"
     )
     shared = _fork(chosen, rejected)
     if not shared:
@@ -128,7 +129,7 @@ def _fork(one: list[Message], other: list[Message]) -> int:
 
 def _same_prompt(cells: Cells, shared: list[Message]) -> None:
     """A prompt column beside whole conversations says what they begin with; anything else would be lost in silence."""
-    prompt = cells.maybe("prompt")
+    prompt = _unpacked_turns(cells.maybe("prompt"))
     if prompt is None:
         return
     asked = turns_of(prompt, cells.place, cells.name("prompt"), "user")
@@ -164,13 +165,13 @@ def _said(side: Any, part: str, cells: Cells) -> Any:
 
 def _asked(cells: Cells) -> Asked:
     """The prompt of a row with two answers, wherever it stands."""
-    prompt = cells.maybe("prompt")
+    prompt = _unpacked_turns(cells.maybe("prompt"))
     if isinstance(prompt, list | dict):
-        return _turns(cells, "prompt", "user")
+        return turns_of(prompt, cells.place, cells.name("prompt"), "user")
     if prompt is not None:
         return cells.text("prompt")
     if cells.maybe("messages") is not None:
-        return _turns(cells, "messages", None)
+        return turns_of(cells.value("messages"), cells.place, cells.name("messages"))
     if cells.maybe("instruction") is not None:
         history = _history(cells)
         return [*history, Message("user", _instruction(cells))] if history else _instruction(cells)
@@ -183,10 +184,6 @@ def _asked(cells: Cells) -> Asked:
         f"{cells.place}: has two answers, but nothing that they answer; name the column of the prompt in columns.prompt, or let "
         "chosen and rejected be whole conversations"
     )
-
-
-def _turns(cells: Cells, part: str, role: str | None) -> list[Message]:
-    return turns_of(cells.value(part), cells.place, cells.name(part), role)
 
 
 def _instruction(cells: Cells) -> str:
