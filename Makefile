@@ -67,14 +67,19 @@ images: cluster  ## Build both images and push them to the local registry
 bench-operator: cluster  ## The operator against a real API server, with pods played by kwok
 	$(PY) tests/bench/bench_operator.py
 
+bench-estimate: $(READY)  ## The memory estimate against what real training takes on CPU (20 minutes)
+	$(PY) tests/bench/bench_estimate.py
+
 ##@ Generated files
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
 
-generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons and of bad input
+generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons, of bad input and of chat templates
 	$(PY) tests/support/chart_values.py
 	$(PY) tests/support/reasons_page.py
+	$(PY) tests/support/estimate_page.py
 	$(PY) tests/support/bad_input_page.py
+	$(PY) tests/support/families_page.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -92,4 +97,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator bench-estimate crds generated lock venv clean help

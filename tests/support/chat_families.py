@@ -90,6 +90,12 @@ PHI4_MINI = (
     "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
 )
+VICUNA = (
+    "{% for message in messages %}{% if message.role == 'system' %}{{ message.content + ' ' }}"
+    "{% elif message.role == 'user' %}{{ 'USER: ' + message.content + ' ' }}"
+    "{% else %}{{ 'ASSISTANT: ' + message.content + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
 DEEPSEEK_V2 = (
     "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}{{ 'User: ' + message.content + '\n\n' }}"
     "{% elif message.role == 'assistant' %}{{ 'Assistant: ' + message.content + eos_token }}"
@@ -251,6 +257,7 @@ CASES: list[Case] = [
     Case(name="marked-in-two", family=None, template=shipped("phi3_training"), kind="bytes", **{**PHI3, "end": "<|end|>\n",
          "last_end": "<|end|>\n<|endoftext|>"}),
     Case(name="deepseek-v2", family=None, template=DEEPSEEK_V2, kind="bytes", special=(), end="<|eos|>", bos="<|bos|>", lead=" "),
+    Case(name="vicuna", family=None, template=VICUNA, kind="metaspace-legacy", special=(), end="</s>", bos="<s>", lead=" "),
     Case(name="cohere2", family=None, template=shipped("cohere2"), kind="bytes", bos="<BOS_TOKEN>", end="<|END_RESPONSE|>",
          special=(*COMMAND, "<|START_RESPONSE|>", "<|END_RESPONSE|>"), eos="<|END_OF_TURN_TOKEN|>"),
 ]  # fmt: skip

@@ -5,8 +5,9 @@ import pickle
 import pytest
 from transformers.utils import chat_template_utils
 
+import families_page
 import trainer_tiny_model
-from chat_families import BY_NAME, CASES, shipped
+from chat_families import BY_NAME, CASES
 from finetune_trainer import errors
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.rows import Conversation, Message, Place
@@ -134,5 +135,17 @@ def test_rows_do_not_change_what_the_next_ones_give():
         assert forth == back[::-1], case.name
 
 
-def test_shipped_templates_are_found():
-    assert "im_start" in shipped("qwen2_5")
+def test_the_page_lists_the_families_as_they_are():
+    assert families_page.PATH.read_text() == families_page.text(), (
+        "run `python tests/support/families_page.py`"
+    )
+
+
+def test_the_template_of_the_page_is_good_and_marks_what_is_said():
+    template = families_page.PATH.read_text().split("```jinja\n")[1].split("```")[0]
+    made = renderer(template)
+
+    made.check(FIELD)
+
+    rendered = made.render(Conversation(TURNS, 1), Place("a", 1))
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["Nobody.<|im_end|>"]

@@ -165,7 +165,9 @@ def test_tools_that_a_template_does_not_know_are_told():
         conversation([call()]), messages=conversation([call()]).messages[:2], completion_from=1
     )
 
-    with pytest.raises(errors.InvalidChatTemplate, match=r"leaves out the tools; set spec\.model\.chatTemplate"):
+    with pytest.raises(
+        errors.InvalidChatTemplate, match=r"leaves out the tools; set spec\.model\.chatTemplate"
+    ):
         learned(BY_NAME["smollm2"], told)
     with pytest.raises(errors.InvalidChatTemplate, match="leaves out the tools"):
         learned(BY_NAME["deepseek-v3"], conversation([call()]))
@@ -190,7 +192,7 @@ def test_a_template_that_refuses_tools_is_told():
     [
         ("qwen3", ["Eight.<|im_end|>", "<think>\nOdd ones.\n</think>\n\nNine.<|im_end|>"]),
         ("qwen3.5-think", ["Eight.<|im_end|>", "Odd ones.\n</think>\n\nNine.<|im_end|>"]),
-        ("deepseek-v3", ["Eight.<｜end▁of▁sentence｜>", "Nine.<｜end▁of▁sentence｜>"]),
+        ("qwen3.5-nothink", ["Eight.<|im_end|>", "Odd ones.\n</think>\n\nNine.<|im_end|>"]),
         ("llama3.1", ["<think>\nEven ones.\n</think>\n\nEight.<|eot_id|>", "<think>\nOdd ones.\n</think>\n\nNine.<|eot_id|>"]),
         ("chatml", ["<think>\nEven ones.\n</think>\n\nEight.<|im_end|>", "<think>\nOdd ones.\n</think>\n\nNine.<|im_end|>"]),
     ],
@@ -208,6 +210,23 @@ def test_a_thought_is_learned_where_the_template_keeps_it(name, written):
     )
 
     assert case.said([label for label in one.labels if label != IGNORED]) == "".join(written)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("deepseek-v3", Message("assistant", "<think>\nEven ones.\n</think>\n\nEight.")),
+        ("chatml", Message("assistant", "Eight.", more=(("reasoning_content", "Even ones."),))),
+    ],
+    ids=["cut off", "field unknown"],
+)
+def test_a_thought_of_the_last_answer_that_a_template_leaves_out_is_told(name, answer):
+    """Whoever has thoughts in the data wants them learned; DeepSeek's template drops them from every answer."""
+    with pytest.raises(
+        errors.InvalidChatTemplate,
+        match=r"a line 1: the chat template leaves out the thought of messages\[1\]",
+    ):
+        learned(BY_NAME[name], Conversation((Message("user", "Count the weather."), answer), 1))
 
 
 def test_reasoning_in_a_field_of_its_own_is_learned():

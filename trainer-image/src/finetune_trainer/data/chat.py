@@ -126,7 +126,8 @@ class Renderer:
     def _proven(self, conversation: Conversation, where: str) -> Rendered:
         messages, tools = conversation.messages, conversation.tools
         made = self._chat.rendering(messages, tools)
-        if missing := marks.lost(made.turns, tools, made.text):
+        missing = marks.lost(made.turns, tools, made.text) or marks.lost_thought(made.turns, made.text)
+        if missing:
             raise errors.InvalidChatTemplate(
                 f"{where}: the chat template leaves out {missing}; set spec.model.chatTemplate to one that writes everything, or "
                 "remove what it leaves out from the rows"

@@ -75,9 +75,9 @@ def _chatml(name: str, models: str, **more: str) -> Family:
 
 
 FAMILIES: tuple[Family, ...] = (
-    _chatml("ChatML", "Qwen 2 and 2.5, Qwen 3 Instruct 2507, SmolLM2, Yi, Hermes, OpenHermes, LFM2, Kanana"),
+    _chatml("ChatML", "Qwen 2 and 2.5, Qwen 3 Instruct 2507, QwQ, SmolLM2, Yi, Hermes, LFM2"),
     # Qwen 3 puts an empty thought before the last answer. It is learned: the prompt at inference ends before it.
-    _chatml("Qwen 3", "Qwen 3 (thinking), QwQ", lead_of_last="<think>\n\n</think>\n\n"),
+    _chatml("Qwen 3", "Qwen 3 and 3.5", lead_of_last="<think>\n\n</think>\n\n"),
     Family(
         name="Llama 3",
         models="Llama 3, 3.1, 3.2 and 3.3, Nemotron of Llama 3",
@@ -211,7 +211,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="EXAONE",
-        models="EXAONE 3, 3.5 and Deep",
+        models="EXAONE 3 and 3.5",
         user=("[|user|]", "\n"),
         system=("[|system|]", "[|endofturn|]\n"),
         header="[|assistant|]",

@@ -140,6 +140,11 @@ def split_thought(content: str) -> tuple[str, str]:
     return content[: len(content) - len(answer)], answer
 
 
+def thought(content: str) -> str:
+    """What stands between `<think>` and `</think>`."""
+    return split_thought(content)[0].strip().removesuffix(_THOUGHT).strip().removeprefix("<think>").strip()
+
+
 def read(rendered: str, control: Control) -> Standing:
     """The rendering of marked turns, and what the marks said."""
     parts: list[str] = []
@@ -191,6 +196,15 @@ def lost(turns: Sequence[Mapping[str, Any]], tools: Sequence[Any], text: str) ->
         if not _times(text, said, name, wanted[name]):
             return "the tools"
     return None
+
+
+def lost_thought(turns: Sequence[Mapping[str, Any]], text: str) -> str | None:
+    """The same of the thought of an answer that ends the conversation. Of earlier turns templates leave it out on purpose."""
+    if turns[-1]["role"] != "assistant":
+        return None
+    thoughts = (thought(turns[-1]["content"]), str(turns[-1].get("reasoning_content") or "").strip())
+    kept = all(_holds(text, one) for one in thoughts)
+    return None if kept else f"the thought of messages[{len(turns) - 1}]"
 
 
 def _answer(turn: Mapping[str, Any]) -> str:

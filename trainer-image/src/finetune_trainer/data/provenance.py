@@ -56,12 +56,14 @@ class Provenance:
             return None
         if before > words:
             return None
-        given = _shared(opening, standing.text[before:words])
+        content, gap = turns[at]["content"], standing.text[before:words]
+        given = _shared(opening, gap)
         if given == len(opening):
             return before + given
-        if marks.split_thought(turns[at]["content"])[1].strip():
+        thought = marks.thought(content)
+        if marks.split_thought(content)[1].strip() and not (thought and thought in gap):
             return words
-        # Only tool calls: behind the last line or control token that prompt and text have in common.
+        # A thought or a tool call: behind the last line or control token that prompt and text have in common.
         return before + max(opening.rfind("\n", 0, given) + 1, self._ends.last(opening[:given]))
 
     def _end(self, turns: Turns, tools: Sequence[Any], at: int, standing: Standing) -> int | None:
