@@ -4,9 +4,10 @@ Each configuration is a rank program of its own (`finetune_trainer.rank`, as in 
 evaluates and puts the result together. What is measured is the peak of its resident memory, as the kernel counted it; what
 stands against it is `estimate.memory` of the very same settings, told before.
 
-    python tests/bench/bench_estimate.py [--only NAME ...] [--keep FILE]
+    python tests/bench/bench_estimate.py [--only NAME ...] [--keep FILE] [--again FILE]
 
 `--keep` writes the object to a file as well: docs/estimate.md is held to the committed one (tests/bench/estimate.json).
+`--again` measures nothing: it estimates anew what was measured in that file.
 """
 
 import argparse
@@ -53,6 +54,11 @@ class Case:
 
 
 SMOLLM, QWEN, TINY = "SmolLM2-135M", "Qwen3-like-120M", "tiny-0.5M"
+QWEN_SIZES: dict[str, Any] = {
+    "vocab_size": 16384, "hidden_size": 768, "intermediate_size": 2304, "num_hidden_layers": 14, "num_attention_heads": 12,
+    "num_key_value_heads": 4, "head_dim": 64, "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
 CASES = (
     Case(model=SMOLLM, tuning="LoRA", length=256, rows=1),
     Case(model=SMOLLM, tuning="LoRA", length=1024, rows=1),
@@ -86,13 +92,8 @@ def build(into: Path) -> None:
     import torch  # noqa: PLC0415 - see above
     from transformers import Qwen3Config, Qwen3ForCausalLM  # noqa: PLC0415 - same
 
-    sizes = Qwen3Config(
-        vocab_size=16384, hidden_size=768, intermediate_size=2304, num_hidden_layers=14,
-        num_attention_heads=12, num_key_value_heads=4, head_dim=64, tie_word_embeddings=True,
-        bos_token_id=None, eos_token_id=2, pad_token_id=0,
-    )  # fmt: skip
     torch.manual_seed(0)
-    Qwen3ForCausalLM(sizes).to(torch.bfloat16).save_pretrained(into)
+    Qwen3ForCausalLM(Qwen3Config(**QWEN_SIZES)).to(torch.bfloat16).save_pretrained(into)
 
 
 def run_of(case: Case) -> config.Run:
@@ -178,18 +179,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[], help="names of configurations, or parts of them")
     parser.add_argument("--keep", type=Path, help="write the object to this file too")
+    parser.add_argument("--again", type=Path, help="take what was measured from this file")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.build:
         build(given.build)
         return
+    kept = json.loads(given.again.read_text())["rows"] if given.again else []
+    known = {row["name"]: row["measured"] for row in kept}
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-estimate-") as scratch:
         for case in CASES:
             if given.only and not any(part in case.name for part in given.only):
                 continue
+            if given.again and case.name not in known:
+                continue
             model = folder(case.model, Path(scratch))
-            told, took = estimated(case, model), measured(case, model, Path(scratch))
+            told = estimated(case, model)
+            took = known.get(case.name) or measured(case, model, Path(scratch))
             row = {
                 "name": case.name, "estimated": told.total, "measured": took,
                 "error": round(told.total / took - 1, 3), "moment": told.moment, "parts": told.parts,
