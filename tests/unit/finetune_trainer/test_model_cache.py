@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ import trainer_runs
 from finetune_trainer import base_model, errors, model_cache
 from finetune_trainer.layout import Layout
 from finetune_trainer.model_cache import Patience
+from finetune_trainer.supervisor import fetch
 
 QUICK = Patience(beat=0.1, stale=1.0, look=0.05)
 WEIGHTS = 3_000_000
@@ -278,3 +280,54 @@ def test_a_model_on_a_claim_is_left_there(tmp_path):
     model_cache.fill(base_model.locate(trainer_runs.run(), layout), layout, pytest.fail)
 
     assert list(layout.cache.iterdir()) == []
+
+
+def trained(root: Path, name: str, endpoint: str) -> tuple[Layout, list[str]]:
+    """One training pod as far as the model; what its progress said."""
+    layout = pod(root, name)
+    run = trainer_runs.run(model={"uri": "hf://org/name"}, hub={"endpoint": endpoint, "offline": False})
+    told: list[str] = []
+    ready = SimpleNamespace(identity=SimpleNamespace(model=located(layout, endpoint).facts))
+    writer = SimpleNamespace(tell=lambda message: told.append(message))
+    fetch.model(run, layout, ready, writer)
+    return layout, told
+
+
+def test_training_reads_the_weights_where_they_lie_and_writes_nothing_there(tmp_path, hub):
+    filled(tmp_path, "prepare", hub[1])
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "claim").rglob("*")}
+
+    layout, told = trained(tmp_path, "train", hub[1])
+
+    assert told == ["the model is read from the cache"]
+    assert (layout.model / "model.safetensors").resolve().is_relative_to(tmp_path / "claim")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "claim").rglob("*")} == before
+
+
+def test_training_downloads_what_the_cache_has_not_and_says_so(tmp_path, hub, repository):
+    layout, told = trained(tmp_path, "train", hub[1])
+
+    assert told[-1] == "not in the model cache: fetching the model: model.safetensors 2.9 of 2.9 MiB"
+    assert (layout.model / "model.safetensors").read_bytes() == (
+        repository / "model.safetensors"
+    ).read_bytes()
+    assert list((tmp_path / "claim").iterdir()) == [], "a pod that may hold a GPU fills nothing"
+
+
+def test_a_new_revision_is_another_entry(tmp_path, hub, monkeypatch):
+    filled(tmp_path, "first", hub[1])
+    with monkeypatch.context() as patched:
+        patched.setattr(hub_standin, "COMMIT", "f" * 40)
+        filled(tmp_path, "second", hub[1])
+
+    assert sorted(path.name for path in entry(tmp_path).parent.iterdir()) == [hub_standin.COMMIT, "f" * 40]
+
+
+def test_another_server_is_another_entry(tmp_path, hub, repository):
+    filled(tmp_path, "first", hub[1])
+    other = hub_standin.Hub({"org/name": repository})
+    with hub_standin.serving(other) as endpoint:
+        filled(tmp_path, "second", endpoint)
+
+    assert downloads(other) == 1
+    assert len(list((tmp_path / "claim/models").iterdir())) == 2

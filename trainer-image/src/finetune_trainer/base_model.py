@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from finetune_trainer import config, errors, storage
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import BaseModelFacts
-from finetune_trainer.storage import Item, Reference, Role, Store
+from finetune_trainer.storage import Item, Moving, Reference, Role, Store
 from finetune_trainer.storage.hub import HubStore
 
 FIELD = "spec.model.uri"
@@ -21,7 +20,6 @@ WEIGHTS = re.compile(r"^(?!adapter_model|consolidated).*\.safetensors$")
 """Mistral's `consolidated.safetensors` is the same weights once more, in another layout."""
 PICKLES = re.compile(r"\.(bin|pt|pth|ckpt|pkl|msgpack|h5)$")
 TOKENIZERS = frozenset({"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"})
-UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 SMALL = re.compile(
     r"^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$"
     r"|^(merges|vocab)\.txt$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|\.jinja$"
@@ -62,25 +60,7 @@ class BaseModel:
             told(item)
             file = to / item.key
             if not file.is_file() or file.stat().st_size != item.size:
-                self.store.get(item.key, file, _Moving(item, moved).more)
-
-
-class _Moving:
-    """How far one download is. Asked from several threads, speaks in one at a time."""
-
-    def __init__(self, item: Item, moved: Callable[[str], object]) -> None:
-        self._item = item
-        self._moved = moved
-        self._there = 0
-        self._lock = threading.Lock()
-
-    def more(self, number: int) -> None:
-        """So many bytes more are there."""
-        with self._lock:
-            self._there += number
-            unit, divisor = next(((unit, size) for unit, size in UNITS if self._item.size >= size), UNITS[-1])
-            there, total = self._there / divisor, self._item.size / divisor
-            self._moved(f"{self._item.key} {there:.1f} of {total:.1f} {unit}")
+                self.store.get(item.key, file, Moving(item.key, item.size, moved).more)
 
 
 def reference(run: config.Run, uri: str) -> Reference:

@@ -12,7 +12,7 @@ from finetune_trainer.data import meaning as meanings
 from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.rows import Example, LossOn, Row
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage import Item, Reference, Role, Store
+from finetune_trainer.storage import Item, Moving, Reference, Role, Store
 
 SHOWN = 5
 """Files that a sentence names."""
@@ -83,9 +83,8 @@ def _fetched(
     files: list[tuple[Path, str]] = []
     for number, item in enumerate(_items(store, source, pattern)):
         name = item.key or source.uri.partition("?")[0].rstrip("/").rpartition("/")[2]
-        told(name)
         path = spot.folder / f"{number:05d}"
-        store.get(item.key, path)
+        store.get(item.key, path, Moving(name, item.size, told).more)
         files.append((path, name))
     return Fetched(source=source, field=spot.field, files=tuple(files))
 

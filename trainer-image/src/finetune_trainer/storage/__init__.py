@@ -8,10 +8,11 @@ from finetune_trainer.layout import Layout
 from finetune_trainer.storage.bucket import BucketStore
 from finetune_trainer.storage.files import FileStore
 from finetune_trainer.storage.hub import HubStore
+from finetune_trainer.storage.moving import Moving
 from finetune_trainer.storage.reference import Item, Reference, Role, Store
 from finetune_trainer.storage.web import WebStore
 
-__all__ = ["Item", "Reference", "Role", "Store", "open_store"]
+__all__ = ["Item", "Moving", "Reference", "Role", "Store", "open_store"]
 
 
 def open_store(reference: Reference, layout: Layout) -> Store:
