@@ -117,8 +117,13 @@ CASES = {
         ),
         (
             seen(cut=600, whole=9000),
-            "the model takes no more than 8192: split long rows",
+            "the model takes no more than 8192: raise maxLength to that and split long rows",
             seen(cut=500, whole=9000),
+        ),
+        (
+            seen(cut=600, whole=2112, positions=1024),
+            "the model takes no more than 1024: split long rows, or use a model with a longer context",
+            seen(cut=500, positions=1024),
         ),
         (seen(cut=600, whole=9024, positions=None), "maxLength 9024 would keep", seen(cut=0, positions=None)),
     ],

@@ -54,7 +54,7 @@ def test_each_bad_row_is_left_out_and_told_with_its_line(world):
         "EmptyAnswer": ("train.jsonl line 42",),
         "EmptyPrompt": ("train.jsonl line 43",),
         "ExactDuplicate": ("train.jsonl line 41 (a copy of train.jsonl line 4)",),
-        "NearDuplicate": ("train.jsonl line 47 (a copy of train.jsonl line 46)",),
+        "NearDuplicate": ("train.jsonl line 47 (near to train.jsonl line 46)",),
         "Repetitive": ("train.jsonl line 44",),
     }
     assert (found.rows + found.eval_rows, found.rows_read) == (41, 47)
@@ -80,7 +80,7 @@ def test_the_report_lies_beside_the_rows_and_the_message_says_where(world):
 
     where = f"pvc://out/result/.finetune/uid-1/dataset/{folder.name}/data-report.md"
     assert result.message.endswith(f"; which rows, and why: {where}")
-    assert "- train.jsonl line 47 (a copy of train.jsonl line 46)" in page.splitlines()
+    assert "- train.jsonl line 47 (near to train.jsonl line 46)" in page.splitlines()
     assert told.advice == found.advice
     assert {name: one.rows for name, one in told.dropped.items()} == result.result["dataset"]["dropped"]
     assert [(one.uri, one.rows_read, one.rows) for one in told.sources] == [

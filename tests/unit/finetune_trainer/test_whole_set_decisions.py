@@ -53,7 +53,7 @@ def test_near_copies_stay_unless_they_are_asked_for():
     assert told(decided(facts_of(rows))) == {}
     decision = decided(facts_of(rows), duplicates={"near": 0.9})
     assert decision.train.tolist() == [0]
-    assert told(decision)["NearDuplicate"][0] == "train.jsonl line 2 (a copy of train.jsonl line 1)"
+    assert told(decision)["NearDuplicate"][0] == "train.jsonl line 2 (near to train.jsonl line 1)"
     assert decision.drops.rows == {"NearDuplicate": 4}
 
 
@@ -64,7 +64,7 @@ def test_a_training_row_near_to_an_examined_one_goes_and_not_the_other_way_round
 
     decision = decided(found, duplicates={"near": 0.9})
 
-    assert told(decision) == {"NearEval": ("train.jsonl line 1 (a copy of eval.jsonl line 1)",)}
+    assert told(decision) == {"NearEval": ("train.jsonl line 1 (near to eval.jsonl line 1)",)}
     assert (decision.train.tolist(), decision.held.tolist()) == ([1], [2])
 
 

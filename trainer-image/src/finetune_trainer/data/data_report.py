@@ -158,4 +158,4 @@ def _row(*cells: str) -> str:
 def _plain(text: str) -> str:
     """One line that Markdown takes as it is: names of files may hold anything."""
     line = " ".join(text.split())
-    return "".join(f"\\{sign}" if sign in r"\`*_[]<>|#" else sign for sign in line if sign.isprintable())
+    return "".join(f"\\{sign}" if sign in r"\`*[]<>|#" else sign for sign in line if sign.isprintable())

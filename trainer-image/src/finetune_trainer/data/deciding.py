@@ -88,14 +88,15 @@ class _Rows:
         made = Drops()
         for reason, rows in self.fate.items():
             for row in rows[:MAX_PLACES].tolist():
-                made.add(reason, self.facts.place(row), self._note(row))
+                made.add(reason, self.facts.place(row), self._note(reason, row))
             made.rows[reason] = len(rows)
         return made
 
-    def _note(self, row: int) -> str:
+    def _note(self, reason: str, row: int) -> str:
         """What else to say about a row."""
         original = int(self.original[row])
-        return f"a copy of {self.facts.place(original)}" if original >= 0 else ""
+        like = "near to" if reason in {"NearDuplicate", "NearEval"} else "a copy of"
+        return f"{like} {self.facts.place(original)}" if original >= 0 else ""
 
 
 def decide(facts: Facts, rules: Rules) -> Decision:

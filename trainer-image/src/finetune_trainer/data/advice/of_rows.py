@@ -58,7 +58,9 @@ def cut(seen: Seen) -> str | None:
         return None
     told = f"{figures.cut} of {every} rows are longer than maxLength ({length} tokens) and lose their end, often the answer"
     if seen.positions is not None and figures.whole > seen.positions:
-        return f"{told}; the model takes no more than {seen.positions}: split long rows, or use a model with a longer context"
+        most = f"the model takes no more than {seen.positions}"
+        more = "raise maxLength to that and " if length < seen.positions else ""
+        return f"{told}; {most}: {more}split long rows, or use a model with a longer context"
     return f"{told}; maxLength {figures.whole} would keep 95 % of them whole"
 
 
