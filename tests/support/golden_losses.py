@@ -44,6 +44,7 @@ CASES = (
     Case("SFT rsLoRA", "SFT", {"type": "LoRA", "lora": {"rank": 4, "rslora": True}}),
     Case("SFT QLoRA", "SFT", QLORA),
     Case("SFT QLoRA fp4 DoRA", "SFT", FP4_DORA),
+    Case("SFT modulesToSave", "SFT", {"type": "LoRA", "lora": {"rank": 4, "modulesToSave": ["embed_tokens"]}}),
     Case("SFT Full", "SFT", FULL),
     Case("SFT NEFTune", "SFT", LORA, {"neftuneNoiseAlpha": 5.0}),
     Case("SFT adamw_8bit", "SFT", FULL, {"optimizer": "adamw_8bit"}),

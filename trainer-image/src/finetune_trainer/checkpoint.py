@@ -37,7 +37,10 @@ SHAPING = {
     },
     "tuning": {"type", "lora", "quantization"},
 }  # fmt: skip
-"""Settings that shape the weights. Micro-batch, memory savings and the number of processes do not: the global batch counts."""
+"""Settings that shape the weights. Micro-batch, memory savings and the number of processes do not: the global batch counts.
+
+But KTO compares the rows of a micro-batch with each other.
+"""
 
 
 class Manifest(config.Value):
@@ -59,7 +62,10 @@ def fingerprint(run: config.Run, *, data: str, revision: str | None) -> str:
         "method": run.method,
         "model": {"uri": run.model.uri, "revision": revision},
         "data": data,
-        "training": run.training.model_dump(mode="json", include=SHAPING["training"]),
+        "training": run.training.model_dump(
+            mode="json",
+            include=SHAPING["training"] | ({"micro_batch_size"} if run.method == "KTO" else set()),
+        ),
         "tuning": run.tuning.model_dump(mode="json", include=SHAPING["tuning"]),
     }
     return "sha256:" + hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

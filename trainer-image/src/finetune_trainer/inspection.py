@@ -18,6 +18,7 @@ HEAD = "lm_head"
 CARRIERS = ("Linear", "Conv1D", "Embedding")
 """Classes of modules that PEFT can put a LoRA adapter on; GPT-2's linear layers are Conv1D."""
 MODULES = "spec.tuning.lora.targetModules"
+SAVED = "spec.tuning.lora.modulesToSave"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Architecture:
 
     modules: dict[str, str]
     """Name -> class, of every module that could carry an adapter."""
+    parts: tuple[str, ...] = ()
+    """Names of all modules."""
     head: str | None
     """Name of the output layer."""
     positions: int | None
@@ -75,6 +78,7 @@ def architecture(folder: Path) -> Architecture:
             for name, module in model.named_modules()
             if (kind := type(module).__name__) in CARRIERS
         },
+        parts=tuple(name for name, _ in model.named_modules() if name),
         head=next((name for name, module in model.named_modules() if module is head), None),
         positions=getattr(text, "max_position_embeddings", None),
         shape=shape.read(model, text),
@@ -99,6 +103,21 @@ def target_modules(wanted: Sequence[str], found: Architecture) -> tuple[str, ...
             )
         names |= set(found.linear) if target == ALL_LINEAR else {target}
     return tuple(sorted(names))
+
+
+def check_saved(wanted: Sequence[str], targets: Sequence[str], found: Architecture) -> None:
+    """Raises `TargetModulesNotFound` for modules to be trained whole that the model lacks: PEFT ignores them without a word."""
+    for name in wanted:
+        fitting = {part for part in found.parts if part.endswith(name)}  # as PEFT looks for them
+        if not fitting:
+            raise errors.TargetModulesNotFound(
+                f"{SAVED}: the model has no module {name!r}; it has, for example, "
+                f"{_listed(sorted({part.rpartition('.')[2] for part in found.modules}))}"
+            )
+        if twice := sorted({part.rpartition(".")[2] for part in fitting} & set(targets)):
+            raise errors.TargetModulesNotFound(
+                f"{SAVED}: {name} is to be trained whole, and {twice[0]} to get an adapter (targetModules); leave one of them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,8 +161,8 @@ class Data:
 
     @property
     def chat(self) -> bool:
-        """Whether training rows go through the chat template; the first one says it."""
-        return KINDS[self.facts.kind[self.decision.train[0]]] == Conversation.__name__
+        """Whether training rows go through the chat template; plain text may stand beside them."""
+        return bool((self.facts.kind[self.decision.train] == KINDS.index(Conversation.__name__)).any())
 
 
 def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> PrepareResult:
@@ -197,11 +197,14 @@ def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
     base.fetch(base.small, layout.model, lambda item: progress.tell(message=f"fetching {item.key}"))
     found = inspection.architecture(layout.model)
     names = [item.key for item in base.small if item.key != "config.json"]
+    lora = run.tuning.lora
+    targets = () if run.tuning.type == "Full" else inspection.target_modules(lora.target_modules, found)
+    inspection.check_saved(lora.modules_to_save, targets, found)
     return Model(
         base=base,
         words=inspection.words(layout.model, names, run.model.chat_template),
         found=found,
-        targets=inspection.target_modules(run.tuning.lora.target_modules, found),
+        targets=targets,
     )
 
 

@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 import trainer_runs
 import trainer_tiny_model
-from finetune_trainer import fine_tuning, tables
+from finetune_trainer import errors, fine_tuning, tables
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
 
@@ -177,6 +177,18 @@ def test_every_loss_is_bitwise_that_of_trl_on_the_text(method: str, tmp_path: Pa
     assert len(found) == STEPS
     assert found == expected
     assert found[0][0] != found[-1][0]
+
+
+@pytest.mark.parametrize("method", ["DPO", "ORPO", "KTO"])
+def test_a_loss_that_is_no_number_stops_every_method_at_its_step(method: str, tmp_path: Path):
+    given = a_task(tmp_path / "pod", method, None, training={"warmupRatio": 0.0, "lrScheduler": "constant"})
+    ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
+    ran._prepared = ran._prepared.model_copy(
+        update={"resolved": ran._prepared.resolved.model_copy(update={"learning_rate": 1e30})}
+    )
+    with pytest.raises(errors.NonFiniteLoss, match=r"at step [2-6] \(learning rate 1e\+30\)"):
+        ran.go()
+    assert not given.artefact.exists()
 
 
 def test_pairs_for_orpo_have_the_columns_that_trl_makes_of_text(tokenizer: Any, tmp_path: Path):
