@@ -1,9 +1,11 @@
 """Every example job of a format gets through Prepare to its data report."""
 
+import json
 import pathlib
 
 import pyarrow.parquet
 import pytest
+import transformers
 import yaml
 
 import chat_families
@@ -75,3 +77,20 @@ def test_sources_of_several_formats_are_learned_together(world):
     report = result.result["dataset"]
     assert report["format"] == "messages, sharegpt, text"
     assert report["rows"] == 40 + 20 + 10
+
+
+def test_plain_text_before_conversations_does_not_take_the_chat_template_from_prompts(world):
+    plain = world.put("plain.jsonl", [{"text": f"Number {n} is a number."} for n in range(20)])
+    talk = world.put("talk.jsonl", trainer_world.TALK)
+
+    world.prepare(
+        trainer_world.run(
+            dataset={"train": [{"uri": plain}, {"uri": talk}]},
+            evaluation={"samples": ["What is 1 plus one?"]},
+        )
+    )
+
+    (work,) = world.work().glob("dataset/*")
+    asked = json.loads((work / "samples.json").read_text())[0]["inputIds"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(world.model)
+    assert tokenizer.decode(asked).endswith("<|im_start|>assistant\n")
