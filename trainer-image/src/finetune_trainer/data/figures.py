@@ -84,6 +84,10 @@ class Figures:
     tokens: Lengths
     learned: Lengths
     endless: int
+    quoting: int
+    """Rows in which somebody writes special tokens of the tokenizer as words."""
+    quoting_place: str
+    """The first of them; empty where there is none."""
     copies: int
     """Rows that say what another one says, and are trained on all the same."""
     common_answer: int
@@ -125,7 +129,9 @@ def figures(known: Facts, decision: Decision, sources: Sequence[Source]) -> Figu
         tokens=Lengths.of(known.tokens[train]),
         learned=Lengths.of(known.supervised[train]),
         endless=int(known.endless[train].sum()),
-        copies=len(train) - len(np.unique(arrays.first_alike(known.key[train]))),
+        quoting=int(known.quoting[train].sum()),
+        quoting_place=next((str(known.place(row)) for row in train[known.quoting[train]].tolist()), ""),
+        copies=int((arrays.first_alike(known.key[train]) != np.arange(len(train))).sum()),
         common_answer=int(np.unique(traits["answer"], return_counts=True)[1].max()),
         mixed_prompts=_mixed(traits["prompt"], traits["answer"], traits["asked"] > 0),
         contradictions=_mixed(traits["prompt"] ^ traits["answer"], traits["liked"], traits["liked"] >= 0),
@@ -142,7 +148,9 @@ def figures(known: Facts, decision: Decision, sources: Sequence[Source]) -> Figu
 
 def _wanted(known: Facts, decision: Decision) -> arrays.Flags:
     """Rows that stay, and those that would if they were shorter."""
-    wanted: arrays.Flags = known.reason == (known.reasons.index("TooLong") if "TooLong" in known.reasons else -1)
+    wanted: arrays.Flags = known.reason == (
+        known.reasons.index("TooLong") if "TooLong" in known.reasons else -1
+    )
     wanted[decision.train] = wanted[decision.held] = True
     return wanted
 
@@ -158,7 +166,8 @@ def _mixed(group: npt.NDArray[np.uint64], value: npt.NDArray[np.generic], where:
     groups, values = (np.unique(numbers[where], return_inverse=True)[1] for numbers in (group, value))
     if not len(groups):
         return 0
-    pairs = np.unique(groups * (values.max() + 1) + values)
+    pairs = np.sort(groups * (values.max() + 1) + values)
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]  # np.unique: see copies._once
     different = np.bincount(pairs // (values.max() + 1)) > 1
     return int(different[groups].sum())
 
