@@ -263,10 +263,8 @@ def test_what_rows_mean_goes_to_another_process_and_says_the_same(world):
     for one in found:
         meaning = sources.meaning(one, run, chat=True)
         again = pickle.loads(pickle.dumps(meaning))  # noqa: S301 - our own bytes
-        understood = sources.understand(one, run, chat=True)
 
-        assert [again.example(row) for row in one.rows()] == list(understood.examples)
-        assert understood.format == meaning.format
+        assert [again.example(row) for row in one.rows()] == [meaning.example(row) for row in one.rows()]
         assert len(pickle.dumps(meaning)) < 8_192
 
 

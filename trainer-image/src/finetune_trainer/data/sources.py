@@ -1,4 +1,4 @@
-"""The data sources of the spec: which files they are, fetching them, and their rows as examples."""
+"""The data sources of the spec: which files they are, fetching them, and what their rows mean."""
 
 import fnmatch
 import itertools
@@ -10,7 +10,7 @@ from finetune_trainer import config, errors, storage
 from finetune_trainer.data import hub_configs, readers, splits
 from finetune_trainer.data import meaning as meanings
 from finetune_trainer.data.meaning import Meaning
-from finetune_trainer.data.rows import Example, LossOn, Row
+from finetune_trainer.data.rows import Row
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Item, Moving, Reference, Role, Store
 
@@ -40,24 +40,6 @@ class Spot:
 
     field: str
     folder: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Understood:
-    """One source whose format is known."""
-
-    meaning: Meaning
-    examples: Iterator[Example]
-
-    @property
-    def format(self) -> str:
-        """As the report names it."""
-        return self.meaning.format
-
-    @property
-    def loss_on(self) -> LossOn:
-        """Which tokens are learned."""
-        return self.meaning.loss_on
 
 
 def fetch(run: config.Run, layout: Layout, part: str, told: Callable[[str], object]) -> list[Fetched]:
@@ -127,9 +109,3 @@ def meaning(fetched: Fetched, run: config.Run, *, chat: bool) -> Meaning:
         names = ", ".join(name for _, name in fetched.files[:SHOWN])
         raise errors.EmptyDataset(f"{fetched.field}.uri: {names}: there are no rows in it; put rows there")
     return meanings.found(first, fetched.source, fetched.field, run, chat=chat)
-
-
-def understand(fetched: Fetched, run: config.Run, *, chat: bool) -> Understood:
-    """The source's examples, in order, and how they are made. Errors of the first row are raised here."""
-    one = meaning(fetched, run, chat=chat)
-    return Understood(meaning=one, examples=map(one.example, fetched.rows()))
