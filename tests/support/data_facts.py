@@ -61,6 +61,7 @@ def facts_of(
         end=one,
         cut=whole > max_length,
         endless=np.zeros(len(every), np.bool_),
+        quoting=np.zeros(len(every), np.bool_),
         near=near.signatures([near.text_of(row) for row in every]),
         near_kind=np.array([near.kind_of(row) for row in every], np.uint8),
         traits=traits.of(every),

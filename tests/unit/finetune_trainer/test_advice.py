@@ -224,6 +224,13 @@ CASES = {
         )
     ],
     "endless": [(seen(endless=1), "does not end the assistant's turn", seen())],
+    "quoting": [
+        (
+            seen(quoting=2, quoting_place="tickets.jsonl line 7"),
+            "2 rows write special tokens of the tokenizer as words (first: tickets.jsonl line 7)",
+            seen(),
+        )
+    ],
     "plain": [(seen(plain=True), "the model has no chat template", seen())],
     "little_learned": [
         (

@@ -70,6 +70,8 @@ class Facts:
     """Whether it was cut to maxLength, those that nothing learned is left of included."""
     endless: Flags
     """Whether the chat template leaves its last answer open."""
+    quoting: Flags
+    """Whether somebody writes special tokens of the tokenizer as words."""
     near: Signatures
     """(rows, near.PLACES); (rows, 0) where near copies are not looked for."""
     near_kind: npt.NDArray[np.uint8]
@@ -112,7 +114,7 @@ def nothing(files: tuple[File, ...] = ()) -> Facts:
     shapes = {"key": (0, 2), "words": (0, 2), "near": (0, 0)}
     kinds: dict[str, Any] = {
         "key": np.uint64, "words": np.uint64, "source": np.int16, "number": np.int64, "reason": np.int16, "kind": np.int8,
-        "cut": np.bool_, "endless": np.bool_, "near": np.uint16, "near_kind": np.uint8,
+        "cut": np.bool_, "endless": np.bool_, "quoting": np.bool_, "near": np.uint16, "near_kind": np.uint8,
         "traits": traits.DTYPE,
     }  # fmt: skip
     columns: dict[str, Any] = {

@@ -46,6 +46,8 @@ class Compared:
     """Chosen and rejected, or the one that was judged."""
     endless: bool = False
     """Whether the chat template leaves an answer open."""
+    quoting: bool = False
+    """Whether somebody writes special tokens as words."""
 
     @property
     def ids(self) -> tuple[list[int], ...]:
@@ -80,7 +82,7 @@ class Compared:
             return self
         room = max(max_length - len(self.prompt), 0)
         answers = tuple(answer[:room] for answer in self.answers)
-        return Compared(self.example, self.prompt, answers, self.endless)
+        return Compared(self.example, self.prompt, answers, self.endless, self.quoting)
 
 
 def encode(tokeniser: Tokeniser, examples: Iterable[Example]) -> Iterator[Compared]:
@@ -99,7 +101,8 @@ def encode(tokeniser: Tokeniser, examples: Iterable[Example]) -> Iterator[Compar
                 _ended(answer, tokeniser.vocabulary.eos) if one.raw else answer
                 for one, (_, answer) in zip(row, pieces, strict=True)
             )
-            yield Compared(example, pieces[0][0], answers, any(one.endless for one in row))
+            endless, quoting = any(one.endless for one in row), any(one.plain for one in row)
+            yield Compared(example, pieces[0][0], answers, endless, quoting)
 
 
 def _splits(tokeniser: Tokeniser, example: Example) -> list[Split]:

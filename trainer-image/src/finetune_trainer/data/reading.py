@@ -117,6 +117,7 @@ class Reader:
                 [bool(row.whole and row.whole.longest > self._recipe.max_length) for row in rows], np.bool_
             ),
             endless=np.array([bool(row.whole and row.whole.endless) for row in rows], np.bool_),
+            quoting=np.array([bool(row.whole and row.whole.quoting) for row in rows], np.bool_),
             near=self._signed(rows),
             near_kind=np.array([near.kind_of(example) for example in examples], np.uint8),
             traits=traits.of(examples),

@@ -45,6 +45,8 @@ class Encoded:
     """Which of the tokens: start and end (exclusive) in tokens, in rising order."""
     endless: bool = False
     """Whether the chat template leaves the last answer open."""
+    quoting: bool = False
+    """Whether somebody writes special tokens as words."""
 
     @property
     def labels(self) -> list[int]:
@@ -84,7 +86,7 @@ class Encoded:
         if len(self.input_ids) <= max_length:
             return self
         learned = tuple((start, min(end, max_length)) for start, end in self.learned if start < max_length)
-        return Encoded(self.example, self.input_ids[:max_length], learned, self.endless)
+        return Encoded(self.example, self.input_ids[:max_length], learned, self.endless, self.quoting)
 
 
 class Tokeniser:
@@ -151,7 +153,7 @@ class Tokeniser:
             if not ids or ids[-1] != self.vocabulary.eos:
                 ids = [*ids, self.vocabulary.eos]
             learned = _ended(learned, len(ids))
-        return Encoded(example, ids, tuple(learned), marked.endless)
+        return Encoded(example, ids, tuple(learned), marked.endless, bool(marked.plain))
 
     def in_pieces(
         self, text: str, spots: Iterable[int], plain: Sequence[Span] = (), *, raw: bool = False

@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     of_rows.dwarfed,
     of_settings.shortened,
     of_settings.endless,
+    of_settings.quoting,
     of_settings.plain,
     of_rows.little_learned,
     of_settings.few_steps,

@@ -71,6 +71,17 @@ def endless(seen: Seen) -> str | None:
     return "the chat template does not end the assistant's turn; the tokenizer's end of text was put there instead"
 
 
+def quoting(seen: Seen) -> str | None:
+    """Somebody writes special tokens of the tokenizer as words."""
+    rows, place = seen.figures.quoting, seen.figures.quoting_place
+    if not rows:
+        return None
+    return (
+        f"{rows} rows write special tokens of the tokenizer as words (first: {place}); they are read as plain text; rows that a "
+        "chat template has rendered already should be given as messages"
+    )
+
+
 def plain(seen: Seen) -> str | None:
     """The model has no chat template."""
     if not seen.plain:
