@@ -130,7 +130,9 @@ class Duplicates(Value):
     exact: bool = True
     """Drop rows that are the same as an earlier one."""
     near: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
-    """Drop rows at least this similar (Jaccard, 0..1) to an earlier one."""
+    """Drop rows at least this similar to an earlier one, and training rows as similar to one of `eval` (0..1; 0.8 finds rows
+    with a few words changed): the share of runs of five characters that both have, of all that one of them has, estimated.
+    Absent: near copies stay."""
 
 
 class Quality(Value):
@@ -139,15 +141,15 @@ class Quality(Value):
     duplicates: Duplicates = Duplicates()
     """Duplicate rows."""
     min_tokens: Annotated[int, pydantic.Field(ge=0)] | None = None
-    """Shortest row (tokens)."""
+    """Shortest row (tokens); shorter ones are left out."""
     max_tokens: Annotated[int, pydantic.Field(ge=1)] | None = None
-    """Longest row (tokens)."""
+    """Longest row (tokens); longer ones are left out. Those longer than `training.maxLength` are cut, not left out."""
     max_repetition: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
-    """Largest share of repeated n-grams (0..1)."""
+    """Largest share of an answer's phrases of three words that stood there before (0..1)."""
     blocklist: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=256)]], pydantic.Field(max_length=1000)
     ] = pydantic.Field(default=[])
-    """Rows that hold one of these words are left out."""
+    """Rows that hold one of these words or phrases are left out; upper and lower case are alike."""
 
 
 class Dataset(Value):
