@@ -96,3 +96,10 @@ def test_every_reason_of_the_code_is_explained(module):
     reasons = {text for text in texts if re.fullmatch(r"([A-Z][a-z]+){2,}", text)}
 
     assert reasons - {"DataReport"} <= set(filters.REASONS)
+
+
+def test_the_docs_explain_every_reason_and_no_other():
+    page = (Path(__file__).parents[3] / "docs/data-quality.md").read_text(encoding="utf-8")
+    listed = page.partition("<!-- reasons -->\n")[2].partition("<!-- /reasons -->")[0]
+
+    assert listed == "".join(f"| `{reason}` | {why} |\n" for reason, why in filters.REASONS.items())

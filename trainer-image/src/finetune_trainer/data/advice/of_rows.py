@@ -51,7 +51,7 @@ def few_rows(seen: Seen) -> str | None:
 
 
 def cut(seen: Seen) -> str | None:
-    """More than 10 % of the rows are longer than maxLength."""
+    """More than 10 % of the rows are longer than `maxLength`."""
     figures, length = seen.figures, seen.resolved.max_length
     every = figures.rows + figures.held + figures.dropped.get("TooLong", 0)
     if figures.cut <= MANY_CUT * every:

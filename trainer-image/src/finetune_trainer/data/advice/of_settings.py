@@ -31,7 +31,7 @@ def few_held_out(seen: Seen) -> str | None:
 
 
 def rate(seen: Seen) -> str | None:
-    """More than ten times the usual rate; for adapters also a tenth of it or less."""
+    """The learning rate is more than ten times the usual one; for adapters also a tenth of it or less."""
     rate, usual = seen.resolved.learning_rate, seen.usual_rate
     what = "whole weights" if seen.run.tuning.type == "Full" else "adapters"
     if rate > FAR * usual:
@@ -57,7 +57,7 @@ def many_epochs(seen: Seen) -> str | None:
 
 
 def shortened(seen: Seen) -> str | None:
-    """MaxLength is more than the model was made for."""
+    """`maxLength` is more than the model was made for."""
     asked, given = seen.run.training.max_length, seen.resolved.max_length
     return (
         f"maxLength {asked} is more than the model was made for; {given} is used" if given < asked else None
