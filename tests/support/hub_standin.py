@@ -33,6 +33,8 @@ class Hub:
         self.repositories = repositories
         self.gated = gated
         self.token = token
+        self.ranges = True
+        """Whether it begins in the middle of a file where it is asked to; not every mirror does."""
         self.asked: list[str] = []
 
     def info(self, repo: str) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         headers = {"ETag": f'"{digest(file)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         size = file.stat().st_size
-        part = RANGE.match(self.headers.get("Range", ""))
+        part = RANGE.match(self.headers.get("Range", "")) if self.hub.ranges else None
         start, end = (int(part[1]), min(int(part[2] or size), size - 1) + 1) if part else (0, size)
         if part:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"

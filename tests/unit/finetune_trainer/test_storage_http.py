@@ -36,6 +36,7 @@ def layout(tmp_path) -> Layout:
 def impatient(monkeypatch):
     monkeypatch.setattr(transfer, "PAUSE", 0.01)
     monkeypatch.setattr(ranged, "TIMEOUT", 1.0)
+    monkeypatch.setattr(ranged, "PAUSES", (0.01, 0.01, 0.01))
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -45,11 +46,15 @@ class Site(http.server.BaseHTTPRequestHandler):
     content: ClassVar[bytes] = os.urandom(SIZE)
     ranges: ClassVar[bool] = True
     elsewhere: ClassVar[str] = ""
+    busy: ClassVar[list[int]] = []
+    """Statuses to answer first."""
     seen: ClassVar[list[dict[str, str | None]]]
 
     def do_GET(self) -> None:
         self.seen.append({name: self.headers.get(name) for name in ("Authorization", "Range", "If-Range")})
-        if self.path.startswith("/moved"):
+        if self.busy:
+            self.send_error(self.busy.pop())
+        elif self.path.startswith("/moved"):
             self.send_response(302)
             self.send_header("Location", f"{self.elsewhere}/file")
             self.send_header("Content-Length", "0")
@@ -127,6 +132,15 @@ def test_half_a_file_is_never_taken_for_a_whole_one(layout, tmp_path, path):
 def test_a_file_of_unknown_length_is_fetched_again_after_a_break(layout, tmp_path):
     with site() as (served, port), fault_proxy.before(port, Fault(break_after=1_000_000)) as bad:
         opened(layout, f"http://127.0.0.1:{bad}/chunked").get("", tmp_path / "got")
+
+    assert (tmp_path / "got").read_bytes() == served.content
+
+
+def test_a_busy_server_is_asked_again(layout, tmp_path):
+    with site(busy=[503, 429, 502]) as (served, port):
+        opened(layout, f"http://127.0.0.1:{port}/file").get("", tmp_path / "got")
+    with site(busy=[503] * 9) as (_, port), pytest.raises(errors.StorageUnavailable, match="HTTP 503"):
+        opened(layout, f"http://127.0.0.1:{port}/file").get("", tmp_path / "other")
 
     assert (tmp_path / "got").read_bytes() == served.content
 
@@ -270,3 +284,15 @@ def test_the_token_is_wrong_for_a_large_file(layout, repository, tmp_path):
 
         with pytest.raises(errors.GatedModel, match="no token"):
             place.get("model.safetensors", tmp_path / "got")
+
+
+def test_a_mirror_that_knows_no_parts_is_read_as_the_library_does(layout, repository, tmp_path):
+    stand_in = hub_standin.Hub({"org/name": repository})
+    stand_in.ranges = False
+    told: list[int] = []
+    with hub_standin.serving(stand_in) as endpoint:
+        place = opened(layout, "hf://org/name", role=Role.MODEL, hub=Hub(endpoint=endpoint))
+        place.get("model.safetensors", tmp_path / "got", told.append)
+
+    assert (tmp_path / "got").read_bytes() == (repository / "model.safetensors").read_bytes()
+    assert sum(told) == SIZE

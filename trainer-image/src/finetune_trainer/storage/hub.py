@@ -106,10 +106,13 @@ class HubStore(Store):
                 )
 
     def _fetch(self, key: str, item: Item | None, to: Path, told: Told) -> None:
-        """Small files by the Hub's library; large ones in parts, which it would begin anew after every break."""
-        if item and item.size >= LARGE:
+        """Small files by the Hub's library; large ones in parts, which it would begin anew in every pod.
+
+        Not every mirror knows parts.
+        """
+        address = self._address(key)
+        if item and item.size >= LARGE and address.begins_in_the_middle():
             wanted = Wanted(size=item.size, tag=item.tag, name=f"{self.reference.field}: {self.uri_of(key)}")
-            address = self._address(key)
             download(wanted, lambda start, end: address.read(start, end, size=item.size), to, told)
             return
         folder = to.with_name(f".{to.name}.hub")

@@ -2,6 +2,7 @@
 
 import base64
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from finetune_trainer.storage import credentials
 
 TIMEOUT = 20.0
 """Seconds of silence that are too many. A slow answer is none: each byte that arrives starts the count anew."""
+BUSY = frozenset({429, 500, 502, 503, 504})
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before a busy server is asked again."""
 STREAM_BYTES = 1024 * 1024
 """The most that is passed on at once; less where less is there."""
 PARTIAL = 206
@@ -44,15 +48,42 @@ class Address:
         )
         if self.authorization:
             request.add_unredirected_header("Authorization", self.authorization)
-        opener = urllib.request.build_opener(_Redirects(), urllib.request.HTTPSHandler(context=self.context))
         try:
-            with opener.open(request, timeout=TIMEOUT) as found:
+            with self._opened(request) as found:
                 yield found
         except urllib.error.HTTPError as error:
             error.close()
             raise self.refused(error.code) from error
         except (TimeoutError, urllib.error.URLError, HTTPException, ConnectionError, ssl.SSLError) as error:
             raise self.silent(error) from error
+
+    def _opened(self, request: urllib.request.Request) -> HTTPResponse:
+        """The answer; a server that is busy, or just being started again, is asked a few times."""
+        opener = urllib.request.build_opener(_Redirects(), urllib.request.HTTPSHandler(context=self.context))
+        for pause in PAUSES:
+            try:
+                return self._asked(opener, request)
+            except urllib.error.HTTPError as error:
+                if error.code not in BUSY:
+                    raise
+                error.close()
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionError):  # a silent one was waited for long enough
+                    raise
+            except ConnectionError:
+                pass
+            time.sleep(pause)
+        return self._asked(opener, request)
+
+    @staticmethod
+    def _asked(opener: urllib.request.OpenerDirector, request: urllib.request.Request) -> HTTPResponse:
+        found: HTTPResponse = opener.open(request, timeout=TIMEOUT)
+        return found
+
+    def begins_in_the_middle(self) -> bool:
+        """Whether the server answers with a part where a part is asked for."""
+        with self.answer(Range="bytes=0-0") as found:
+            return found.status == PARTIAL
 
     def read(self, start: int, end: int, *, size: int, tag: str = "") -> Iterator[bytes]:
         """The bytes from `start` up to `end` of `size`. `tag`: the ETag, so that no two versions are mixed."""
