@@ -14,14 +14,24 @@ import atheris
 
 with atheris.instrument_imports(include=["finetune_trainer.data", "csv", "json"]):
     import any_bytes
+    from finetune_trainer.data.columns import USUAL
+    from finetune_trainer.data.turns import SHAREGPT
+
+import pyarrow as pa
 
 import bad_input
-import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "fuzz"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory: a file is written for every input
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
+
+
+NAMES = (*SHAREGPT, *(name for names in USUAL.values() for name in names))
+MORE = "role content from value weight tool_calls function name arguments type"
+MARKS = r'NaN -Infinity 1e999 null true [] {} "" \\ud800 \\n \xff \xef\xbb\xbf PAR1 \x00\x00'
+WORDS = (*(f'"{name}"' for name in (*NAMES, *MORE.split())), *MARKS.split())
+"""What the mutations put together, as libFuzzer writes bytes."""
 
 
 def one(data: bytes) -> None:
@@ -47,6 +57,8 @@ def seed(corpus: Path) -> None:
 def main() -> None:
     """Fuzz for FUZZ_SECONDS (60 by default)."""
     seed(KEPT / "corpus")
+    words = [word.replace('"', '\\"') for word in WORDS]
+    (KEPT / "words").write_text("".join(f'"{word}"\n' for word in words), encoding="utf-8")
     seconds = os.environ.get("FUZZ_SECONDS", "60")
     options = [
         f"-max_total_time={seconds}",
@@ -55,8 +67,8 @@ def main() -> None:
         "-rss_limit_mb=4096",
         "-print_final_stats=1",
     ]
-    crashes = f"-artifact_prefix={KEPT}/"
-    atheris.Setup([sys.argv[0], *options, crashes, *sys.argv[1:], str(KEPT / "corpus")], one)
+    paths = [f"-artifact_prefix={KEPT}/", f"-dict={KEPT}/words"]
+    atheris.Setup([sys.argv[0], *options, *paths, *sys.argv[1:], str(KEPT / "corpus")], one)
     atheris.Fuzz()
 
 

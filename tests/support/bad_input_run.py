@@ -121,6 +121,35 @@ RUN = [
         "InvalidBatchSize",
         training={"globalBatchSize": 8, "microBatchSize": 3},
     ),
+    author("settings of preferences for SFT", "SettingsDoNotFit", training={"dpo": {"beta": 0.1}}),
+    author(
+        "a loss that DPO does not have",
+        "SettingsDoNotFit",
+        method="DPO",
+        training={"dpo": {"lossType": ["cosine"]}},
+    ),
+    author(
+        "smoothed labels for a loss without",
+        "SettingsDoNotFit",
+        method="DPO",
+        training={"dpo": {"labelSmoothing": 0.1}},
+    ),
+    author(
+        "rows sorted by length for DPO", "SettingsDoNotFit", method="DPO", training={"groupByLength": True}
+    ),
+    author(
+        "a rank for a model that is tuned whole",
+        "SettingsDoNotFit",
+        tuning={"type": "Full", "lora": {"rank": 8}},
+    ),
+    author(
+        "quantisation for LoRA", "SettingsDoNotFit", tuning={"type": "LoRA", "quantization": {"type": "fp4"}}
+    ),
+    author(
+        "more memory than the pod has",
+        "ModelDoesNotFit",
+        resources={**RESOURCES, "processesPerNode": 1, "memoryBytes": 2**20},
+    ),
     author("a model in a registry of images", "NotYetSupported", model={"uri": "oci://registry/model"}),
     author(
         "a kind of URI that nobody knows",
