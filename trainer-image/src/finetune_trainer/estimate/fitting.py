@@ -12,8 +12,11 @@ from finetune_trainer.estimate.shape import Shape
 ROOM = 0.9
 """Share of the memory that a choice of ours may fill."""
 
-BESIDE = 350 * 2**20
+BESIDE = 304 * 2**20
 """What supervisor and launcher take of a pod's memory (measured: 23 + 281 MiB that they share with nobody)."""
+
+LIBRARIES = 340 * 2**20
+"""What of a process's memory are pages of programs and libraries (measured): the kernel takes them back before it kills."""
 
 SHORTEST = 128
 """Tokens below which no shorter row is advised."""
@@ -44,7 +47,7 @@ def limit(run: config.Run) -> Limit | None:
             available=resources.gpu_memory_bytes,
             whose=f"the profile's GPU has {gib(resources.gpu_memory_bytes)}",
         )
-    share = max(0, resources.memory_bytes - BESIDE) // resources.processes_per_node
+    share = max(0, resources.memory_bytes - BESIDE) // resources.processes_per_node + LIBRARIES
     each = f" for {resources.processes_per_node} processes" if resources.processes_per_node > 1 else ""
     return Limit(available=share, whose=f"resources.memory is {gib(resources.memory_bytes)}{each}")
 
@@ -102,7 +105,9 @@ def _shorter(shape: Shape, setting: Setting, available: int) -> Setting | None:
 
 def _larger(total: int, setting: Setting) -> str:
     """The smallest machine that has room for it."""
-    wanted = total / ROOM / 2**30
+    wanted = total / ROOM
     if setting.device == "cpu":
-        return f"resources.memory {math.ceil(wanted * setting.processes + BESIDE / 2**30)}Gi"
-    return next((f"a GPU of {size} GiB" for size in GPUS if size >= wanted), "no single GPU that is sold")
+        return f"resources.memory {math.ceil(((wanted - LIBRARIES) * setting.processes + BESIDE) / 2**30)}Gi"
+    return next(
+        (f"a GPU of {size} GiB" for size in GPUS if size * 2**30 >= wanted), "no single GPU that is sold"
+    )
