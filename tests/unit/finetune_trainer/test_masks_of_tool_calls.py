@@ -123,6 +123,25 @@ def test_arguments_are_text_for_templates_that_want_text():
     ) in found
 
 
+def test_a_row_that_needs_its_arguments_as_text_changes_no_other():
+    """Which rows a process has seen before must not matter: each is tried with data first."""
+    wants_text = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or () %}"
+        "{{ c.function.name }}{% if c.function.arguments is mapping and c.function.arguments.day > 5 %}{{ 1 + '' }}{% endif %}"
+        "{{ c.function.arguments | tojson }}{% endfor %}<|im_end|>\n{% endfor %}"
+    )
+    renderer = dataclasses.replace(BY_NAME["chatml"], template=wants_text).renderer()
+    usual, other = (dataclasses.replace(conversation([call({"day": day})]), tools=()) for day in (3, 6))
+
+    before = renderer.render(usual, Place("a", 1)).text
+    refused = renderer.render(other, Place("a", 2)).text
+
+    assert renderer.render(usual, Place("a", 3)).text == before
+    assert 'weather{"day": 3}' in before
+    assert 'weather"{\\"day\\": 6}"' in refused
+    assert "weather" in renderer.prompt(other.messages[:5])
+
+
 def test_a_call_of_weight_0_is_shown_but_not_learned():
     case = BY_NAME["qwen2.5"]
     told = conversation([call()])

@@ -75,7 +75,7 @@ class Renderer:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> str:
         """The text after which the assistant speaks."""
-        return self._chat.text(self._chat.turns(messages), tools, prompt=True)
+        return self._chat.prompt(messages, tools)
 
     def render(self, conversation: Conversation, place: Place) -> Rendered:
         """Text and mask. Raises `InvalidRow` where the template refuses, `InvalidChatTemplate` where no mask can be proven."""

@@ -4,9 +4,9 @@ import datetime as dt
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from finetune_trainer import errors
 from finetune_trainer.data.families import Span
@@ -15,6 +15,7 @@ from finetune_trainer.data.rows import Message
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 TODAY = dt.datetime(2024, 7, 26, tzinfo=dt.UTC)
 """What templates are told when they ask for the date: a rendering must not change from one day to the next."""
+Made = TypeVar("Made")
 Turns = Sequence[Mapping[str, Any]]
 """Messages as templates read them."""
 
@@ -37,7 +38,6 @@ class ChatTemplate:
         self.source = source
         self.marks_generations = bool(GENERATION.search(source))
         self._specials = dict(specials)
-        self._arguments_as_text = False
 
     def syntax_error(self) -> tuple[int, str] | None:
         """Line and message of what is no Jinja in it."""
@@ -50,26 +50,25 @@ class ChatTemplate:
         return None
 
     def rendering(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendering:
-        """The whole conversation. Raises whatever the template does.
+        """The whole conversation. Raises whatever the template does."""
+        return self._either_way(messages, lambda turns: self._rendering(turns, tools))
 
-        Arguments of tool calls are data for most templates, and text for a few, which fail on data.
-        """
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Any]) -> str:
+        """The conversation with the beginning of the assistant's turn behind it. Raises whatever the template does."""
+        return self._either_way(messages, lambda turns: self.text(turns, tools, prompt=True))
+
+    def _either_way(self, messages: Sequence[Message], made: Callable[[list[dict[str, Any]]], Made]) -> Made:
+        """Arguments of tool calls are data for most templates, and text for a few, which fail on data."""
         try:
-            return self._rendering(messages, tools)
+            return made(_turns(messages))
         except errors.Interrupted:
             raise
         except Exception:
-            if self._arguments_as_text or not any("tool_calls" in dict(message.more) for message in messages):
+            if not any("tool_calls" in dict(message.more) for message in messages):
                 raise
-        self._arguments_as_text = True
-        try:
-            return self._rendering(messages, tools)
-        except BaseException:
-            self._arguments_as_text = False
-            raise
+        return made(_turns(messages, arguments_as_text=True))
 
-    def _rendering(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendering:
-        turns = self.turns(messages)
+    def _rendering(self, turns: list[dict[str, Any]], tools: Sequence[Any]) -> Rendering:
         if not self.marks_generations:
             return Rendering(turns, self.text(turns, tools), None)
         text, spans = _engine()._render_with_assistant_indices(  # noqa: SLF001 - see _compiled
@@ -82,28 +81,6 @@ class ChatTemplate:
         """What the template writes; `prompt`: with the beginning of the assistant's turn behind it."""
         return str(_compiled(self.source).render(**self._seen(turns, tools, prompt=prompt)))
 
-    def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """`messages` as templates read them: plain JSON data."""
-        turns = [message.wire() for message in messages]
-        if not any(message.more for message in messages):
-            return turns
-        plain = _engine()._plain_template_data(turns)  # noqa: SLF001 - what transformers itself does to messages
-        for turn in plain:
-            if turn.get("tool_calls"):
-                turn["tool_calls"] = [self._call(call) for call in turn["tool_calls"]]
-        aliased: list[dict[str, Any]] = _engine()._alias_reasoning_fields(plain)  # noqa: SLF001 - same
-        return aliased
-
-    def _call(self, call: dict[str, Any]) -> dict[str, Any]:
-        function = call.get("function", call)
-        arguments = function.get("arguments")
-        if isinstance(arguments, str) and not self._arguments_as_text:
-            arguments = _data(arguments)
-        elif self._arguments_as_text and not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False)
-        told = {**function, "arguments": arguments}
-        return {**call, "function": told} if "function" in call else told
-
     def _seen(self, turns: Turns, tools: Sequence[Any], *, prompt: bool = False) -> dict[str, Any]:
         """All that a template may read."""
         return {
@@ -115,6 +92,30 @@ class ChatTemplate:
             "strftime_now": TODAY.strftime,
             **self._specials,
         }
+
+
+def _turns(messages: Sequence[Message], *, arguments_as_text: bool = False) -> list[dict[str, Any]]:
+    """`messages` as templates read them: plain JSON data."""
+    turns = [message.wire() for message in messages]
+    if not any(message.more for message in messages):
+        return turns
+    plain = _engine()._plain_template_data(turns)  # noqa: SLF001 - what transformers itself does to messages
+    for turn in plain:
+        if turn.get("tool_calls"):
+            turn["tool_calls"] = [_call(call, as_text=arguments_as_text) for call in turn["tool_calls"]]
+    aliased: list[dict[str, Any]] = _engine()._alias_reasoning_fields(plain)  # noqa: SLF001 - same
+    return aliased
+
+
+def _call(call: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
+    function = call.get("function", call)
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and not as_text:
+        arguments = _data(arguments)
+    elif as_text and not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    told = {**function, "arguments": arguments}
+    return {**call, "function": told} if "function" in call else told
 
 
 _DATE = TODAY.strftime("%d %b %Y")
