@@ -21,7 +21,6 @@ SAID = {
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
     "spec.training.packing": {"training": {"packing": True}},
     "spec.training.earlyStopping": {"training": {"earlyStopping": {}}},
-    "spec.training.extra": {"training": {"extra": {"adam_beta2": 0.99}}},
     "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
     "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
     "spec.checkpoint.resumeFrom": {"checkpoint": {"resumeFrom": {"jobRef": {"name": "first"}}}},

@@ -61,6 +61,7 @@ CASES = (
     Case("ORPO Full", "ORPO", FULL),
     Case("KTO LoRA", "KTO", LORA),
     Case("KTO apo", "KTO", LORA, {"dpo": {"lossType": ["apo_zero_unpaired"]}}),
+    Case("KTO weights", "KTO", LORA, {"extra": {"undesirable_weight": 2.0, "adam_beta2": 0.9}}),
     Case("KTO QLoRA", "KTO", QLORA),
     Case("KTO Full", "KTO", FULL),
 )  # fmt: skip

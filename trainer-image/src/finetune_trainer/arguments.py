@@ -43,6 +43,7 @@ def imported(place: str) -> Any:
 def arguments(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output: Path) -> TrainingArguments:
     """The settings of the method's trainer."""
     said = _common(run, resolved, arithmetic, output) | _of_method(run, resolved)
+    said |= run.training.extra or {}  # Prepare has held it against the trainer's fields (extra.py)
     return cast("TrainingArguments", imported(CONFIGS[run.method])(**said))
 
 

@@ -170,6 +170,10 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     progress.tell(stage="Fetch", message="looking at the output")
     not_yet.check(run)
     combinations.check(run)
+    if run.training.extra:
+        from finetune_trainer import extra  # noqa: PLC0415 - imports TRL: 10 s that nobody else should wait for
+
+        extra.check(run)
     if published := outcome.look(run, layout):
         return _already(run, published)
     outcome.probe(run, layout)
@@ -270,6 +274,11 @@ def _nothing_left(drops: Drops, read: int, *, max_length: int) -> errors.Trainer
             f"spec.dataset.train: there is nothing to learn in any of the {read} rows ({told}; the first: {first}); fill in the "
             "empty turns"
         )
+    if reason == "IdenticalAnswers":
+        return errors.NothingToLearn(
+            f"spec.dataset.train: there is nothing to learn in any of the {read} rows ({told}; the first: {first}); chosen and "
+            "rejected must differ: see whether the right columns are read"
+        )
     return errors.EmptyDataset(
         f"spec.dataset: of {read} rows none is left to train on ({told}); loosen dataset.quality, or give other rows"
     )
@@ -292,7 +301,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         max_length=max_length,
         target_modules=model.targets,
         shape=model.found.shape,
-        held_out=data.held.rows > 0,
+        scored=int(data.facts.supervised[data.decision.held].max(initial=0)),
     )
     resolved = resolve.resolve(run, facts)
     needed = _estimate(run, model, facts, resolved, data)

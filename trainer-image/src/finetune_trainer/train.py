@@ -60,6 +60,31 @@ def make_trainer(
     """
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        trainer = _made(
+            run, resolved, arithmetic, task=task, load=load, tokenizer=tokenizer, revision=revision
+        )
+    except (ValueError, TypeError) as error:
+        if not run.training.extra:
+            raise
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise errors.SettingsDoNotFit(
+            f"spec.training.extra: the trainer of {run.method} refuses the settings: {said}"
+        ) from error
+    _learn_in_float32(trainer)
+    return trainer
+
+
+def _made(
+    run: config.Run,
+    resolved: Resolved,
+    arithmetic: Arithmetic,
+    *,
+    task: Task,
+    load: Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    revision: str | None,
+) -> Trainer:
     full = run.tuning.type == "Full"
     args = arguments.arguments(run, resolved, arithmetic, task.output)
     given: dict[str, Any] = {
@@ -79,7 +104,6 @@ def make_trainer(
     else:
         trainer = made(train_dataset=tables.placeholder(run), **given)
         trainer.train_dataset = rows
-    _learn_in_float32(trainer)
     return trainer
 
 

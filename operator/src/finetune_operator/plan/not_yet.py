@@ -42,7 +42,6 @@ JOB: tuple[Row, ...] = (
     ),
     ("spec.training.packing", lambda s: s.training.packing, "leave it out"),
     ("spec.training.earlyStopping", lambda s: s.training.early_stopping, "leave it out"),
-    ("spec.training.extra", lambda s: s.training.extra, "leave it out"),
     (
         "spec.evaluation.metrics",
         lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},

@@ -1,0 +1,59 @@
+"""`training.extra` is held against the fields of TRL's own settings; slow, because TRL is imported for it."""
+
+import re
+
+import pytest
+
+import trainer_runs
+import trainer_world
+from finetune_trainer import errors, extra
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "sentence"),
+    [
+        (
+            "SFT",
+            {"adam_beta_2": 0.9},
+            "adam_beta_2: the trainer of SFT has no such setting; did you mean adam_beta2?",
+        ),
+        ("SFT", {"desirable_weight": 2.0}, "desirable_weight: the trainer of SFT has no such setting"),
+        ("SFT", {"learning_rate": 0.1}, "learning_rate: set spec.training.learningRate instead"),
+        ("DPO", {"beta": 0.5}, "beta: set spec.training.dpo.beta instead"),
+        ("DPO", {"loss_type": ["ipo"]}, "loss_type: set spec.training.dpo.lossType instead"),
+        (
+            "SFT",
+            {"output_dir": "somewhere"},
+            "output_dir: this is not the author's to set; free are adam_beta1, ",
+        ),
+        ("SFT", {"push_to_hub": True}, "push_to_hub: this is not the author's to set"),
+        ("SFT", {"adam_beta2": "much"}, "adam_beta2: 'much' is not what the trainer wants: "),
+        ("SFT", {"adam_beta2": 1.5}, "adam_beta2: 1.5 is not what the trainer wants: "),
+        ("DPO", {"loss_weights": "1"}, "loss_weights: '1' is not what the trainer wants: "),
+    ],
+)
+def test_what_the_trainer_cannot_take_is_refused_by_name(method, said, sentence):
+    run = trainer_runs.run(method=method, training={"extra": said})
+    with pytest.raises(errors.SettingsDoNotFit, match="^" + re.escape(f"spec.training.extra.{sentence}")):
+        extra.check(run)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("SFT", {"adam_beta2": 0.99, "loss_type": "dft"}),
+        ("SFT", {"lr_scheduler_kwargs": {"num_cycles": 0.4}}),
+        ("DPO", {"loss_weights": [1.0, 0.2], "use_weighting": True}),
+        ("KTO", {"undesirable_weight": 2}),
+    ],
+)
+def test_what_it_knows_is_taken(method, said):
+    extra.check(trainer_runs.run(method=method, training={"extra": said}))
+
+
+def test_prepare_refuses_it_before_anything_is_read(tmp_path):
+    world = trainer_world.World.at(tmp_path / "pod")
+    with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.training\.extra\.nonsense: "):
+        world.prepare(trainer_world.run(training={"extra": {"nonsense": 1}}))
