@@ -118,7 +118,7 @@ def estimated(case: Case, model: Path) -> memory.Memory:
         rows=case.rows,
         share=case.rows,
         length=case.length,
-        held_out=True,
+        scored=case.length,
     )
     return memory.memory(found.shape, said)
 

@@ -36,7 +36,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 GPU = Setting(
     device="cuda", method="SFT", tuning="LoRA", targets=PROJECTIONS, rank=16, dora=False, dropout=False, saved=(),
     double=True, weight_bytes=2, compute_bytes=2, attention="flash", checkpointing=True, optimizer="adamw_torch_fused",
-    processes=1, rows=1, share=16, length=4096, held_out=False,
+    processes=1, rows=1, share=16, length=4096, scored=0,
 )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def run(
 
 def facts(length: int, *, rows: int = 2000) -> resolve.Facts:
     return resolve.Facts(
-        lengths=[length] * rows, max_length=length, target_modules=NAMES, shape=LLAMA_8B, held_out=True
+        lengths=[length] * rows, max_length=length, target_modules=NAMES, shape=LLAMA_8B, scored=length // 2
     )
 
 

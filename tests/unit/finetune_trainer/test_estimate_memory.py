@@ -33,7 +33,7 @@ PROJECTIONS = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj"
 CPU = Setting(
     device="cpu", method="SFT", tuning="LoRA", targets=PROJECTIONS, rank=16, dora=False, dropout=False, saved=(),
     double=True, weight_bytes=4, compute_bytes=4, attention="sdpa", checkpointing=False, optimizer="adamw_torch_fused",
-    processes=1, rows=1, share=64, length=128, held_out=False,
+    processes=1, rows=1, share=64, length=128, scored=0,
 )  # fmt: skip
 CUDA = replace(CPU, device="cuda", weight_bytes=2, compute_bytes=2)
 
@@ -228,7 +228,7 @@ SETTINGS = st.builds(
     rows=st.integers(1, 64),
     share=st.sampled_from([1, 128]),
     length=st.integers(8, 32768),
-    held_out=st.booleans(),
+    scored=st.integers(0, 5000),
 )
 
 
@@ -240,7 +240,7 @@ def test_more_of_anything_never_needs_less(llama, setting, longer, more, higher)
         setting.at(length=setting.length + longer),
         setting.at(rows=setting.rows + more),
         replace(setting, rank=setting.rank + higher),
-        replace(setting, held_out=True),
+        replace(setting, scored=setting.scored + more),
         replace(setting, dora=True),
     ):
         assert memory.memory(llama, other).total >= least
@@ -260,7 +260,18 @@ def test_parts_are_never_negative(llama, setting):
     found = memory.memory(llama, setting)
 
     assert min(found.parts.values()) >= 0
-    assert found.moment == "Train" or setting.held_out
+    assert found.moment == "Train" or setting.scored
+
+
+def test_evaluation_builds_logits_of_learned_positions_alone(llama):
+    few = memory.memory(llama, replace(CUDA, tuning="QLoRA", length=8192, checkpointing=True, scored=100))
+    all_of_them = memory.memory(
+        llama, replace(CUDA, tuning="QLoRA", length=8192, checkpointing=True, scored=8192)
+    )
+
+    assert few.moment == "Train"
+    assert all_of_them.moment == "Evaluate"
+    assert all_of_them.logits == 8192 * 128_256 * (2 + 4 + 4)
 
 
 def test_a_batch_of_evaluation_is_bounded_as_evaluate_bounds_it():

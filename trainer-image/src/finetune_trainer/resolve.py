@@ -50,8 +50,8 @@ class Facts:
     target_modules: tuple[str, ...]
     shape: Shape | None = None
     """The model's sizes; None: nothing is estimated."""
-    held_out: bool = False
-    """Whether any rows are."""
+    scored: int = 0
+    """Most learned tokens of a held-out row; 0: nothing is held out."""
 
     @property
     def longest(self) -> int:
@@ -141,7 +141,7 @@ def needs(run: config.Run, facts: Facts, rows: int) -> setting.Setting:
         rows=rows,
         share=_per_process(run.training, run.resources.processes, len(facts.lengths)),
         length=facts.longest,
-        held_out=facts.held_out,
+        scored=facts.scored,
     )
 
 

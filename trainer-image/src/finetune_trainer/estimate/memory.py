@@ -92,7 +92,7 @@ def gib(size: float) -> str:
 def memory(shape: Shape, setting: Setting) -> Memory:
     """The moment of a run that needs most memory: a training step, or the evaluation of held-out rows."""
     moments = [_step(shape, setting)]
-    if setting.held_out:
+    if setting.scored:
         moments.append(_evaluation(shape, setting))
     return max(moments, key=lambda one: one.total)
 
@@ -111,13 +111,17 @@ def _step(shape: Shape, setting: Setting) -> Memory:
 
 
 def _evaluation(shape: Shape, setting: Setting) -> Memory:
-    """Rows one by one, or several as far as their logits stay within a bound; one copy in the model's type, two in float32."""
-    numbers = setting.length * shape.vocabulary
-    batch = min(setting.rows * numbers, max(MOST_LOGITS, numbers))
+    """Rows one by one, or several as far as the logits of all their positions would stay within a bound.
+
+    Built are those of positions that are learned in any row of the batch: once in the model's type, twice in float32.
+    """
+    rows = max(1, min(setting.rows, MOST_LOGITS // (setting.length * shape.vocabulary)))
+    positions = rows * min(setting.length, rows * setting.scored)
     copies = 8 if setting.compute_bytes == LEARNED_BYTES else setting.compute_bytes + 8
-    rows = max(1, batch // numbers)
     through = activations.without_gradient(shape, setting.at(rows=rows))
-    return _memory(shape, setting, kept=through, passing=batch * copies, moment="Evaluate")
+    return _memory(
+        shape, setting, kept=through, passing=positions * shape.vocabulary * copies, moment="Evaluate"
+    )
 
 
 def _memory(shape: Shape, setting: Setting, *, kept: int, passing: int, moment: Any) -> Memory:

@@ -46,8 +46,8 @@ class Setting:
     """Tokens of the longest row."""
     share: int
     """Rows of a step of this process."""
-    held_out: bool
-    """Whether anything is evaluated."""
+    scored: int
+    """Most learned tokens of a held-out row, for which evaluation builds logits; 0: nothing is held out."""
 
     @property
     def full(self) -> bool:
@@ -104,7 +104,7 @@ def of(
     rows: int,
     share: int,
     length: int,
-    held_out: bool,
+    scored: int,
 ) -> Setting:
     """The setting of `run` as `arithmetic` computes it, for `rows` of at most `length` tokens in a forward pass.
 
@@ -132,5 +132,5 @@ def of(
         rows=rows,
         share=share,
         length=length,
-        held_out=held_out,
+        scored=scored,
     )
