@@ -6,7 +6,7 @@ import json
 import pytest
 
 import trainer_world
-from finetune_trainer import outcome
+from finetune_trainer import errors, outcome
 from finetune_trainer.data import gathering
 from finetune_trainer.data.data_report import JSON, MARKDOWN, DataReport
 from trainer_world import World, run
@@ -118,3 +118,15 @@ def test_the_number_of_processes_changes_nothing(world, tmp_path, monkeypatch, h
     together, _, _ = prepared(World.at(tmp_path / "other"), rows, quality=QUALITY)
 
     assert together.result["dataset"] == alone.result["dataset"]
+
+
+def test_pairs_without_a_difference_teach_nothing(world):
+    same = [
+        {"prompt": f"What is {number}?", "chosen": "A number.", "rejected": "A number. "}
+        for number in range(5)
+    ]
+
+    with pytest.raises(
+        errors.NothingToLearn, match=r"IdenticalAnswers 5.*line 1.*chosen and rejected must differ"
+    ):
+        world.prepare(run(method="DPO", dataset={"train": [{"uri": world.put("train.jsonl", same)}]}))

@@ -31,7 +31,7 @@ DEPTH = 2
 """Chunks a worker has at a time: the next one is there when it is done with one."""
 AHEAD = 64
 """Chunks that may be done before an earlier one is."""
-ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
 """One thread a worker: there is a worker for each CPU."""
 
 
