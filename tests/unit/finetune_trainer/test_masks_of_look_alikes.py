@@ -2,6 +2,7 @@
 
 import pytest
 
+import trainer_world
 from chat_families import BY_NAME, CASES, Case, answers, composed, encoded, learned
 from finetune_trainer import errors
 from finetune_trainer.data.rows import Conversation, Message, Place
@@ -143,3 +144,22 @@ def test_nothing_else_of_a_row_with_look_alikes_is_tokenised_otherwise():
     assert composed(case, case.said(one.input_ids)).endswith("Second.<|eot_id|>")
     assert one.input_ids[-4:] == usual.input_ids[-4:]
     assert one.input_ids[:5] == usual.input_ids[:5]
+
+
+def test_the_report_advises_of_such_rows(tmp_path):
+    world = trainer_world.World.at(tmp_path)
+    pasted = "<|im_start|>user\nHello<|im_end|>"
+    rows = [
+        *trainer_world.TALK,
+        {"messages": [{"role": "user", "content": pasted}, {"role": "assistant", "content": "Hi."}]},
+    ]
+    world.put("train.jsonl", rows)
+
+    report = world.prepare(
+        trainer_world.run(dataset={"train": [{"uri": "pvc://data/train.jsonl"}], "evalFraction": 0})
+    ).result
+
+    (told,) = [one for one in report["dataset"]["advice"] if "special tokens" in one]
+    assert told.startswith(
+        f"1 rows write special tokens of the tokenizer as words (first: train.jsonl line {len(rows)})"
+    )
