@@ -1,10 +1,11 @@
 """What goes wrong with s3://, gs:// and az:// is told in the same words, whoever the vendor is."""
 
 import base64
+import http.server
 import itertools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +17,7 @@ from finetune_trainer import errors, storage
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Store, bucket, transfer
 from trainer_places import FIELD, opened, secret
-from web_server import answering
+from web_server import answering, running
 
 SCHEMES = ["s3", "gs", "az"]
 ENDPOINT = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST", "az": "AZURE_STORAGE_ENDPOINT"}
@@ -277,3 +278,54 @@ def test_two_versions_are_never_mixed(large, tmp_path, server):
 
     place.get("large", tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == content[::-1]
+
+
+class OldServer(http.server.BaseHTTPRequestHandler):
+    """S3 as it was before conditional writes, as far as this test needs it."""
+
+    protocol_version = "HTTP/1.1"
+    objects: ClassVar[dict[str, bytes]]
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("If-None-Match"):
+            self.reply(501, b"<Error><Code>NotImplemented</Code></Error>")
+        else:
+            self.objects[self.path] = content
+            self.reply(200)
+
+    def do_GET(self) -> None:
+        if "list-type" in self.path:
+            self.reply(200, b"<ListBucketResult></ListBucketResult>")
+        elif self.path in self.objects:
+            self.reply(200, self.objects[self.path])
+        else:
+            self.reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def reply(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Length", str(len(body))),
+            ("ETag", '"one"'),
+            ("Last-Modified", "Sun, 22 Nov 2026 06:00:00 GMT"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_without_conditional_writes_is_looked_at_before(layout):
+    with running(type("OneOldServer", (OldServer,), {"objects": {}}), "127.0.0.1") as port:
+        place = at(layout, "s3", f"http://127.0.0.1:{port}")
+
+        first, second = place.put_if_absent("epoch", b"1"), place.put_if_absent("epoch", b"2")
+
+        assert (first, second, place.read("epoch")) == (True, False, b"1")

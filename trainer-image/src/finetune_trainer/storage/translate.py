@@ -30,6 +30,8 @@ KEY_CODES = frozenset(
         "XAdminUserNotFound",  # versitygw's word for InvalidAccessKeyId, sent with 404
     }
 )
+NO_CONDITIONS = frozenset({"NotImplemented"})
+"""A server that does not know a header it was asked with."""
 DENIED_STATUS = frozenset({401, 403})
 BUSY_STATUS = frozenset({408, 429})
 SERVER_ERROR = 500
@@ -75,6 +77,12 @@ class Trouble:
         """The server's own word, if it gave one."""
         word = self.code or (f"HTTP {self.status}" if self.status else "")
         return f" ({word})" if word else ""
+
+
+def code(error: BaseException | None) -> str | None:
+    """The server's own word for a failed call, if it gave one."""
+    found = CODE.search(str(error))
+    return found.group(1) if found else None
 
 
 def obstore_error(error: BaseException, reference: Reference, uri: str) -> errors.TrainerError:
