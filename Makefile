@@ -70,6 +70,9 @@ bench-operator: cluster  ## The operator against a real API server, with pods pl
 bench-estimate: $(READY)  ## The memory estimate against what real training takes on CPU (20 minutes)
 	$(PY) tests/bench/bench_estimate.py
 
+bench-data: $(READY)  ## Prepare against TRL's own dataset preparation: rows per second, and memory at a million rows
+	PYTHONPATH=tests/support $(PY) tests/bench/bench_data.py
+
 ##@ Generated files
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
@@ -97,4 +100,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator bench-estimate crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help

@@ -1,6 +1,6 @@
 """Prepare against TRL's own dataset preparation: rows per second, and how memory grows with the number of rows.
 
-    python tests/bench/bench_data.py [--rows 20000] [--large 1000000] [--processes 2] [--repeats 3] [--tiny]
+    PYTHONPATH=tests/support python tests/bench/bench_data.py [--rows 20000] [--large 1000000] [--processes 2] [--repeats 3]
 
 Both sides get the same rows, the same tokenizer and the same number of worker processes, and take turns. Their token ids and
 masks are held against each other. The last line is one JSON object.
@@ -22,17 +22,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bench_data_rows
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from bench_data_memory import Memory
+
+import smollm2
+import trainer_tiny_model
+
 HERE = Path(__file__).parent
 SUPPORT = HERE.parent / "support"
-sys.path[:0] = [str(SUPPORT), str(HERE)]
-
-import bench_data_rows  # noqa: E402 - beside this script
-import pyarrow.parquet as pq  # noqa: E402
-from bench_data_memory import Memory  # noqa: E402
-
-import smollm2  # noqa: E402
-import trainer_tiny_model  # noqa: E402
-
 TENTH = 10
 """The smaller of the two runs whose memory is compared has a tenth of the rows."""
 MARKED = (
@@ -112,9 +113,7 @@ class Bench:
                     cpu[side].append(done["rows"] / done["cpu"])
                     tables[side] = pq.read_table(done["table"])
                 say(f"{side}: {speeds[side][-1]:.0f} rows/s, {cpu[side][-1]:.0f} rows per second of CPU time")
-            for name in ("input_ids", "labels"):
-                ours, theirs = (tables[side][name].combine_chunks() for side in ("ours", "trl"))
-                assert ours.equals(theirs), f"{name} are not the same"
+            identical(tables["ours"], tables["trl"])
         ratios = [ours / theirs for ours, theirs in zip(speeds["ours"], speeds["trl"], strict=True)]
         return {
             "prepare_ratio": round(statistics.median(ratios), 2),
@@ -168,7 +167,7 @@ class Bench:
             script = HERE / f"bench_data_{side}.py"
             command = [sys.executable, str(script), str(rows), str(self.model), folder, str(self.processes)]
             environment = {
-                **os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
+                **os.environ, "PYTHONPATH": f"{SUPPORT}:{HERE}", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
                 "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": f"{folder}/hf",
             }  # fmt: skip
             with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -178,6 +177,19 @@ class Bench:
             if process.returncode:
                 raise SystemExit(f"{side} ended with code {process.returncode}")
             yield json.loads(told.splitlines()[-1])
+
+
+def identical(ours: pa.Table, theirs: pa.Table) -> None:
+    """Every row has the same token ids and the same labels."""
+    assert ours.num_rows == theirs.num_rows
+    for name in ("input_ids", "labels"):
+        for part in (pc.list_value_length, pc.list_flatten):
+            one, other = (part(table[name]).to_numpy() for table in (ours, theirs))
+            assert len(one) == len(other), f"{name}: {len(one)} and {len(other)}"
+            different = np.flatnonzero(one != other)
+            assert not len(different), (
+                f"{name}: {len(different)} of {len(one)} differ, the first at {different[0]}"
+            )
 
 
 def say(sentence: str) -> None:

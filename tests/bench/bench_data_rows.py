@@ -1,6 +1,8 @@
 """Short chat rows of about 1 KB, made on the spot: sentences of the standard library's documentation, drawn by a seed.
 
 No two rows are the same, none is long, so that nothing is dropped or cut: two preparations can be compared token by token.
+Sentences with a `<` are left out: where somebody says `<filename>`, which is a control token of SmolLM2, TRL makes it one, and
+we make it text.
 """
 
 import json
@@ -21,7 +23,7 @@ def sentences() -> list[str]:
     """Real sentences."""
     rows = [row for part in docstrings.rows() for row in part]
     parts = (part.strip() for row in rows for part in row["document"].split("."))
-    return sorted({f"{part}." for part in parts if len(part) >= SHORTEST})
+    return sorted({f"{part}." for part in parts if len(part) >= SHORTEST and "<" not in part})
 
 
 def write(path: Path, count: int, *, seed: int = 0) -> int:

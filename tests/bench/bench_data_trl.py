@@ -31,7 +31,9 @@ def main() -> None:
     )  # fmt: skip
     trainer = SimpleNamespace(_tokenizer=tokenizer, chat_template=None, completion_only_loss=False)
     began, worked = time.monotonic(), cpu_seconds()
-    made = trl.SFTTrainer._prepare_dataset(trainer, read, tokenizer, settings, False, None, "train")
+    made = trl.SFTTrainer._prepare_dataset(
+        trainer, read, tokenizer, settings, packing=False, formatting_func=None, dataset_name="train"
+    )
     seconds, work = time.monotonic() - began, cpu_seconds() - worked
     table = folder / "train.parquet"
     ids = pa.list_(pa.int32())  # as ours
