@@ -86,6 +86,12 @@ def test_the_manifest_names_every_file_with_its_checksum(published):
     assert manifest["result"] == told["result"]
 
 
+def test_the_data_report_is_published_as_prepare_left_it(prepared, published):
+    (left,) = (output(prepared[0]) / ".finetune").rglob("data-report.md")
+    for name in ("data-report.md", "data-report.json"):
+        assert (output(published[0]) / name).read_bytes() == left.with_name(name).read_bytes()
+
+
 def test_the_work_in_progress_is_gone(published):
     assert not (output(published[0]) / ".finetune").exists()
 
