@@ -20,7 +20,6 @@ SAID = {
     "spec.model.adapterFrom": {"model": {"uri": "hf://a/b", "adapterFrom": {"uri": "s3://a/b"}}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
     "spec.training.packing": {"training": {"packing": True}},
-    "spec.training.earlyStopping": {"training": {"earlyStopping": {}}},
     "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
     "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
     "spec.checkpoint.resumeFrom": {"checkpoint": {"resumeFrom": {"jobRef": {"name": "first"}}}},

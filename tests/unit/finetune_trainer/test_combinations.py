@@ -35,6 +35,7 @@ REFUSED = {
     "spec.training.dpo.labelSmoothing: KTO would ignore it": {
         "method": "KTO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
+    "spec.training.earlyStopping: nothing measures": {"training": {"earlyStopping": {}}},
     "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
     "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
 }  # fmt: skip
@@ -49,6 +50,7 @@ ACCEPTED = (
     {"method": "ORPO", "training": {"dpo": {"beta": 0.2}}},
     {"method": "KTO", "training": {"dpo": {"lossType": ["apo_zero_unpaired"]}}},
     {"tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}},
+    {"training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5}},
     {"tuning": {"type": "QLoRA", "quantization": {"type": "fp4", "double": False}}},
 )
 
@@ -69,3 +71,11 @@ def test_the_losses_are_those_of_trl():
     told = re.search(r"Should be one of \[([^\]]*)\]", source)
     assert told
     assert set(re.findall(r"'(\w+)'", told[1])) == combinations.DPO_LOSSES
+
+
+def test_stopping_early_needs_something_held_out():
+    run = trainer_runs.run(training={"earlyStopping": {}}, evaluation={"everySteps": 5})
+    combinations.check_held_out(run, 1)
+    combinations.check_held_out(trainer_runs.run(), 0)
+    with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.training\.earlyStopping: no row is held out"):
+        combinations.check_held_out(run, 0)

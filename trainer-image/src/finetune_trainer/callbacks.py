@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer import errors
+from finetune_trainer import config, errors
 from finetune_trainer.interruption import Interruption
 
 Tell = Callable[..., object]
@@ -129,22 +129,53 @@ class Measuring(TrainerCallback):
         """The loss, nats per token; None where SIGTERM came first."""
         self._every_steps = every_steps
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Make up for a measurement that SIGTERM cut short: stopping early goes by all of them."""
+        measured = {entry["step"] for entry in state.log_history if "eval_loss" in entry}
+        if state.global_step and state.global_step not in measured:
+            self._look(state)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """The last step is left to the evaluation after training."""
+        self._look(state)
+
+    def _look(self, state: TrainerState) -> None:
         due = state.global_step % self._every_steps == 0 and state.global_step < state.max_steps
         if due and state.is_world_process_zero and (loss := self._measure()) is not None:
             state.log_history.append({"step": state.global_step, "eval_loss": loss})
+
+
+def no_longer_falls(history: Sequence[Mapping[str, Any]], asked: config.EarlyStopping) -> bool:
+    """Whether the last measurements, as many as `patience`, brought no new lowest held-out loss, by more than `threshold`.
+
+    It goes by the log alone, which every checkpoint holds: a run that goes on stops where it would have stopped.
+    """
+    lowest, waited = math.inf, 0
+    for loss in (entry["eval_loss"] for entry in history if "eval_loss" in entry):
+        if loss < lowest - asked.threshold:
+            lowest, waited = loss, 0
+        else:
+            waited += 1
+    return waited >= asked.patience
 
 
 class Steering(TrainerCallback):
     """When to save, and when to stop: agreed by all ranks at the end of a step, so that none waits for another."""
 
     def __init__(
-        self, interruption: Interruption, *, every_steps: int | None, every_minutes: float | None
+        self,
+        interruption: Interruption,
+        *,
+        every_steps: int | None,
+        every_minutes: float | None,
+        early: config.EarlyStopping | None = None,
     ) -> None:
         self._interruption = interruption
+        self._early = early
         self._every_steps = every_steps
         self._every_seconds = None if every_minutes is None else every_minutes * 60
         self._saved_at = time.monotonic()
@@ -156,12 +187,14 @@ class Steering(TrainerCallback):
     ) -> None:
         """Decide together. One signalled rank stops all: SIGTERM to one of two nodes must not leave the other in a collective."""
         overdue = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
-        told, overdue = _any_rank((self._interruption.noted, overdue), args.device)
-        last = state.global_step >= state.max_steps
+        # Rank 0 alone has measured.
+        enough = self._early is not None and no_longer_falls(state.log_history, self._early)
+        told, overdue, enough = _any_rank((self._interruption.noted, overdue, enough), args.device)
+        last = enough or state.global_step >= state.max_steps
         due = overdue or (self._every_steps is not None and state.global_step % self._every_steps == 0)
         self.stopped = told and not last
         control.should_save = last or due or self.stopped
-        control.should_training_stop = control.should_training_stop or self.stopped
+        control.should_training_stop = control.should_training_stop or self.stopped or enough
         if control.should_save:
             self._saved_at = time.monotonic()
 
@@ -195,11 +228,10 @@ class SettingApart(TrainerCallback):
         self._tell(message=f"checkpoint of step {state.global_step} written")
 
 
-def _any_rank(flags: tuple[bool, bool], device: torch.device) -> tuple[bool, bool]:
+def _any_rank(flags: tuple[bool, ...], device: torch.device) -> tuple[bool, ...]:
     """Each flag, true where it is on any rank."""
     if not dist.is_initialized():
         return flags
     votes = torch.tensor([int(flag) for flag in flags], device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-    first, second = votes.tolist()
-    return bool(first), bool(second)
+    return tuple(bool(vote) for vote in votes.tolist())

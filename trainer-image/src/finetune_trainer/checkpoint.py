@@ -33,7 +33,7 @@ SHAPING = {
     "training": {
         "max_steps", "epochs", "learning_rate", "lr_scheduler", "warmup_ratio", "global_batch_size", "max_length",
         "packing", "loss_on", "optimizer", "weight_decay", "max_grad_norm", "precision", "group_by_length", "seed",
-        "neftune_noise_alpha", "dpo", "extra",
+        "neftune_noise_alpha", "early_stopping", "dpo", "extra",
     },
     "tuning": {"type", "lora", "quantization"},
 }  # fmt: skip

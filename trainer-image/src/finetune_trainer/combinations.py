@@ -20,7 +20,7 @@ KTO_LOSSES = frozenset({"kto", "apo_zero_unpaired"})
 
 def check(run: config.Run) -> None:
     """Raises `SettingsDoNotFit` for the first pair of settings that contradict each other."""
-    for problem in (*_method(run), *_tuning(run.tuning)):
+    for problem in (*_method(run), *_tuning(run.tuning), *_stopping(run)):
         raise errors.SettingsDoNotFit(problem)
 
 
@@ -78,6 +78,23 @@ def _tuning(tuning: config.Tuning) -> Iterator[str]:
         yield "spec.tuning.lora: Full trains all weights and has no adapter; leave lora out, or set spec.tuning.type to LoRA"
     if tuning.type != "QLoRA" and tuning.quantization != config.Quantization():
         yield f"spec.tuning.quantization: {tuning.type} quantises nothing; leave it out, or set spec.tuning.type to QLoRA"
+
+
+def _stopping(run: config.Run) -> Iterator[str]:
+    if run.training.early_stopping and not run.evaluation.every_steps:
+        yield (
+            "spec.training.earlyStopping: nothing measures the held-out loss between the steps; set "
+            "spec.evaluation.everySteps, or leave it out"
+        )
+
+
+def check_held_out(run: config.Run, rows: int) -> None:
+    """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none."""
+    if run.training.early_stopping and not rows:
+        raise errors.SettingsDoNotFit(
+            "spec.training.earlyStopping: no row is held out, so there is no loss to go by; set spec.dataset.evalFraction or "
+            "spec.dataset.eval, or leave it out"
+        )
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -26,7 +26,6 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         "models that transformers knows work today",
     )
     yield "spec.training.packing", run.training.packing, "leave it out"
-    yield "spec.training.earlyStopping", run.training.early_stopping, "leave it out"
     yield "spec.evaluation.gate", run.evaluation.gate, "leave it out"
     yield "spec.evaluation.keepBest", run.evaluation.keep_best, "leave it out"
     yield "spec.checkpoint.resumeFrom", run.checkpoint.resume_from, "leave it out"

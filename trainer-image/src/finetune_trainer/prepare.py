@@ -184,6 +184,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     model = _model(run, layout, progress)
     read = _sources(run, fetched[0], fetched[1], model)
     data = _tables(run, layout, progress, model, read)
+    combinations.check_held_out(run, data.held.rows)
     prepared = _document(run, model, read, data)
     progress.tell(stage="Fetch")
     model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))

@@ -148,6 +148,7 @@ def fit(
         interruption,
         every_steps=run.checkpoint.every_steps,
         every_minutes=_minutes(run.checkpoint),
+        early=run.training.early_stopping,
     )
     every = run.evaluation.every_steps
     measuring = [callbacks.Measuring(measure, every_steps=every)] if every else []
@@ -162,7 +163,7 @@ def fit(
         trainer.add_callback(telling)
     trainer.remove_callback(transformers.PrinterCallback)
     transformers.set_seed(run.training.seed)  # whatever was evaluated before must not move the dice
-    if task.resume and _trained_already(trainer, task.resume):
+    if task.resume and _trained_already(trainer, task.resume, run.training.early_stopping):
         return telling
     with interruption.deferred():
         trainer.train(resume_from_checkpoint=str(task.resume) if task.resume else None)
@@ -174,13 +175,14 @@ def fit(
     return telling
 
 
-def _trained_already(trainer: Trainer, resume: Path) -> bool:
+def _trained_already(trainer: Trainer, resume: Path, early: config.EarlyStopping | None) -> bool:
     """Whether the checkpoint is that of the last step; its weights are taken then, and no step is made.
 
     transformers' loop would make one more where the last step lies within an epoch: it looks at `max_steps` after a step.
     """
     state = transformers.TrainerState.load_from_json(str(resume / "trainer_state.json"))
-    if state.global_step < trainer.args.max_steps:
+    enough = early is not None and callbacks.no_longer_falls(state.log_history, early)
+    if state.global_step < trainer.args.max_steps and not enough:
         return False
     if isinstance(trainer.model, PeftModel):
         set_peft_model_state_dict(trainer.model, load_peft_weights(str(resume)))

@@ -41,7 +41,6 @@ JOB: tuple[Row, ...] = (
         "Auto, sdpa and eager work today",
     ),
     ("spec.training.packing", lambda s: s.training.packing, "leave it out"),
-    ("spec.training.earlyStopping", lambda s: s.training.early_stopping, "leave it out"),
     (
         "spec.evaluation.metrics",
         lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},
