@@ -1,6 +1,6 @@
 """The prepared dataset: what Prepare leaves in the work area and Train reads. See section 5 of docs/contract.md.
 
-    dataset/<64 hex>/train.parquet    input_ids, labels: list<int32>; -100 where nothing is learned; cut to maxLength
+    dataset/<64 hex>/train.parquet    the columns of the method (`data.table`), token ids as list<int32>; cut to maxLength
                      eval.parquet     the same, held out; absent where nothing is held out
                      samples.json     the prompts to be answered, rendered and tokenised
                      data-report.json, data-report.md   what was read, left out and advised, for programs and for people
