@@ -46,6 +46,7 @@ MEANING = [
     ),
     row("a column of pictures", turns(USER, ANSWER, images=["a.png"]), "InvalidRow"),
     row("a weight that is neither 0 nor 1", turns(USER, {**ANSWER, "weight": 0.5}), "InvalidRow"),
+    row("thoughts beside the words", turns(USER, {**ANSWER, "reasoning_content": "Hm."}), "InvalidRow"),
     row("nobody answers", turns(USER), "NoAssistantTurn"),
     row("no turns at all", turns(), "NoAssistantTurn"),
     row(

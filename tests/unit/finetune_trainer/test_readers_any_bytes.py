@@ -13,7 +13,10 @@ import pytest
 from hypothesis import strategies
 
 import any_bytes
+from finetune_trainer import errors
+from finetune_trainer.data import chunks, readers
 from finetune_trainer.data.readers import json_rows
+from finetune_trainer.data.sources import Fetched
 
 SETTINGS = {
     "deadline": None,
@@ -161,3 +164,36 @@ def test_any_rows_end_in_a_meaning_or_in_a_data_error(tmp_path, rows, parquet):
             name, content = "a.parquet", (tmp_path / "made").read_bytes()
 
     any_bytes.understand(any_bytes.rows(tmp_path, name, content))
+
+
+PIECES = (
+    '{"a": "\u2028"}'.encode(),
+    *(b"\n", b"\r\n", b" ", b'{"a": ', b"1}", b"\xff", b"\xef\xbb\xbf", b"7", b"["),
+)
+
+
+@hypothesis.settings(max_examples=80, **SETTINGS)
+@hypothesis.given(
+    content=strategies.lists(strategies.sampled_from(PIECES), max_size=16).map(b"".join),
+    size=strategies.integers(1, 40),
+    packed=strategies.booleans(),
+)
+def test_pieces_give_the_rows_and_the_sentence_of_the_whole(tmp_path, content, size, packed):
+    name = "a.jsonl.gz" if packed else "a.jsonl"
+    (tmp_path / "x").write_bytes(gzip.compress(content, mtime=0) if packed else content)
+    fetched = Fetched(source=any_bytes.SOURCE, field=any_bytes.FIELD, files=((tmp_path / "x", name),))
+
+    whole = outcome(readers.read(tmp_path / "x", name))
+    pieces = outcome(row for piece in chunks.chunks([fetched], tmp_path, size) for row in piece.rows())
+
+    assert pieces == whole
+
+
+def outcome(rows) -> list:
+    """Rows up to the first error, and its sentence."""
+    found = []
+    try:
+        found.extend(rows)
+    except errors.AuthorError as error:
+        return [*found, str(error)]
+    return found
