@@ -79,7 +79,7 @@ def test_a_template_that_wants_a_system_turn_passes():
 
 
 def test_rendering_is_that_of_transformers():
-    """Its private parts are used, which is twice as fast: they must do what its public part does."""
+    """Its private parts are used, which is faster: they must do what its public part does."""
     for case in CASES:
         if "strftime_now" in case.template:
             continue

@@ -183,8 +183,10 @@ def lost(turns: Sequence[Mapping[str, Any]], tools: Sequence[Any], text: str) ->
     """What of the conversation `text` does not hold, as a person calls it; None where nothing is missing."""
     said = [_answer(turn) for turn in turns]
     for at, words in enumerate(said):
-        if not _holds(text, words.strip()):
+        if words not in text and not _holds(text, words.strip()):
             return f"the words of messages[{at}] (of role {turns[at]['role']})"
+    if not tools and not any("tool_calls" in turn for turn in turns):
+        return None
     wanted: Counter[str] = Counter()
     for at, turn in enumerate(turns):
         for name in map(_name, turn.get("tool_calls") or ()):
@@ -200,9 +202,10 @@ def lost(turns: Sequence[Mapping[str, Any]], tools: Sequence[Any], text: str) ->
 
 def lost_thought(turns: Sequence[Mapping[str, Any]], text: str) -> str | None:
     """The same of the thought of an answer that ends the conversation. Of earlier turns templates leave it out on purpose."""
-    if turns[-1]["role"] != "assistant":
+    last = turns[-1]
+    if last["role"] != "assistant" or (_THOUGHT not in last["content"] and "reasoning_content" not in last):
         return None
-    thoughts = (thought(turns[-1]["content"]), str(turns[-1].get("reasoning_content") or "").strip())
+    thoughts = (thought(last["content"]), str(last.get("reasoning_content") or "").strip())
     kept = all(_holds(text, one) for one in thoughts)
     return None if kept else f"the thought of messages[{len(turns) - 1}]"
 
