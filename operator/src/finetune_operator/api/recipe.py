@@ -64,7 +64,7 @@ class Dpo(Value):
     """Preference settings, in TRL's words."""
 
     beta: Annotated[float, pydantic.Field(gt=0)] | None = None
-    """How close to the reference the model stays."""
+    """How close to the reference DPO and KTO stay; ORPO: how much the odds of the rejected answer count. 0.1 if absent."""
     loss_type: (
         Annotated[
             list[Annotated[str, pydantic.Field(min_length=1, max_length=64)]],
@@ -72,9 +72,9 @@ class Dpo(Value):
         ]
         | None
     ) = None
-    """TRL's loss types."""
+    """TRL's loss types: several of DPO's are added up, KTO takes one, ORPO none."""
     label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=0.5)] | None = None
-    """Share of labels taken to be wrong."""
+    """Share of labels taken to be wrong; known to DPO's robust, exo_pair, aot and aot_unpaired."""
 
 
 class Training(Value):

@@ -95,9 +95,9 @@ class Progress(Value):
     epoch: float | None = None
     """Passes over the data."""
     loss: float | None = None
-    """Training loss (nats per token)."""
+    """Training loss; SFT's in nats per token."""
     eval_loss: float | None = None
-    """Held-out loss (nats per token)."""
+    """Held-out loss; SFT's in nats per token."""
     learning_rate: float | None = None
     """Learning rate."""
     tokens_per_second: float | None = None
@@ -190,9 +190,9 @@ class Metrics(Value):
     """Measured on the held-out rows."""
 
     loss: float | None = None
-    """Mean loss (nats per supervised token)."""
+    """SFT: mean loss (nats per supervised token). Other methods: their own loss (docs/methods.md)."""
     perplexity: float | None = None
-    """e to the loss."""
+    """e to the loss of SFT."""
     other: Annotated[dict[str, float], pydantic.Field(max_length=16)] | None = None
     """Further metrics by name."""
 
@@ -209,7 +209,7 @@ class EvaluationSeen(Value):
 
 
 class AdapterSeen(Value):
-    """The published adapter."""
+    """What was published: an adapter, or all weights."""
 
     uri: Uri
     """Where it lies."""
@@ -218,7 +218,7 @@ class AdapterSeen(Value):
     type: Word | None = None
     """LoRA, QLoRA or Full."""
     rank: int | None = None
-    """Rank of the update."""
+    """Rank of the update; absent where all weights were trained."""
     base_model: Uri | None = None
     """Id of the base model, as the adapter names it."""
     base_revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
