@@ -45,12 +45,14 @@ class Case:
     tuning: str
     length: int
     rows: int
+    method: str = "SFT"
     training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         more = "".join(f" {key} {value}" for key, value in self.training.items())
-        return f"{self.model} {self.tuning} {self.rows} x {self.length}{more}"
+        method = "" if self.method == "SFT" else f" {self.method}"
+        return f"{self.model} {self.tuning}{method} {self.rows} x {self.length}{more}"
 
 
 SMOLLM, QWEN, TINY = "SmolLM2-135M", "Qwen3-like-120M", "tiny-0.5M"
@@ -67,6 +69,7 @@ CASES = (
     Case(model=SMOLLM, tuning="QLoRA", length=512, rows=2),
     Case(model=SMOLLM, tuning="Full", length=256, rows=2),
     Case(model=QWEN, tuning="LoRA", length=512, rows=2),
+    Case(model=QWEN, tuning="LoRA", method="DPO", length=384, rows=1),
     Case(model=QWEN, tuning="Full", length=256, rows=1),
     Case(model=QWEN, tuning="Full", length=256, rows=1, training={"optimizer": "adamw_8bit"}),
     Case(model=TINY, tuning="LoRA", length=512, rows=4),
@@ -100,6 +103,7 @@ def run_of(case: Case) -> config.Run:
     """run.json of `case`."""
     training = {"maxSteps": STEPS, "maxLength": case.length, "learningRate": 1e-4, **case.training}
     return trainer_runs.run(
+        method=case.method,
         tuning={"type": case.tuning, "lora": {"rank": 16}},
         training={**training, "globalBatchSize": case.rows, "microBatchSize": case.rows},
         evaluation={"samples": [], "maxNewTokens": 8},
@@ -154,8 +158,7 @@ def dataset(case: Case, run: config.Run, into: Path) -> None:
             [3 + (row * 31 + place * 7) % 4000 for place in range(case.length - row % 2 * case.length // 8)]
             for row in range(count)
         ]
-        column = pa.array(rows, pa.list_(pa.int32()))
-        pq.write_table(pa.table({"input_ids": column, "labels": column}), into / name)
+        pq.write_table(pa.table(columns(case, rows)), into / name)
     (into / prepared.SAMPLES).write_text("[]")
     facts = trainer_runs.prepare_by_hand(into.parent / "template")
     resolved = facts.resolved.model_copy(
@@ -173,6 +176,16 @@ def dataset(case: Case, run: config.Run, into: Path) -> None:
         }
     )
     (into / prepared.DOCUMENT).write_text(made.model_dump_json(by_alias=True))
+
+
+def columns(case: Case, rows: list[list[int]]) -> dict[str, Any]:
+    """The columns of the method's table; everything is learned but the first four tokens of pairs."""
+    if case.method == "SFT":
+        said = {"input_ids": rows, "labels": rows}
+    else:
+        answers = [row[4:] for row in rows]
+        said = {"prompt_ids": [row[:4] for row in rows], "chosen_ids": answers, "rejected_ids": answers}
+    return {name: pa.array(values, pa.list_(pa.int32())) for name, values in said.items()}
 
 
 def main() -> None:
