@@ -94,19 +94,51 @@ class Facts:
 ARRAYS = tuple(name for name in Facts.__dataclass_fields__ if name not in {"reasons", "files"})
 
 
+GROWTH = 1.25
+"""Times as many rows as before are made room for; little, because the room is memory too."""
+
+
+class Growing:
+    """Facts that more and more rows are put behind, without ever holding them twice."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._codes = {"": FITS}
+
+    def add(self, part: Facts) -> None:
+        """The next rows. `file` counts in the files that are named at the end."""
+        if not self._columns:
+            self._columns = {name: np.zeros_like(getattr(part, name)) for name in ARRAYS}
+        end = self._count + len(part)
+        if end > len(self._columns["source"]):
+            self._make_room(int(end * GROWTH))
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in part.reasons]
+        for name, column in self._columns.items():
+            column[self._count : end] = getattr(part, name)
+        self._columns["reason"][self._count : end] = np.array(codes, np.int16)[part.reason]
+        self._count = end
+
+    def whole(self, files: tuple[File, ...]) -> Facts:
+        """All rows; nothing can be added any more."""
+        if not self._columns:
+            return nothing(files)
+        self._make_room(self._count)
+        return Facts(**self._columns, reasons=tuple(self._codes), files=files)
+
+    def _make_room(self, rows: int) -> None:
+        for column in self._columns.values():
+            column.resize(
+                (rows, *column.shape[1:]), refcheck=False
+            )  # in place: the system moves pages, not bytes
+
+
 def joined(parts: Sequence[Facts], files: tuple[File, ...]) -> Facts:
     """The rows of all `parts`, one behind the other. Their own `files` are ignored: `file` counts in these."""
-    if not parts:
-        return nothing(files)
-    names = tuple(dict.fromkeys(["", *(name for part in parts for name in part.reasons)]))
-    codes = {name: code for code, name in enumerate(names)}
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
-    }
-    columns["reason"] = np.concatenate(
-        [np.array([codes[name] for name in part.reasons], np.int16)[part.reason] for part in parts]
-    )
-    return Facts(**columns, reasons=names, files=files)
+    growing = Growing()
+    for part in parts:
+        growing.add(part)
+    return growing.whole(files)
 
 
 def nothing(files: tuple[File, ...] = ()) -> Facts:

@@ -59,17 +59,17 @@ def gather(
     Raises the errors of the first bad row, and `WorkerDied`.
     """
     names = chunks.files(sources)
-    parts: list[Facts] = []
+    known = facts.Growing()
     spots: list[Spot] = []
     read = 0
     cut = chunks.chunks(sources, folder, size)
     with contextlib.closing(workers.spooled(cut, recipe, folder, workers=helpers)) as found:
         for spot in found:
             spots.append(spot)
-            parts.append(spool.facts(spot))
+            known.add(spool.facts(spot))
             read += spot.rows
             told(read)
-    return Gathered(facts=facts.joined(parts, names), spots=tuple(spots))
+    return Gathered(facts=known.whole(names), spots=tuple(spots))
 
 
 def again(sources: Sequence[Fetched], recipe: Recipe, known: Facts, wanted: Indexes) -> Iterator[Example]:
