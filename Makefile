@@ -18,7 +18,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: cluster check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
+test: cluster servers check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -49,6 +49,9 @@ wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q tests/e2e
+
+servers: $(READY)  ## Build the Google and Azure storage servers of the unit tests, once (cold 5 min; without them those tests skip)
+	PYTHONPATH=tests/support $(PY) tests/support/storage_servers.py
 
 fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
 	PYTHONPATH=tests/support $(PY) tests/fuzz/fuzz_readers.py
@@ -100,4 +103,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e fuzz cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help

@@ -1,13 +1,12 @@
 """Real servers for gs:// and az:// on loopback: fake-gcs-server, built from its Go module, and Azurite, installed by npm.
 
-Both are pinned in tests/cluster/tools, and kept in the cache folder under a name made of those pins: the first run takes
-some minutes, every other one nothing.
+Both are pinned in tests/cluster/tools. `make servers` runs this file, which builds them into the cache folder under a name made
+of those pins: the first time takes some minutes, every other one nothing.
 """
 
 import base64
 import contextlib
 import email.utils
-import fcntl
 import hashlib
 import hmac
 import http.client
@@ -15,7 +14,7 @@ import os
 import shutil
 import subprocess
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,51 +118,50 @@ def _running(
 
 
 def fakegcs() -> Path | None:
-    """fake-gcs-server; None on a machine without Go."""
-    if shutil.which("go") is None:
-        return None
-
-    def build(source: Path, into: Path) -> None:
-        flags = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w"]
-        package = "github.com/fsouza/fake-gcs-server"
-        _run(
-            ["go", "build", *flags, "-o", str(into / "fake-gcs-server"), package],
-            source,
-            {"CGO_ENABLED": "0"},
-        )
-
-    return _kept("go", "fakegcs", build) / "fake-gcs-server"
+    """fake-gcs-server; None where it has not been built."""
+    found = _kept("go", "fakegcs") / "fake-gcs-server"
+    return found if found.is_file() else None
 
 
 def azurite() -> Path | None:
-    """Azurite's start file; None on a machine without Node."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        return None
-
-    def install(source: Path, into: Path) -> None:
-        shutil.copytree(source, into, dirs_exist_ok=True)
-        _run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--no-audit"], into, {})
-
-    return _kept("npm", "azurite", install) / "node_modules/azurite/dist/src/blob/main.js"
+    """Azurite's start file; None where it has not been installed, or there is no Node."""
+    found = _kept("npm", "azurite") / "node_modules/azurite/dist/src/blob/main.js"
+    return found if found.is_file() and shutil.which("node") else None
 
 
-def _kept(kind: str, name: str, make: Callable[[Path, Path], None]) -> Path:
-    """The folder that `make` fills from tests/cluster/tools/<name>, kept as long as what stands there is the same."""
+def main() -> None:
+    """Build what is not there yet."""
+    for program, kind, name, make in (("go", "go", "fakegcs", _build), ("npm", "npm", "azurite", _install)):
+        folder = _kept(kind, name)
+        if shutil.which(program) is None:
+            print(f"servers: {program} is missing, so the tests that need {name} skip")
+        elif not folder.is_dir():
+            print(f"servers: building {name}, once", flush=True)
+            unfinished = folder.with_suffix(".new")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            make(TOOLS / name, unfinished)
+            unfinished.rename(folder)
+
+
+def _build(source: Path, into: Path) -> None:
+    flags = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w"]
+    package = "github.com/fsouza/fake-gcs-server"
+    _run(["go", "build", *flags, "-o", str(into / "fake-gcs-server"), package], source, {"CGO_ENABLED": "0"})
+
+
+def _install(source: Path, into: Path) -> None:
+    shutil.copytree(source, into, dirs_exist_ok=True)
+    _run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--no-audit"], into, {})
+
+
+def _kept(kind: str, name: str) -> Path:
+    """The folder of what tests/cluster/tools/<name> makes, the same as long as what stands there is the same."""
     source = TOOLS / name
     digest = hashlib.sha256()
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         digest.update(file.relative_to(source).as_posix().encode() + b"\0" + file.read_bytes())
-    folder = trainer_tiny_model.cache() / kind / f"{name}-{digest.hexdigest()[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers of one test run
-        if not folder.is_dir():
-            unfinished = folder.with_suffix(".new")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            make(source, unfinished)
-            unfinished.rename(folder)
-    return folder
+    return trainer_tiny_model.cache() / kind / f"{name}-{digest.hexdigest()[:16]}"
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
@@ -177,3 +175,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-2000:]}")
+
+
+if __name__ == "__main__":
+    main()

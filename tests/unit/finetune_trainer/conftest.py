@@ -26,23 +26,23 @@ def s3(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gs(tmp_path_factory):
-    """A Google Cloud Storage server; skipped without Go to build it with."""
+    """A Google Cloud Storage server; skipped where none has been built."""
     import storage_servers  # noqa: PLC0415 - after the environment is set
 
     program = storage_servers.fakegcs()
     if program is None:
-        pytest.skip("no go on this machine, which fake-gcs-server is built with")
+        pytest.skip("no fake-gcs-server: `make servers` builds it")
     with storage_servers.gcs(program, tmp_path_factory.mktemp("gs")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def az(tmp_path_factory):
-    """An Azure Blob Storage server; skipped without Node to run it with."""
+    """An Azure Blob Storage server; skipped where none has been installed."""
     import storage_servers  # noqa: PLC0415 - after the environment is set
 
     program = storage_servers.azurite()
     if program is None:
-        pytest.skip("no node and npm on this machine, which Azurite needs")
+        pytest.skip("no Azurite, or no node: `make servers` installs it")
     with storage_servers.azure(program, tmp_path_factory.mktemp("az")) as server:
         yield server
