@@ -15,8 +15,9 @@ import real_cluster
 import stories
 
 SECONDS = 900
-STEPS, SAVED = 240, 20
+STEPS, SAVED = 160, 20
 OPERATOR = ("-n", real_cluster.RELEASE_NAMESPACE, "-l", "app.kubernetes.io/name=finetune-operator")
+pytestmark = pytest.mark.timeout(1200)  # a node that dies is noticed after minutes
 PROFILE = {
     "apiVersion": "finetune.dev/v1alpha1",
     "kind": "FineTuneProfile",
