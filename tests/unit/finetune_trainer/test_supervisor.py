@@ -114,7 +114,8 @@ def test_sigterm_is_forwarded_and_the_checkpoint_sent(pod):
     assert word["message"].startswith(
         "rank 0 Interrupted; the checkpoint of step 7 lies at pvc://output/tiny/.finetune/"
     )
-    assert job.kept() == ["checkpoints/step-7/checkpoint.json", "checkpoints/step-7/trainer_state.json"]
+    left = ["checkpoints/step-7/checkpoint.json", "checkpoints/step-7/trainer_state.json", "epochs/1"]
+    assert job.kept() == left
     assert job.survivors() == []
 
 
@@ -179,7 +180,7 @@ def test_a_final_failure_is_kept_and_told_again(pod):
     job = pod("refused")
     code, word = job.ended()
     assert (code, word["reason"], word["message"]) == (64, "NonFiniteLoss", "rank 0 NonFiniteLoss")
-    assert job.kept() == ["outcome.json"]
+    assert job.kept() == ["epochs/1", "outcome.json"]
     again = pod("refused", attempt=2)
     assert again.ended() == (64, word)
     assert not (again.layout.scratch / "ranks").exists()
