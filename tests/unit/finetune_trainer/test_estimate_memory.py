@@ -23,6 +23,8 @@ from finetune_trainer import inspection
 from finetune_trainer.estimate import activations, memory, shape
 from finetune_trainer.estimate.setting import Setting
 
+pytestmark = pytest.mark.slow  # layers are run to count what they keep
+
 LLAMA_8B = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 128256, "hidden_size": 4096,
     "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,

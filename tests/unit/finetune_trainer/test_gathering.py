@@ -20,6 +20,8 @@ from finetune_trainer.data.sources import Fetched
 from finetune_trainer.report import ProgressWriter
 from trainer_world import TALK, World
 
+pytestmark = pytest.mark.slow  # worker processes
+
 
 def turns(asked: str, answered: str) -> dict:
     return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]}

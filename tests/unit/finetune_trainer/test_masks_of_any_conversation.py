@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from chat_families import CASES, Case, answers, encoded, learned
 from finetune_trainer.data.rows import Message
 
+pytestmark = pytest.mark.slow  # hundreds of conversations for each template
+
 PIECES = (
     "a", "B", "Paris", " ", "  ", "\n", "\n\n", "\t", ".", ":", "!?", "1234", "한국어", "서", "é", "e\u0301", "\u0301", "🙂",
     "👩\u200d💻", "\u200b", "assistant", "user", "model", "### Assistant:", "<|assistant|>", "<|user|>", "[INST]", "[/INST]",

@@ -19,6 +19,8 @@ from finetune_trainer.layout import Layout
 from finetune_trainer.model_cache import Patience
 from finetune_trainer.supervisor import fetch
 
+pytestmark = pytest.mark.slow  # processes that race, die and are waited for
+
 QUICK = Patience(beat=0.1, stale=3.0, look=0.05)
 ENDLESS = Patience(beat=0.1, stale=600.0, look=0.05)
 WEIGHTS = 3_000_000

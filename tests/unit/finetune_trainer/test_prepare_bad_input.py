@@ -64,6 +64,7 @@ def addresses(servers, request):
     return {**servers, "{s3}": server.endpoint}
 
 
+@pytest.mark.slow  # each of them a whole Prepare
 @pytest.mark.parametrize("case", bad_input.cases(), ids=lambda case: case.wrong)
 def test_bad_input_is_told_in_a_sentence(case, tmp_path, addresses):
     world = World.at(tmp_path)

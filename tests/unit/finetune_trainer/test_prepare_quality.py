@@ -11,6 +11,8 @@ from finetune_trainer.data import gathering
 from finetune_trainer.data.data_report import JSON, MARKDOWN, DataReport
 from trainer_world import World, run
 
+pytestmark = pytest.mark.slow  # Prepare with and without worker processes
+
 STORY = "Write down how the pump of the third garden is started in spring, and what to look at before that."
 
 

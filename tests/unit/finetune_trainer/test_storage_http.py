@@ -22,6 +22,8 @@ from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Role, hub, ranged, transfer
 from trainer_places import opened, secret
 
+pytestmark = pytest.mark.slow  # waits for servers that are slow or silent
+
 SIZE = 3_000_000
 
 

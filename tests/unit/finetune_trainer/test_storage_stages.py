@@ -13,6 +13,8 @@ from finetune_trainer.supervisor.fence import Fence
 from trainer_places import opened, secret
 from trainer_world import TALK, World
 
+pytestmark = pytest.mark.slow  # whole stages over every kind of server
+
 SECRET = {"name": "keys"}
 
 

@@ -19,6 +19,8 @@ from finetune_trainer.storage import Store, bucket, transfer
 from trainer_places import FIELD, opened, secret
 from web_server import answering, running
 
+pytestmark = pytest.mark.slow  # waits for servers that are slow, silent or down
+
 SCHEMES = ["s3", "gs", "az"]
 ENDPOINT = {"s3": "AWS_ENDPOINT_URL", "gs": "STORAGE_EMULATOR_HOST", "az": "AZURE_STORAGE_ENDPOINT"}
 CALLS: dict[str, Callable[[Store, Any], object]] = {

@@ -20,6 +20,8 @@ from finetune_trainer.data.rows import Example, Place, Text
 from finetune_trainer.data.tokenise import IGNORED, Marked, Tokeniser
 from finetune_trainer.data.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.slow  # worker processes, and every mask worked out twice
+
 TEXTS = st.text(
     st.one_of(
         st.sampled_from(" \n\tabcdefret.,:é한글🙂👩‍🚀\u0301ﬁ\u200b<|>"),
