@@ -154,14 +154,15 @@ def undisturbed(copies) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "disturb", "reason"),
+    ("name", "disturb", "reasons"),
     [
-        ("deleted", Copies.delete_pod, "Interrupted"),
-        ("suspended", Copies.suspend_and_resume, "Suspended"),
-        ("with-operator", Copies.delete_pod_and_operator, "Interrupted"),
+        ("deleted", Copies.delete_pod, {"Interrupted"}),
+        ("suspended", Copies.suspend_and_resume, {"Suspended"}),
+        # Whoever comes back may find the pod gone already, and its last word with it.
+        ("with-operator", Copies.delete_pod_and_operator, {"Interrupted", "PodLost"}),
     ],
 )
-def test_an_interrupted_job_gives_the_very_same_adapter(name, disturb, reason, copies, undisturbed):
+def test_an_interrupted_job_gives_the_very_same_adapter(name, disturb, reasons, copies, undisturbed):
     copies.apply(name)
     copies.saved(name)
 
@@ -169,7 +170,7 @@ def test_an_interrupted_job_gives_the_very_same_adapter(name, disturb, reason, c
 
     job = copies.succeeded(name)
     assert [one["outcome"] for one in attempts(job)] == ["Interrupted", "Succeeded"]
-    assert attempts(job)[0]["reason"] == reason
+    assert attempts(job)[0]["reason"] in reasons
     assert "failures" not in job["status"], "an interruption costs no attempt"
     assert copies.weights(name) == undisturbed
 

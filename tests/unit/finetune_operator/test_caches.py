@@ -135,3 +135,44 @@ async def test_a_profile_that_is_gone_is_pruned_by_a_full_list():
     intake.profile("ADDED", newer)
     await Sync(Lists(kube_objects.fine_tune_profile("stays")), caches, intake, queue, ()).prime()
     assert set(caches.profiles) == {"stays", "newer"}
+
+
+def test_a_pod_that_ended_and_is_gone_still_says_how_when_its_job_tells_that_it_is_over():
+    raw, made, own = training()
+    caches, uid = Caches(), raw["metadata"]["uid"]
+    caches.put_job(job(raw))
+    caches.put_child(child(made))
+    caches.put_pod(pod(own))
+    word = kube_objects.saved(40, "2026-11-22T10:00:50Z")
+    over = kube_objects.pod(made, version=NEWER, exit_code=75, word=word, deleting=True)
+    over["metadata"]["name"], over["metadata"]["uid"] = own["metadata"]["name"], own["metadata"]["uid"]
+
+    caches.drop_pod(pod(over))  # DELETED, with the pod as it last was
+    finished = {**made, "status": kube_objects.ended("Failed", "BackoffLimitExceeded")}
+    finished["metadata"] = {**made["metadata"], "resourceVersion": NEWER}
+    caches.put_child(child(finished))
+    caches.replace_of(uid, [child(finished)], [], version=int(NEWER) + 1)  # a live look shows no pod any more
+
+    pods = list(caches.pods[uid].values())
+    one = judge("Train", 1, child(finished), pods, name="x", confirmed=True, now=0.0)
+    assert (one.outcome, one.reason, one.exit_code) == ("Interrupted", "Interrupted", 75)
+
+
+def test_a_pod_that_vanishes_while_it_runs_is_forgotten():
+    raw, made, own = training()
+    caches = Caches()
+    caches.put_job(job(raw))
+    caches.put_child(child(made))
+    caches.put_pod(pod(own))
+    assert caches.drop_pod(pod(own))
+    assert raw["metadata"]["uid"] not in caches.pods
+
+
+def test_an_ended_pod_goes_with_its_job():
+    raw, made, _ = training()
+    caches, uid = Caches(), raw["metadata"]["uid"]
+    caches.put_job(job(raw))
+    over = pod(kube_objects.pod(made, version=NEWER, exit_code=75))
+    caches.put_pod(over)
+    caches.drop_pod(over)
+    assert uid not in caches.pods

@@ -309,3 +309,16 @@ def test_the_author_may_say_how_long_to_stay_on_a_silent_node():
         "node.kubernetes.io/not-ready": 60,
         "node.kubernetes.io/unreachable": 900,
     }
+
+
+def test_an_attempt_of_which_nothing_is_left_ran_since_the_status_says_so():
+    sim = running()
+    sim.passes(HOUR)
+    name = sim.job("train", 1)["metadata"]["name"]
+    del sim.pods[name]
+    sim.jobs[name]["status"] = {
+        "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
+    }
+    sim.step()
+    assert sim.status["attempts"][-2]["reason"] == "PodLost"
+    assert sim.status["usage"]["seconds"] == HOUR

@@ -93,8 +93,16 @@ class Caches:
         return self._put(self.pods, pod.job_uid, pod)
 
     def drop_pod(self, pod: PodSeen) -> bool:
-        """Whether it was known."""
+        """Whether something changed. One that has ended is kept until its Job tells so too: only its last word says how."""
+        if self._awaited(pod):
+            return self.put_pod(pod)
         return self._drop(self.pods, pod.job_uid, pod)
+
+    def _awaited(self, one: ChildSeen | PodSeen) -> bool:
+        """Whether it is a pod that has ended, of a Job that is still there."""
+        if not isinstance(one, PodSeen) or not one.ended:
+            return False
+        return any(child.uid == one.child_uid for child in self.children.get(one.job_uid, {}).values())
 
     def _put(self, table: dict[str, dict[Key, Seen]], uid: str, one: Seen) -> bool:
         key = self._keys.get(uid)
@@ -143,7 +151,7 @@ class Caches:
             self._put(table, uid, one)
         there = {one.uid for one in listed}
         for one in list(table.get(uid, {}).values()):
-            if one.uid not in there and one.version <= version:
+            if one.uid not in there and one.version <= version and not self._awaited(one):
                 self._drop(table, uid, one)
 
     def prune(self, kind: str, uids: set[str], version: int, dropped: Callable[[Key], None]) -> None:
@@ -165,7 +173,8 @@ class Caches:
         self, table: dict[str, dict[Key, Seen]], uids: set[str], version: int, dropped: Callable[[Key], None]
     ) -> None:
         for uid, mine in list(table.items()):
-            for one in [one for one in mine.values() if one.uid not in uids and one.version <= version]:
+            gone = [one for one in mine.values() if one.uid not in uids and one.version <= version]
+            for one in [one for one in gone if not self._awaited(one)]:
                 self._drop(table, uid, one)
                 key = self._keys.get(uid)
                 if key is not None:

@@ -9,6 +9,7 @@ from finetune_operator.api import status as api_status
 from finetune_operator.api.status import Attempt, CheckpointSeen, FineTuneJobStatus, State, Usage
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
+from finetune_operator.observe.times import instant
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.world import Action, Decision, World
 from finetune_operator.status import attempts, compose, results, usage
@@ -177,8 +178,16 @@ def _judged(world: World, old: FineTuneJobStatus) -> list[Judged]:
                 confirmed=world.confirmed,
                 now=world.now,
             )
+            one = _remembered(one, known.get(number))
             found.append(_told_suspended(one) if world.job.suspend else one)
     return found
+
+
+def _remembered(one: Judged, before: Attempt | None) -> Judged:
+    """An attempt whose pod is gone ran since the status says so: it names a node only of a pod that runs."""
+    if one.ran_from is not None or before is None or before.node is None or one.outcome == "Running":
+        return one
+    return replace(one, ran_from=instant(before.start_time), node=one.node or before.node)
 
 
 def _newest(old: CheckpointSeen | None, ended: Iterable[Judged]) -> CheckpointSeen | None:

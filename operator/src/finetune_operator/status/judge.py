@@ -46,6 +46,8 @@ class Judged:
     exit_code: int | None = None
     node: str = ""
     start: float | None = None
+    ran_from: float | None = None
+    """Since when its pod ran (s since the epoch); None while it has not."""
     end: float | None = None
     word: LastWord | None = None
     child: ChildSeen | None = None
@@ -178,6 +180,7 @@ def judge(
         pod=newest,
         node=newest.node if newest else "",
         start=_start(child, newest),
+        ran_from=newest.started if newest else None,
     )
     ends = [(one, ending(one, name=name)) for one in mine if one.ended]
     for pod, end in ends:
@@ -221,6 +224,7 @@ def _ended(base: Judged, pod: PodSeen, end: Ending) -> Judged:
         exit_code=pod.exit_code,
         node=pod.node,
         start=pod.started if pod.started is not None else base.start,
+        ran_from=pod.started,
         end=pod.ended_at,
         word=words.last_word(pod.last_word),
         pod=pod,

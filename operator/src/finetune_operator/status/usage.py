@@ -20,10 +20,9 @@ class Rate(NamedTuple):
 
 def ran(one: Judged, now: float) -> float:
     """Seconds that the attempt's training pod has run; 0 while it has not."""
-    began = one.pod.started if one.pod is not None else None
-    if one.stage != "Train" or began is None:
+    if one.stage != "Train" or one.ran_from is None:
         return 0.0
-    return max(0.0, (one.end if one.end is not None else now) - began)
+    return max(0.0, (one.end if one.end is not None else now) - one.ran_from)
 
 
 def spent(
