@@ -19,6 +19,8 @@ import trainer_runs
 from finetune_trainer import base_model, config, outcome
 from finetune_trainer.layout import Layout
 
+pytestmark = pytest.mark.slow  # whole pods, some of which must be waited for
+
 SUPPORT = Path(trainer_runs.__file__).parent
 
 
