@@ -45,6 +45,7 @@ def test_bad_keys_and_endpoints_are_told_at_the_first_call(s3, layout, change, e
     assert FIELD in str(told.value)
 
 
+@pytest.mark.slow  # waits
 def test_a_host_that_does_not_exist_is_told(layout):
     keys = {
         "AWS_ACCESS_KEY_ID": "a",
@@ -153,6 +154,7 @@ def test_what_the_web_refuses_is_told_without_the_signature(layout, status, erro
     assert "hidden" not in str(told.value)
 
 
+@pytest.mark.slow  # waits
 def test_an_address_that_does_not_answer_is_told(layout):
     with pytest.raises(errors.EndpointUnreachable, match="refused"):
         opened(layout, f"http://127.0.0.1:{trainer_s3.free_port()}/a.jsonl").head("")
