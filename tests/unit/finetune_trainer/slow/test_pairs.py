@@ -25,6 +25,8 @@ from finetune_trainer.data.rows import (
 from finetune_trainer.data.tokenise import Tokeniser
 from trainer_world import World
 
+pytestmark = pytest.mark.slow  # imports TRL's trainers
+
 PROMPT = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
 
 
