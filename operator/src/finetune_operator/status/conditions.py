@@ -1,7 +1,7 @@
 """Conditions: time moves only with truth."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from finetune_operator.api.status import Condition, ConditionType
 from finetune_operator.errors.reasons import Reason
@@ -10,18 +10,7 @@ from finetune_operator.observe import times
 Truth = Literal["True", "False", "Unknown"]
 MAX_MESSAGE = 2048
 
-ORDER: tuple[ConditionType, ...] = (
-    "Accepted",
-    "Prepared",
-    "Suspended",
-    "Queued",
-    "Running",
-    "Published",
-    "Succeeded",
-    "Reconciling",
-    "Stalled",
-    "Ready",
-)
+ORDER: tuple[ConditionType, ...] = get_args(ConditionType)
 
 
 class Says(NamedTuple):
