@@ -1,8 +1,6 @@
 """The ground every story stands on: the local cluster with our operator installed by our chart, and a bucket with a tiny model."""
 
 import json
-import subprocess
-import sys
 import uuid
 from typing import Any
 
@@ -11,19 +9,6 @@ import pytest
 import real_cluster
 import stories
 import trainer_tiny_model
-
-
-def localcluster(*words: str) -> Any:
-    """What the cluster tool prints last, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "localcluster", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=real_cluster.ROOT / "tests" / "cluster",
-    )
-    assert done.returncode == 0, f"localcluster {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +20,7 @@ def cluster() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def images(cluster) -> dict[str, str]:
     """The two images that `make images` pushed."""
-    found: dict[str, str] = localcluster("images")
+    found: dict[str, str] = json.loads(real_cluster.localcluster("images").splitlines()[-1])
     return found
 
 

@@ -5,8 +5,6 @@ operator is killed in the moment in which the pod of the fourth is deleted, and 
 """
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -115,27 +113,14 @@ def attempts(job: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in job["status"]["attempts"] if one["stage"] == "Train"]
 
 
-def localcluster(*words: str) -> str:
-    """What the cluster tool prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "localcluster", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=real_cluster.ROOT / "tests" / "cluster",
-    )
-    assert done.returncode == 0, f"localcluster {' '.join(words)}: {done.stderr[-2000:]}"
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def second_node(cluster):
     """A node that may die."""
     if not cluster["nodes"]:
         pytest.skip("needs a node to kill; only the local cluster has one to spare")
-    name = localcluster("add-node").splitlines()[-1]
+    name = real_cluster.localcluster("add-node").splitlines()[-1]
     yield name
-    localcluster("remove-node", name)
+    real_cluster.localcluster("remove-node", name)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +169,7 @@ def test_a_job_goes_on_elsewhere_when_its_node_dies(copies, undisturbed, cluster
     finally:
         copies.kube.kubectl("uncordon", first)
 
-    localcluster("kill-node", second_node)
+    real_cluster.localcluster("kill-node", second_node)
 
     job = copies.succeeded("dead-node")
     assert [one["node"] for one in attempts(job)] == [second_node, first]

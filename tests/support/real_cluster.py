@@ -87,13 +87,20 @@ def listed(manifests: Any) -> str:
     return "\n---\n".join(json.dumps(manifest) for manifest in manifests)
 
 
+def localcluster(*words: str) -> str:
+    """What the cluster tool prints."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "cluster")}
+    command = [sys.executable, "-m", "localcluster", *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (
+        f"localcluster {' '.join(words)}: {done.stderr[-2000:]}\nis the cluster up? `make cluster`"
+    )
+    return done.stdout.strip()
+
+
 def info() -> dict[str, Any]:
     """What `localcluster info` prints."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "cluster")}
-    command = [sys.executable, "-m", "localcluster", "info"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stderr}\nis the cluster up? `make cluster`"
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(localcluster("info"))
     return found
 
 
