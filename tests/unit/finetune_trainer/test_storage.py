@@ -1,5 +1,7 @@
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -126,6 +128,45 @@ def test_a_config_map_is_read_as_the_kubelet_mounts_it(layout):
 
     assert opened(layout, "configmap://rows/a.jsonl").read("") == b"{}"
     assert [item.key for item in opened(layout, "configmap://rows").list()] == ["a.jsonl"]
+
+
+def test_a_claim_is_listed_written_and_emptied_by_several_at_once(layout):
+    """Two runs of one job, one of them taken for lost, write into one claim: each sees the other's files come and go."""
+    (layout.claims / "shared").mkdir(parents=True)
+    place = opened(layout, "pvc://shared/work")
+    place.put("kept", b"k")
+
+    def come_and_go(name: str) -> None:
+        for number in range(200):
+            place.put(f"epochs/{number}/{name}", b"x")
+            place.delete(f"epochs/{number}/{name}")
+
+    with ThreadPoolExecutor() as pool:
+        writing = [pool.submit(come_and_go, name) for name in ("a", "b", "c")]
+        while not all(one.done() for one in writing):
+            assert "kept" in {item.key for item in place.list()}
+
+    assert [one.result() for one in writing] == [None] * 3
+    assert [item.key for item in place.list()] == ["kept"]
+
+
+def test_a_folder_of_a_claim_that_may_not_be_read_is_told_but_for_the_volumes_own(layout, monkeypatch):
+    for folder in ("lost+found", "private"):
+        (layout.claims / "shared" / folder).mkdir(parents=True)
+    (layout.claims / "shared/a.jsonl").write_bytes(b"{}")
+    scandir, closed = os.scandir, "lost+found"
+
+    def refusing(path):
+        if Path(path).name == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [item.key for item in opened(layout, "pvc://shared").list()] == ["a.jsonl"]
+
+    closed = "private"
+    with pytest.raises(errors.AccessDenied, match="uid 65532"):
+        opened(layout, "pvc://shared").list()
 
 
 def test_a_file_of_the_web_is_fetched_with_its_query(layout, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 ILL = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
 """What network file systems answer while their server is away."""
 
+ROOTS_OWN = "lost+found"
+"""In the root of every ext4 volume, for root alone."""
+MOST_TRIES = 100
+
 
 class FileStore(Store):
     """A mounted folder, or one file of it."""
@@ -29,7 +34,7 @@ class FileStore(Store):
     def list(self, prefix: str = "") -> list[Item]:
         """See `Store`."""
         with self._translated(prefix):
-            found = [self._item(path) for path in self._path(prefix).rglob("*") if path.is_file()]
+            found = [item for path in _files_below(self._path(prefix)) if (item := self._item_if_there(path))]
         # The kubelet keeps the real files of a ConfigMap below `..data`; half-written ones start with a dot as well.
         shown = [item for item in found if not any(part.startswith("..") for part in item.key.split("/"))]
         return sorted((item for item in shown if not _half_written(item.key)), key=lambda item: item.key)
@@ -37,8 +42,7 @@ class FileStore(Store):
     def head(self, key: str) -> Item | None:
         """See `Store`."""
         with self._translated(key):
-            path = self._path(key)
-            return self._item(path) if path.is_file() else None
+            return self._item_if_there(self._path(key))
 
     def get(self, key: str, to: Path, told: Told = nobody) -> None:
         """See `Store`."""
@@ -78,26 +82,32 @@ class FileStore(Store):
             self._prune(path.parent)
 
     def _prune(self, folder: Path) -> None:
-        """Remove folders that became empty, as buckets have none."""
-        while folder != self._root and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        """Remove folders that became empty, as buckets have none. Another pod may fill or remove them meanwhile."""
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
             folder = folder.parent
 
     def _path(self, key: str) -> Path:
         return self._root / key if key else self._root
 
-    def _item(self, path: Path) -> Item:
-        facts = path.stat()
+    def _item_if_there(self, path: Path) -> Item | None:
+        """The file at `path`; None where there is none, or no longer: another pod may write to the same claim."""
+        try:
+            facts = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISREG(facts.st_mode):
+            return None
         key = "" if path == self._root else path.relative_to(self._root).as_posix()
         return Item(key=key, size=facts.st_size, tag=f"{facts.st_size}-{facts.st_mtime_ns}")
 
     @contextmanager
     def _written(self, content: bytes | Path, *, beside: Path) -> Iterator[Path]:
         """A complete file with `content` in the folder of `beside`, to be moved; what is left of it is removed."""
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=beside.parent, prefix=".finetune-writing-")
-        os.close(handle)
-        written = Path(name)
+        written = _new_file_in(beside.parent)
         try:
             if isinstance(content, Path):
                 shutil.copyfile(content, written)
@@ -150,6 +160,32 @@ class FileStore(Store):
 
 def _half_written(key: str) -> bool:
     return key.rpartition("/")[2].startswith(".finetune-writing-")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Whatever is no folder below `folder`. A folder that may not be read is an error: what lies there would be missed."""
+
+    def unless_gone(error: OSError) -> None:
+        name = os.path.basename(error.filename)  # noqa: PTH119 - a str of os.walk's
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)) and name != ROOTS_OWN:
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=unless_gone):
+        yield from (Path(parent, name) for name in names)
+
+
+def _new_file_in(folder: Path) -> Path:
+    """An empty file in `folder`, which is made. Tried again while another pod removes the folder, empty as it is."""
+    for _attempt in range(MOST_TRIES):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".finetune-writing-")
+        except (FileNotFoundError, FileExistsError) as error:
+            gone = error
+        else:
+            os.close(handle)
+            return Path(name)
+    raise gone
 
 
 def _root(reference: Reference, layout: Layout) -> Path:
