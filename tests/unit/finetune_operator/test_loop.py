@@ -28,9 +28,8 @@ class WithoutTheJob:
         raise errors.NotFound("there is none", code=404)
 
 
-async def test_a_deleted_job_that_a_late_list_brought_back_is_forgotten():
-    cluster, caches, queue = WithoutTheJob(), Caches(), WorkQueue()
-    reconciler = Reconciler(
+def around(cluster: WithoutTheJob, caches: Caches, queue: WorkQueue) -> Reconciler:
+    return Reconciler(
         cluster,
         caches,
         queue,
@@ -39,6 +38,11 @@ async def test_a_deleted_job_that_a_late_list_brought_back_is_forgotten():
         Actions(cluster, caches),
         INSTALLED,
     )
+
+
+async def test_a_deleted_job_that_a_late_list_brought_back_is_forgotten():
+    cluster, caches, queue = WithoutTheJob(), Caches(), WorkQueue()
+    reconciler = around(cluster, caches, queue)
     seen = job(kube_objects.fine_tune_job())
     caches.put_job(seen)
     queue.add_after(seen.key, 60)
@@ -55,15 +59,7 @@ async def test_a_deleted_job_that_a_late_list_brought_back_is_forgotten():
 async def test_a_job_that_was_made_anew_under_the_name_stays():
     caches, queue = Caches(), WorkQueue()
     cluster = WithoutTheJob()
-    reconciler = Reconciler(
-        cluster,
-        caches,
-        queue,
-        Metrics("test"),
-        Recorder(cluster, "test"),
-        Actions(cluster, caches),
-        INSTALLED,
-    )
+    reconciler = around(cluster, caches, queue)
     new = job(kube_objects.fine_tune_job(uid="second", version="20"))
     caches.put_job(new)
     queue.add_after(new.key, 60)

@@ -1,8 +1,11 @@
 """Settings that must be in the environment before torch and tokenizers are imported, and the S3 server."""
 
 import os
+from pathlib import Path
 
 import pytest
+
+from finetune_trainer.layout import Layout
 
 os.environ["OMP_NUM_THREADS"] = "1"  # spin-waiting threads beside other processes make torch ten times slower
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -10,6 +13,15 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
     os.environ.pop(name, None)  # loopback servers are asked directly
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A pod's places, with a claim for the output."""
+    made = Layout.under(tmp_path / "pod")
+    made.make_folders()
+    (made.claims / "output").mkdir(parents=True)
+    return made
 
 
 @pytest.fixture(scope="session")

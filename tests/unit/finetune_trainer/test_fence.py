@@ -16,14 +16,6 @@ FINGERPRINT = "sha256:" + "0" * 64
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    """A pod's places, with a claim for the output."""
-    made = Layout.under(tmp_path / "pod")
-    (made.claims / "output").mkdir(parents=True)
-    return made
-
-
-@pytest.fixture
 def work(layout: Layout) -> Store:
     """The work area of a job, on a claim."""
     return outcome.work_area(trainer_runs.run(), layout)

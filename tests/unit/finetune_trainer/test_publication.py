@@ -26,13 +26,6 @@ TRAINED = Trained(
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout.under(tmp_path / "pod")
-    (made.claims / "output").mkdir(parents=True)
-    return made
-
-
-@pytest.fixture
 def output(layout: Layout) -> Store:
     return outcome.output(trainer_runs.run(), layout)
 

@@ -11,17 +11,9 @@ import hub_standin
 import trainer_s3
 from finetune_trainer import errors, storage
 from finetune_trainer.config import Hub
-from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Role
 from trainer_places import FIELD, opened, secret
 from web_server import answering
-
-
-@pytest.fixture
-def layout(tmp_path) -> Layout:
-    made = Layout.under(tmp_path)
-    made.make_folders()
-    return made
 
 
 @pytest.mark.parametrize("call", ["list", "head"])

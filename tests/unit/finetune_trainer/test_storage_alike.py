@@ -3,18 +3,10 @@
 import pytest
 
 from finetune_trainer import errors
-from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Store
 from trainer_places import opened, secret
 
 KEY = "folder/ü a#?%20+.txt"
-
-
-@pytest.fixture
-def layout(tmp_path) -> Layout:
-    made = Layout.under(tmp_path)
-    made.make_folders()
-    return made
 
 
 @pytest.fixture(params=["pvc", "file", "s3", "gs", "az"])

@@ -18,20 +18,12 @@ import web_server
 from fault_proxy import Fault
 from finetune_trainer import errors
 from finetune_trainer.config import Hub
-from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Role, hub, ranged, transfer
 from trainer_places import opened, secret
 
 pytestmark = pytest.mark.slow  # waits for servers that are slow or silent
 
 SIZE = 3_000_000
-
-
-@pytest.fixture
-def layout(tmp_path) -> Layout:
-    made = Layout.under(tmp_path)
-    made.make_folders()
-    return made
 
 
 @pytest.fixture(autouse=True)

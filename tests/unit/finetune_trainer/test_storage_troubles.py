@@ -36,13 +36,6 @@ MEGABYTE = 2**20
 
 
 @pytest.fixture
-def layout(tmp_path) -> Layout:
-    made = Layout.under(tmp_path)
-    made.make_folders()
-    return made
-
-
-@pytest.fixture
 def impatient(monkeypatch):
     """Nobody waits for what is broken on purpose."""
     monkeypatch.setitem(bucket.RETRY, "max_retries", 0)
