@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import kube_objects
+import life_table
 from finetune_operator.observe import child as child_of
 from finetune_operator.observe import job as job_of
 from finetune_operator.observe import pod as pod_of
@@ -128,6 +129,7 @@ class Simulation:
         world = self.world(stale)
         for _ in range(8):
             decision = decide(world)
+            life_table.hold(decision)
             if decision.look is not None:
                 world = self._look(world, decision.look)
                 continue

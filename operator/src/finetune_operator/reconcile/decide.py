@@ -1,140 +1,20 @@
-"""The state machine: an ordered table of rules over one Case. Pure: the same World gives the same Decision.
+"""The state machine at work: the first row of `table.TABLE` that applies decides. Pure: the same World gives the same Decision.
 
-Every rule returns a Decision, or None where it does not apply; the first that applies wins. What a rule needs and cannot see it
-asks for with `look`; the loop gathers it and decides again.
+What a rule needs and cannot see it asks for with `look`; the loop gathers it and decides again.
 """
 
-from collections.abc import Callable
-
-from finetune_operator.api.status import ProfileSeen
-from finetune_operator.errors import FineTuneError, Refused
-from finetune_operator.errors.reasons import Reason
-from finetune_operator.names import run as run_name
-from finetune_operator.observe.times import stamp
-from finetune_operator.plan.accept import accept, spec_of
-from finetune_operator.plan.config_map import config_map
-from finetune_operator.reconcile import attempt_rules, ending_rules, live_rules
-from finetune_operator.reconcile.case import Case, case
-from finetune_operator.reconcile.world import CreateRun, Decision, ExpireChildren, World
-from finetune_operator.status.conditions import Says, failed, on_the_way
-
-Rule = Callable[[Case], Decision | None]
+from finetune_operator.reconcile import accept_rules, attempt_rules, live_rules
+from finetune_operator.reconcile.case import case
+from finetune_operator.reconcile.table import TABLE
+from finetune_operator.reconcile.world import Decision, World
 
 
 def decide(world: World) -> Decision:
     """What to do about one job."""
-    if world.job.deleting:
-        return Decision("deleting")
-    if world.job.settled:
-        return _settled(world)
-    found = case(world)
-    if not found.accepted:
-        if world.run is None:
-            return _accept(found)
-        found = _with_run(found)
+    found = accept_rules.with_run(case(world))
     found = live_rules.with_resumed(attempt_rules.with_prepared(found))
-    for rule in RULES:
-        decision = rule(found)
+    for row in TABLE:
+        decision = row.rule(found)
         if decision is not None:
             return decision
     raise AssertionError("the last rule always applies")
-
-
-def _settled(world: World) -> Decision:
-    """Nothing is ever started again. Of what may still be changed only the time to keep children matters."""
-    job = world.job
-    if job.observed_generation == job.generation:
-        return Decision("settled")
-    return Decision("settled", actions=(ExpireChildren(job.expires),), observe=job.generation)
-
-
-def _accept(found: Case) -> Decision:
-    """Resolve the run and write it down, or say why not."""
-    world = found.world
-    if world.trouble is not None:
-        return live_rules.trouble(found)
-    try:
-        manifest = config_map(world.job.owner, accept(world.job, world.profiles, world.installed))
-    except Refused as error:
-        return _refused(found, error)
-    except FineTuneError as error:
-        return _waits_for_profile(found, error)
-    return Decision("accept", actions=(CreateRun(manifest),), again=True)
-
-
-def _refused(found: Case, error: Refused) -> Decision:
-    """This spec can never run: the job fails, and a corrected one needs a new name."""
-    says = {**failed(error.reason, str(error)), "Accepted": Says("False", error.reason, str(error))}
-    del says["Published"], says["Running"]
-    return found.decided("refused", "Failed", says, completion_time=stamp(found.world.now))
-
-
-def _waits_for_profile(found: Case, error: FineTuneError) -> Decision:
-    """The admin may still bring the profile."""
-    world = found.world
-    left = world.job.created + _pending_deadline(found) - world.now
-    if left <= 0:
-        message = f"gave up waiting: {error}"
-        reason = Reason.PENDING_DEADLINE_EXCEEDED
-        says = {**failed(reason, message), "Accepted": Says("False", error.reason, str(error))}
-        return found.decided("profile-deadline", "Failed", says, completion_time=stamp(world.now))
-    says = {**on_the_way(error.reason, str(error)), "Accepted": Says("False", error.reason, str(error))}
-    return found.decided("waits-for-profile", "Pending", says, after=min(left, error.retry_after or left))
-
-
-def _pending_deadline(found: Case) -> float:
-    try:
-        return ending_rules.pending_deadline(found)
-    except Refused:
-        return found.world.installed.pending_deadline
-
-
-def _with_run(found: Case) -> Case:
-    """The run is written down: say so, together with whatever comes next."""
-    world, plan = found.world, found.run
-    label = (
-        f"with profile {plan.profile['name']!r}" if plan is not None and plan.profile else "without a profile"
-    )
-    message = f"the run is resolved {label}, and written to ConfigMap {run_name(world.job.owner)}"
-    return found.adding(
-        {
-            "Accepted": Says("True", Reason.ACCEPTED, message),
-            "Prepared": Says("Unknown", Reason.PREPARING, "not checked yet"),
-            "Running": Says("False", Reason.NOT_STARTED, "training starts after Prepare"),
-            "Published": Says("False", Reason.NOT_PUBLISHED, "nothing is published yet"),
-        },
-        run=run_name(world.job.owner),
-        profile=ProfileSeen.model_validate(plan.profile) if plan is not None and plan.profile else None,
-        start_time=found.old.start_time or stamp(world.now),
-    )
-
-
-def _unreadable(found: Case) -> Decision | None:
-    """The spec was accepted by another version, and this one cannot read it."""
-    try:
-        spec_of(found.world.job)
-    except Refused as error:
-        return ending_rules.fail(found, "unreadable", error.reason, str(error))
-    return None
-
-
-RULES: tuple[Rule, ...] = (
-    _unreadable,
-    ending_rules.uncounted,
-    ending_rules.succeeded,
-    ending_rules.failed_for_good,
-    ending_rules.out_of_time,
-    ending_rules.run_lost,
-    live_rules.trouble_if_any,
-    ending_rules.unclear,
-    live_rules.suspended,
-    live_rules.queued,
-    live_rules.starting,
-    live_rules.running,
-    live_rules.ending,
-    attempt_rules.leftovers,
-    attempt_rules.given_up,
-    attempt_rules.pausing,
-    attempt_rules.next_attempt,
-)
-"""First match wins."""
