@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 import trainer_runs
 from finetune_trainer import (
     checkpoint,
+    comparing,
     config,
     errors,
     evaluate,
@@ -211,7 +212,7 @@ def test_resumed_at_the_last_step_only_the_rest_is_done(whole: Task, tmp_path: P
     resumed = a_task(tmp_path / "pod", resume=whole.finished / "step-6")
     go(resumed)
     assert weights(resumed) == weights(whole)
-    assert (resumed.work / fine_tuning.BASE).read_bytes() == (whole.work / fine_tuning.BASE).read_bytes()
+    assert (resumed.work / comparing.BASE).read_bytes() == (whole.work / comparing.BASE).read_bytes()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path):

@@ -1,0 +1,151 @@
+"""Base against tuned: both are asked the same, on the same rows, by the same code. Rank 0 alone does this."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from finetune_trainer import arguments, config, errors, evaluate, heldout, prepared, tables
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.task import Evaluated, Measured, Task
+
+BASE = "base.json"
+"""What the base model was measured at: kept with every checkpoint, so that a resumed run need not ask it again."""
+
+
+class Base(config.Value):
+    """base.json."""
+
+    measured: Measured | None
+    """None where nothing is held out."""
+    answers: tuple[str, ...]
+    """To the samples, in their order."""
+    log_probs: tuple[float, ...] = ()
+    """Of the held-out sequences (nats, in the order they are asked in): the reference of DPO and KTO."""
+
+
+class Comparing:
+    """The evaluation of one run. `tell` writes fields of the progress document, `move` hears SIGTERM as well."""
+
+    def __init__(
+        self,
+        run: config.Run,
+        ready: Prepared,
+        task: Task,
+        *,
+        tell: Callable[..., object],
+        move: evaluate.Move,
+    ) -> None:
+        self._run = run
+        self._prepared = ready
+        self._task = task
+        self._tell = tell
+        self._move = move
+        self._samples: list[dict[str, Any]] = json.loads(
+            (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
+        )
+
+    def measure_base(self, trainer: Any) -> None:
+        """Loss and answers of the base, written to `base.json`; taken from the checkpoint where that has them."""
+        file = self._task.work / BASE
+        kept = self._task.resume / BASE if self._task.resume else None
+        if kept and kept.is_file():
+            file.write_bytes(kept.read_bytes())
+        else:
+            self._tell(stage="EvaluateBase", message="evaluating the base model")
+            with evaluate.without_adapter(trainer.model):
+                said = self._asked(trainer)
+                base = Base(
+                    measured=self._rows.judged(said, None) if said else None,
+                    answers=tuple(self._answers(trainer)),
+                    log_probs=tuple(said),
+                )
+            file.write_text(base.model_dump_json(by_alias=True), encoding="utf-8")
+        if measured := self._base.measured:
+            self._tell(
+                eval_loss=measured.loss, message=f"held-out loss of the base model {measured.loss:.4f}"
+            )
+            print(f"base model: held-out loss {measured.loss:.4f}", flush=True)  # noqa: T201 - the pod's log
+
+    def loss_between(self, trainer: Any) -> float | None:
+        """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
+        try:
+            measured = self._tuned(trainer)
+        except errors.Interrupted:
+            return None
+        if measured is None:
+            return None
+        self._tell(eval_loss=measured.loss)
+        return measured.loss
+
+    def compare(self, trainer: Any) -> tuple[Evaluated | None, list[dict[str, Any]]]:
+        """The tuned model, measured as the base was, and the samples with both answers.
+
+        None where nothing is held out.
+        """
+        self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
+        tuned, answers, base = self._tuned(trainer), self._answers(trainer), self._base
+        samples = [
+            {**_shown(sample), "base": before, "tuned": after}
+            for sample, before, after in zip(self._samples, base.answers, answers, strict=True)
+        ]
+        if not base.measured or not tuned:
+            return None, samples
+        change = f"held-out loss {base.measured.loss:.4f} -> {tuned.loss:.4f}"
+        self._tell(eval_loss=tuned.loss, message=change)
+        told = ", ".join([change, *(f"{name} {value:.4f}" for name, value in tuned.other.items())])
+        print(told, flush=True)  # noqa: T201 - see above
+        return Evaluated(rows=self._prepared.eval_rows, base=base.measured, tuned=tuned), samples
+
+    @property
+    def _base(self) -> Base:
+        """What `base.json` holds."""
+        return Base.model_validate_json((self._task.work / BASE).read_bytes())
+
+    def _tuned(self, trainer: Any) -> Measured | None:
+        """The model as it is now, on the held-out rows; None where there are none."""
+        said = self._asked(trainer)
+        return self._rows.judged(said, self._base.log_probs) if said else None
+
+    def _answers(self, trainer: Any) -> list[str]:
+        """The answers to the samples."""
+        prompts = [list(sample["inputIds"]) for sample in self._samples]
+        answering = evaluate.Answering(
+            tokenizer=trainer.processing_class,
+            facts=self._prepared.identity.tokenizer,
+            max_new_tokens=self._run.evaluation.max_new_tokens,
+            move=self._move,
+        )
+        with trainer.compute_loss_context_manager():
+            return answering.answers(trainer.model, prompts)
+
+    def _asked(self, trainer: Any) -> list[float]:
+        """How likely the model finds the held-out rows; empty where there are none."""
+        if not self._prepared.eval_rows:
+            return []
+        with trainer.compute_loss_context_manager():
+            return evaluate.log_probs(
+                trainer.model, self._rows.sequences,
+                batch_size=self._prepared.resolved.micro_batch_size, move=self._move,
+            )  # fmt: skip
+
+    @functools.cached_property
+    def _rows(self) -> heldout.HeldOut:
+        """The held-out rows, read once."""
+        run, said = self._run, self._run.training.dpo
+        return heldout.held_out(
+            run.method,
+            tables.rows(self._task.dataset / prepared.EVAL, run).to_dict(),
+            beta=arguments.beta(run),
+            loss_type=said.loss_type[0] if said and said.loss_type else None,
+            max_length=self._prepared.resolved.max_length,
+        )
+
+
+def _shown(sample: dict[str, Any]) -> dict[str, Any]:
+    """A sample as it is published: what a person reads."""
+    return {
+        "source": sample["source"],
+        "messages": sample["messages"],
+        "expected": sample.get("expected"),
+    }
