@@ -1,17 +1,20 @@
 """How the trainer is started: its arguments, and where things lie in its pod (sections 1 and 5 of docs/contract.md)."""
 
 import dataclasses
+import json
 import pathlib
 
 import pytest
 
+import contract_fields
 import contract_runs
 import kube_objects
 from finetune_operator import names
+from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.running import Scheduling
 from finetune_operator.observe import job as observe_job
 from finetune_operator.plan import accept, pod, prepare_job, training_job
-from finetune_trainer import command, prepared
+from finetune_trainer import command, failpoints, prepared
 from finetune_trainer.layout import Layout
 from finetune_trainer.supervisor import serve
 
@@ -86,6 +89,18 @@ def test_the_folders_of_the_environment_are_those_the_trainer_makes(tmp_path):
     here.make_folders()
     assert here.home.is_dir()
     assert here.temporary.is_dir()
+
+
+def test_no_job_can_arm_the_failpoints_of_tests(plan):
+    """They are read from the environment, which is the profile's alone; Secrets and ConfigMaps are files."""
+    assert not [
+        path for path in contract_fields.fields(FineTuneJobSpec) if path.rpartition(".")[2].startswith("env")
+    ]
+    for (container,) in containers(plan):
+        assert {one["name"] for one in container["env"]} == set(pod.HOMES)
+        assert all("value" in one for one in container["env"])
+        assert "envFrom" not in container
+        assert failpoints.VARIABLE not in json.dumps(container)
 
 
 def test_the_operator_asks_where_the_trainer_answers(plan):

@@ -91,6 +91,24 @@ def test_a_rank_that_knows_why_weighs_more_than_a_dead_one():
     assert judged(End.ENDED, None, said(64, 1)).exit_code == 64
 
 
+@pytest.mark.parametrize("known", [69, 70, 86])
+def test_a_fault_that_a_rank_tells_is_not_hidden_by_one_that_was_silenced(known: int):
+    assert judged(End.ENDED, None, said(known, 1)).reason == f"Reason{known}"
+    assert judged(End.ENDED, said(known, 0), None).reason == f"Reason{known}"
+
+
+LOST = verdict.of(errors.PeerLost("gone"), rank=0)
+
+
+def test_who_only_saw_another_go_has_nothing_to_add():
+    assert judged(End.ENDED, LOST, said(69, 1)).exit_code == 69
+    died = judged(End.ENDED, LOST, None, exits={17: 137})
+    assert (died.reason, died.rank) == ("RankDied", 1)
+    assert "rank 1 ended without a word (exit codes seen: 137)" in died.message
+    assert judged(End.ENDED, LOST, LOST).reason == "PeerLost"
+    assert judged(End.STALLED, LOST, None).reason == "Stalled"
+
+
 def test_ranks_that_were_done_when_sigterm_came_are_done():
     assert judged(End.INTERRUPTED, said(0, 0), said(0, 1)).exit_code == 0
 

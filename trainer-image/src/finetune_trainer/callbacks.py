@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer import config, errors
+from finetune_trainer import config, errors, failpoints
 from finetune_trainer.interruption import Interruption
 
 Tell = Callable[..., object]
@@ -42,6 +42,32 @@ class Finite(TrainerCallback):
                     f"{logs.get('learning_rate')}); lower training.learningRate, raise training.warmupRatio, or look for broken "
                     "rows in the data"
                 )
+
+
+class Failing(TrainerCallback):
+    """What goes wrong on purpose when a step begins, or within its first forward pass (failpoints.py)."""
+
+    def __init__(self) -> None:
+        self._step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Look at every batch where it really enters the model: the arguments only say how large it should be."""
+        given["model"].get_input_embeddings().register_forward_pre_hook(self._on_batch)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """A step is about to be made."""
+        self._step = state.global_step + 1
+        failpoints.reach("Step", step=self._step)
+
+    def _on_batch(self, module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if module.training:
+            failpoints.reach(
+                "Step", step=self._step, sequences=len(given[0]), memory_error=torch.OutOfMemoryError
+            )
 
 
 class Telling(TrainerCallback):
@@ -145,7 +171,10 @@ class Measuring(TrainerCallback):
 
     def _look(self, state: TrainerState) -> None:
         due = state.global_step % self._every_steps == 0 and state.global_step < state.max_steps
-        if due and state.is_world_process_zero and (loss := self._measure()) is not None:
+        if not due or not state.is_world_process_zero:
+            return
+        failpoints.reach("Measure", step=state.global_step)
+        if (loss := self._measure()) is not None:
             state.log_history.append({"step": state.global_step, "eval_loss": loss})
 
 
@@ -215,6 +244,7 @@ class SettingApart(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """Called on all ranks when this one's part is written."""
+        failpoints.reach("Checkpoint", step=state.global_step)
         if dist.is_initialized():
             dist.barrier()
         if not state.is_world_process_zero:

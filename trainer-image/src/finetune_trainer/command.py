@@ -2,11 +2,12 @@
 
 import argparse
 import contextlib
+import os
 import traceback
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, errors, interruption, outcome, report, supervisor
+from finetune_trainer import config, errors, failpoints, interruption, outcome, report, supervisor
 from finetune_trainer.layout import Layout
 from finetune_trainer.report import LastWord
 from finetune_trainer.supervisor import Ending, serve
@@ -29,6 +30,7 @@ def run(arguments: list[str] | None, told: interruption.Interruption) -> int:
     spec: config.Run | None = None
     try:
         told.check()
+        failpoints.arm(os.environ, attempt=given.attempt)
         spec = config.load(given.run)
         ending = given.stage(spec, layout, given, told)
     except BaseException as error:  # noqa: BLE001 - a last word is owed to any end

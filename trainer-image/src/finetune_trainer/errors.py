@@ -44,6 +44,7 @@
     ├── InternalError                   70  anything else: our bug, or the machine's
     │   ├── AcceleratorMissing              GPUs were promised, and none is seen
     │   ├── RankDied                        a rank ended without a word, mostly killed
+    │   ├── PeerLost                        what the other ranks see of that
     │   ├── WorkerDied                      a process that reads data did
     │   └── Stalled                         nothing moved for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
@@ -294,6 +295,10 @@ class AcceleratorMissing(InternalError):
 
 class RankDied(InternalError):
     """A rank ended without a verdict: killed, most likely for memory."""
+
+
+class PeerLost(InternalError):
+    """A rank lost another in the middle of a step; what ended that one is told in its place wherever it is known."""
 
 
 class WorkerDied(InternalError):

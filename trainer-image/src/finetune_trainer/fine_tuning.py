@@ -46,7 +46,7 @@ class FineTuning:
         self._tell(stage="Load", total_steps=self._prepared.resolved.total_steps, message="loading the model")
         arithmetic = accelerator.arithmetic(self._run, accelerator.machine())
         trainer = self._trainer(arithmetic)
-        train.assert_promised(trainer, self._run, self._world)
+        train.assert_promised(trainer, self._run, rank=self._rank, world=self._world)
         if self._rank == 0:
             print(arithmetic.told, flush=True)  # noqa: T201 - the pod's log
             self._comparing.measure_base(trainer)

@@ -5,21 +5,14 @@ python -m finetune_trainer.rank --task FILE
 
 import argparse
 import os
+import shutil
 import sys
 import traceback
 import warnings
 from pathlib import Path
 
-from finetune_trainer import errors, task, verdict
+from finetune_trainer import config, errors, failpoints, place, rank_errors, task, verdict
 from finetune_trainer.interruption import Interruption
-
-OUT_OF_MEMORY = (
-    "OutOfMemoryError",
-    "CUDA out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""Parts of what an error is called, or says, when the accelerator's memory is exhausted."""
 
 NOT_NEWS = (
     ".*gradient_checkpointing.* is deprecated",  # TRL's use of transformers' old name
@@ -38,19 +31,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="One rank of a training run.")
     parser.add_argument("--task", type=Path, required=True, help="what to do, as the supervisor wrote it")
     given = task.load(parser.parse_args().task)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    said = _verdict(given, interruption, rank=rank, world=world)
+    said = _verdict(given, interruption)
     interruption.end()
+    if said.reason == "ScratchFull":
+        shutil.rmtree(given.output, ignore_errors=True)  # half a checkpoint, in the way of the verdict
     verdict.write(given.verdicts, said)
     return said.exit_code
 
 
-def _verdict(given: task.Task, interruption: Interruption, *, rank: int, world: int) -> verdict.Verdict:
+def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:
     """Do everything, and say how it ended."""
+    rank = int(os.environ.get("RANK") or 0)
     try:
+        here = place.told(os.environ, config.load(given.run).resources)
+        failpoints.arm(os.environ, attempt=given.attempt, rank=here.rank)
         from finetune_trainer import fine_tuning  # noqa: PLC0415 - imports torch: 6 s in which SIGTERM must be heard
 
-        fine_tuning.FineTuning(given, interruption, rank=rank, world=world).go()
+        fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         return verdict.of(_ours(error, interruption), rank=rank)
     return verdict.Verdict(rank=rank, exit_code=0, reason="Trained", message="trained")
@@ -63,12 +60,7 @@ def _ours(error: BaseException, interruption: Interruption) -> BaseException:
     traceback.print_exception(error)
     if interruption.noted:
         return errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
-    if any(part in f"{type(error).__name__}: {error}" for part in OUT_OF_MEMORY):
-        return errors.OutOfMemory(
-            "the GPU's memory does not suffice; lower training.microBatchSize or training.maxLength, set "
-            "training.activationCheckpointing to On, or use a larger GPU"
-        )
-    return error
+    return rank_errors.known(error) or error
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from finetune_trainer import config
+from finetune_trainer import config, failpoints
 
 MAX_LAST_WORD_BYTES = 4096
 """What the kubelet keeps of a termination message."""
@@ -117,8 +117,11 @@ class ProgressWriter:
         self.now = before.model_copy(update={**changes, "updated_at": moment})
         recent = self._written_at and (moment - self._written_at).total_seconds() < self._least_seconds
         if self.now.stage != before.stage or not recent:
+            began = self._written_at is None or self.now.stage != before.stage
             write_progress(self._path, self.now)
             self._written_at = moment
+            if began:
+                failpoints.reach(self.now.stage)
         return self.now
 
 

@@ -10,7 +10,7 @@ import transformers
 from peft import LoraConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-from finetune_trainer import arguments, callbacks, config, errors, prepared, tables
+from finetune_trainer import arguments, callbacks, config, errors, failpoints, prepared, tables
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Resolved
@@ -119,13 +119,13 @@ def _model(trainer: Trainer) -> Any:
     return trainer.model
 
 
-def assert_promised(trainer: Trainer, run: config.Run, world: int) -> None:
-    """Several launchers start single processes without a word, each of which would train alone into the same folder."""
-    found = int(trainer.args.world_size)
-    if not found == world == run.resources.processes:
+def assert_promised(trainer: Trainer, run: config.Run, *, rank: int, world: int) -> None:
+    """The trainer sees the gang that was promised, and this rank in its place: else each would train alone."""
+    found = int(trainer.args.world_size), int(trainer.args.process_index)
+    if found != (run.resources.processes, rank) or world != run.resources.processes:
         raise errors.InternalError(
-            f"{run.resources.processes} processes were promised, the launcher told of {world}, and the trainer sees {found}; "
-            "nothing was trained"
+            f"{run.resources.processes} processes were promised, the launcher told of {world}, and the trainer of rank {rank} "
+            f"sees {found[0]} and takes itself for number {found[1]}; nothing was trained"
         )
 
 
@@ -161,6 +161,8 @@ def fit(
         trainer.add_callback(one)
     if trainer.is_world_process_zero():
         trainer.add_callback(telling)
+    if failpoints.FAILPOINTS.armed:
+        trainer.add_callback(callbacks.Failing())
     trainer.remove_callback(transformers.PrinterCallback)
     transformers.set_seed(run.training.seed)  # whatever was evaluated before must not move the dice
     if task.resume and _trained_already(trainer, task.resume, run.training.early_stopping):

@@ -65,6 +65,14 @@ def gravest(verdicts: Iterable[Verdict]) -> Verdict:
     return min(verdicts, key=lambda one: (_gravity(one.exit_code), one.rank))
 
 
+def knows(verdict: Verdict) -> bool:
+    """Whether a rank tells a fault of its own: not that it was told to stop, not that another one went away."""
+    return (
+        verdict.exit_code not in {ExitCode.OK, ExitCode.INTERRUPTED}
+        and verdict.reason != errors.PeerLost.__name__
+    )
+
+
 def _gravity(code: int) -> int:
     """Place of `code` in `PRECEDENCE`; 0 is the gravest."""
     for place, codes in enumerate(PRECEDENCE):

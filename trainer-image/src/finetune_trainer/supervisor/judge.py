@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from finetune_trainer import errors
+from finetune_trainer import errors, verdict
 from finetune_trainer.supervisor.watch import End
-from finetune_trainer.verdict import Verdict, gravest, of
+from finetune_trainer.verdict import Verdict
 
 
 def judge(
@@ -18,11 +18,20 @@ def judge(
     """The verdict of the gang.
 
     `verdicts`: by rank, None where one died without a word; `exits`: pid -> exit code; `memory_kills`: processes of this
-    pod that the kernel killed for memory meanwhile.
+    pod that the kernel killed for memory meanwhile. Where a rank tells a fault of its own, those that were silenced by the
+    launcher, or lost it in the middle of a step, have nothing to add.
     """
-    return gravest(
-        said or of(_silence(end, rank, stall_seconds, exits, memory_kills), rank=rank)
+    told = [said for said in verdicts if said and verdict.knows(said)]
+    if told:
+        return verdict.gravest(told)
+    silent = [
+        verdict.of(_silence(end, rank, stall_seconds, exits, memory_kills), rank=rank)
         for rank, said in enumerate(verdicts)
+        if said is None
+    ]
+    spoken = [said for said in verdicts if said]
+    return verdict.gravest(
+        [*silent, *(said for said in spoken if said.reason != errors.PeerLost.__name__)] or spoken
     )
 
 

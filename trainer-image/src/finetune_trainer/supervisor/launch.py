@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_trainer import config
+from finetune_trainer import config, failpoints
 from finetune_trainer.layout import Layout
 
 RANK_PROGRAM = "finetune_trainer.rank"
@@ -69,7 +69,7 @@ def environment(run: config.Run, layout: Layout, inherited: Mapping[str, str]) -
         told["OMP_NUM_THREADS"] = str(max(1, int(run.resources.cpu) // run.resources.processes_per_node))
         told["OMP_WAIT_POLICY"] = "PASSIVE"  # measured: the same speed for an eighth less CPU time
         told["CUDA_VISIBLE_DEVICES"] = ""
-    return kept | told
+    return kept | told | failpoints.passed_on(inherited)
 
 
 def node_of(inherited: Mapping[str, str]) -> int:

@@ -10,9 +10,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Self
+
+from finetune_trainer import process_tree
 
 PR_SET_CHILD_SUBREAPER = 36
 """linux/prctl.h"""
@@ -68,26 +69,10 @@ class Processes:
     def kill(self) -> None:
         """SIGKILL everything, level by level: whose parent dies becomes our child, and is seen in the next round."""
         while self.alive():
-            for pid in children(os.getpid()):
+            for pid in process_tree.children(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(KILL_PAUSE)
-
-
-def children(parent: int) -> Iterator[int]:
-    """The pids whose parent is `parent`."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal() and _parent(folder) == parent:
-            yield int(folder.name)
-
-
-def _parent(folder: Path) -> int | None:
-    """Field 4 of /proc/PID/stat; the name before it may hold spaces and brackets."""
-    try:
-        stat = (folder / "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[1])
 
 
 def _inherit_orphans() -> None:

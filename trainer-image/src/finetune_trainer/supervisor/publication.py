@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, outcome
+from finetune_trainer import config, failpoints, outcome
 from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.task import Trained
@@ -91,6 +91,7 @@ def send(
     for name in files:
         between(name)
         output.put(name, artefact / name)
+        failpoints.reach("Send")
     for name in replaced - files.keys():
         output.delete(name)
     between(outcome.MANIFEST)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pydantic
 
-from finetune_trainer import checkpoint, errors, report
+from finetune_trainer import checkpoint, errors, failpoints, report
 from finetune_trainer.checkpoint import Manifest
 from finetune_trainer.report import CheckpointSeen
 from finetune_trainer.storage import Item, Store
@@ -89,6 +89,7 @@ class Uploads:
         manifest = checkpoint.sealed(folder, step=step, fingerprint=self._fingerprint, time=self._clock())
         for name in manifest.files:
             self._store.put(f"{FOLDER}/{folder.name}/{name}", folder / name)
+            failpoints.reach("Upload", step=step)
         self._fence.check()  # a later run reads and prunes what lies here
         self._store.put(
             f"{FOLDER}/{folder.name}/{checkpoint.MANIFEST}", manifest.model_dump_json(by_alias=True).encode()
