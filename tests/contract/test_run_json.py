@@ -10,8 +10,10 @@ import pytest
 
 import contract_fields
 import contract_runs
+from finetune_operator.api.base import SecretRef
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.plan import config_map, run_config
+from finetune_operator.plan.origins import Origin, Origins
 from finetune_trainer import config, errors
 
 SHARED = (
@@ -113,6 +115,19 @@ def wide_enough(key: str, bound: float, there: float | None) -> bool:
 def test_what_the_operator_writes_the_trainer_reads_whole(spec, profile):
     document = contract_runs.run(spec, profile)
     assert said(config.parse(contract_runs.text(document)).wire()) == said(document)
+
+
+def test_what_a_job_goes_on_from_crosses_the_border():
+    secret = SecretRef(name="bucket")
+    found = Origins(
+        adapter=Origin("f", "s3://team-a/adapters/first", secret),
+        work=Origin("f", "s3://team-a/.finetune/uid", None),
+    )
+    document = contract_runs.run(contract_runs.SHORTEST, origins=found)
+    read = config.parse(contract_runs.text(document))
+    assert read.origins is not None
+    assert read.origins.wire() == document["origins"]
+    assert set(document["origins"]) == set(config.Origins.model_fields)
 
 
 def test_the_fullest_job_says_everything():

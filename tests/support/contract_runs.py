@@ -6,6 +6,7 @@ from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
 from finetune_operator.names import Owner
 from finetune_operator.plan import config_map, resolve, run_config
+from finetune_operator.plan.origins import NONE, Origins
 from finetune_operator.plan.run_plan import PodPlan, RunPlan
 
 OWNER = Owner("team-a", "support-bot", "6f1c9a52-7a53-4f0e-9d55-0c3d5a8b7e10")
@@ -154,7 +155,9 @@ PROFILE: dict[str, Any] = {
 }
 
 
-def run(spec: dict[str, Any], profile: dict[str, Any] | None = None) -> dict[str, Any]:
+def run(
+    spec: dict[str, Any], profile: dict[str, Any] | None = None, origins: Origins | None = None
+) -> dict[str, Any]:
     """run.json of a job, as the operator resolves it."""
     parsed = FineTuneJobSpec.model_validate(spec)
     chosen = resolve.Chosen(None, 0, FineTuneProfileSpec())
@@ -162,7 +165,7 @@ def run(spec: dict[str, Any], profile: dict[str, Any] | None = None) -> dict[str
         chosen = resolve.Chosen("gpus", 3, FineTuneProfileSpec.model_validate(profile))
     sizes = resolve.sizes(parsed, chosen.spec)
     return run_config.run_config(
-        OWNER, parsed, chosen, sizes, image="registry/trainer:tag", stall_timeout=900
+        OWNER, parsed, chosen, sizes, origins or NONE, image="registry/trainer:tag", stall_timeout=900
     )
 
 

@@ -39,6 +39,8 @@ class Simulation:
         self.jobs, self.pods, self.config_map = {}, {}, None
         self.cached_run = None
         self.events = []
+        self.others = []
+        """Other FineTuneJobs of the namespace."""
         self.progress = None
         self.version = 1000
         self.rules, self.statuses, self.created = [], [], []
@@ -164,6 +166,8 @@ class Simulation:
     def _look(self, world, what):
         if what == "events":
             return replace(world, events=tuple(pod_of.event(one) for one in self.events))
+        if what == "others":
+            return replace(world, others={raw["metadata"]["name"]: job_of.other(raw) for raw in self.others})
         if what == "run":
             if self.config_map is None:
                 return replace(world, run=None, run_missing=True, run_looked=True)

@@ -344,6 +344,22 @@ class Hub(Value):
     offline: bool = False
 
 
+class Origin(Value):
+    """Something outside that the run goes on from."""
+
+    uri: Text
+    credentials_secret_ref: SecretRef | None = None
+
+
+class Origins(Value):
+    """What the run goes on from, resolved: a `jobRef` of the spec has become a place."""
+
+    adapter: Origin | None = None
+    """The adapter of `model.adapterFrom`."""
+    work: Origin | None = None
+    """The work area of the job that `checkpoint.resumeFrom` names."""
+
+
 class Run(Value):
     """One resolved run: everything both stages are told."""
 
@@ -360,6 +376,7 @@ class Run(Value):
     checkpoint: Checkpoint = Checkpoint()
     output: Output
     tracking: Tracking | None = None
+    origins: Origins | None = None
     resources: Resources
     limits: Limits = Limits()
     hub: Hub = Hub()

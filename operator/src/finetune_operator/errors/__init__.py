@@ -5,9 +5,12 @@
     │   ├── SpecInvalid
     │   ├── NotYetSupported
     │   ├── PolicyDenied
+    │   ├── ReferencedJobFailed
     │   ├── RunTooLarge
     │   └── RunLost
     ├── ProfileNotFound      somebody may still create it
+    ├── JobNotFound          the same of a FineTuneJob
+    ├── WaitingForJob        it is there, and has not ended yet
     └── ApiError             the API server said no, or nothing at all
         ├── NotFound, AlreadyExists, Conflict, Gone
         ├── Denied           forbidden: told to the author, tried again slowly
@@ -52,6 +55,12 @@ class PolicyDenied(Refused):
     reason = Reason.POLICY_DENIED
 
 
+class ReferencedJobFailed(Refused):
+    """The job goes on from another one that has left nothing."""
+
+    reason = Reason.REFERENCED_JOB_FAILED
+
+
 class RunTooLarge(Refused):
     """The resolved run does not fit into its ConfigMap."""
 
@@ -69,6 +78,20 @@ class ProfileNotFound(FineTuneError):
 
     reason = Reason.PROFILE_NOT_FOUND
     retry_after = 60.0  # the profile's own event brings it sooner
+
+
+class JobNotFound(FineTuneError):
+    """The job refers to another one that is not there."""
+
+    reason = Reason.JOB_NOT_FOUND
+    retry_after = 300.0  # the other job's own event brings it sooner
+
+
+class WaitingForJob(FineTuneError):
+    """The job goes on from what another one has not made yet."""
+
+    reason = Reason.WAITING_FOR_JOB
+    retry_after = 300.0  # as above
 
 
 class ApiError(FineTuneError):

@@ -38,6 +38,18 @@ class Reason(enum.StrEnum):
         "ProfileInvalid",
         "The FineTuneProfile cannot be read by this version of the operator. The job waits until the admin corrects it.",
     )
+    JOB_NOT_FOUND = (
+        "JobNotFound",
+        "No FineTuneJob of the name that a `jobRef` gives, in this namespace. The job waits for it until `pendingDeadlineSeconds`.",
+    )
+    WAITING_FOR_JOB = (
+        "WaitingForJob",
+        "The FineTuneJob that a `jobRef` names has not ended yet. The job waits for it until `pendingDeadlineSeconds`.",
+    )
+    REFERENCED_JOB_FAILED = (
+        "ReferencedJobFailed",
+        "The FineTuneJob that a `jobRef` names has left nothing to go on from. Run that one anew, then this one, under new names.",
+    )
     RUN_TOO_LARGE = (
         "RunTooLarge",
         "The resolved run does not fit into a ConfigMap (512 KiB). Shorten templates, samples or blocklists.",

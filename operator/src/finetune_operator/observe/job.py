@@ -29,6 +29,8 @@ class JobSeen:
     """When the children of a job that has ended shall go (s since the epoch)."""
     spec: bytes
     status: bytes
+    goes_on_from: tuple[str, ...] = ()
+    """Names of the FineTuneJobs that it takes an adapter or a checkpoint from, while it is not settled."""
 
     @property
     def owner(self) -> Owner:
@@ -71,6 +73,60 @@ def job(raw: dict[str, Any]) -> JobSeen:
         expires=_expires(spec, status),
         spec=b"" if settled else json.dumps(spec).encode(),
         status=b"" if settled else json.dumps(status).encode(),
+        goes_on_from=() if settled else _goes_on_from(spec),
+    )
+
+
+def _goes_on_from(spec: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the jobs that a spec refers to, each once."""
+    adapter = (spec.get("model") or {}).get("adapterFrom") or {}
+    resume = (spec.get("checkpoint") or {}).get("resumeFrom") or {}
+    names = [(one.get("jobRef") or {}).get("name") for one in (adapter, resume)]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSeen:
+    """Another FineTuneJob, as far as one that goes on from it needs to know it."""
+
+    name: str
+    uid: str
+    ended: str | None
+    """`Succeeded` or `Failed`; None while it is on its way."""
+    said: str
+    """How it ended, as its condition says it."""
+    accepted: bool
+    """Whether its run was resolved: what was refused has left nothing anywhere."""
+    full: bool
+    """Whether it trains all weights, and publishes no adapter."""
+    output: str
+    """URI of its result."""
+    work: str
+    """URI below which its work in progress lies."""
+    secret: str | None
+    """The Secret of its output."""
+    goes_on_from: tuple[str, ...]
+    """The jobs that it waits for itself."""
+
+
+def other(raw: dict[str, Any]) -> OtherSeen:
+    """The facts of a FineTuneJob that another one refers to."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    output = spec.get("output") or {}
+    succeeded: dict[str, Any] = next(
+        (one for one in status.get("conditions") or () if one.get("type") == "Succeeded"), {}
+    )
+    return OtherSeen(
+        name=raw["metadata"]["name"],
+        uid=raw["metadata"]["uid"],
+        ended={"True": "Succeeded", "False": "Failed"}.get(succeeded.get("status", "")),
+        said=f"{succeeded.get('reason')}: {succeeded.get('message')}",
+        accepted=bool(status.get("run")),
+        full=(spec.get("tuning") or {}).get("type") == "Full",
+        output=output.get("uri") or "",
+        work=output.get("workUri") or output.get("uri") or "",
+        secret=(output.get("credentialsSecretRef") or {}).get("name"),
+        goes_on_from=() if is_settled(status) else _goes_on_from(spec),
     )
 
 

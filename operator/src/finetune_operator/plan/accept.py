@@ -8,11 +8,15 @@ import pydantic
 
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.errors import SpecInvalid
-from finetune_operator.observe.job import JobSeen, ProfileSeen
+from finetune_operator.observe.job import JobSeen, OtherSeen, ProfileSeen
 from finetune_operator.plan import mounts, not_yet, policy, resolve
+from finetune_operator.plan import origins as origins_of
+from finetune_operator.plan.origins import Origins
 from finetune_operator.plan.resolve import Chosen, Sizes
 from finetune_operator.plan.run_config import run_config, with_credentials
 from finetune_operator.plan.run_plan import PodPlan, RunPlan
+
+NOBODY: Mapping[str, OtherSeen] = {}
 
 
 @dataclass(frozen=True)
@@ -45,28 +49,37 @@ def _parsed(spec: bytes) -> FineTuneJobSpec:
         ) from error
 
 
-def accept(job: JobSeen, profiles: Mapping[str, ProfileSeen], installed: Installed) -> RunPlan:
-    """The resolved run, or the FineTuneError that tells why there is none."""
+def accept(
+    job: JobSeen,
+    profiles: Mapping[str, ProfileSeen],
+    installed: Installed,
+    others: Mapping[str, OtherSeen] = NOBODY,
+) -> RunPlan:
+    """The resolved run, or the FineTuneError that tells why there is none. `others`: the jobs that this one refers to."""
     spec = spec_of(job)
     chosen = resolve.chosen(spec.profile, profiles)
     sizes = resolve.sizes(spec, chosen.spec)
     not_yet.check(spec, chosen.spec, chosen.label)  # first: a policy may demand a field that is not there yet
     policy.check(policy.Asked(spec, chosen.spec, sizes, job.namespace), chosen.label)
+    spec = with_credentials(spec)
+    origins = origins_of.origins(job.name, spec, others)
+    policy.check(policy.Asked(spec, chosen.spec, sizes, job.namespace, origins), chosen.label)
     image = chosen.spec.image or installed.trainer_image
-    run = run_config(job.owner, spec, chosen, sizes, image=image, stall_timeout=installed.stall_timeout)
-    return RunPlan(run=run, pods=_pods(with_credentials(spec), chosen, sizes, image))
+    timeout = installed.stall_timeout
+    run = run_config(job.owner, spec, chosen, sizes, origins, image=image, stall_timeout=timeout)
+    return RunPlan(run=run, pods=_pods(spec, chosen, sizes, origins, image))
 
 
-def _pods(spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, image: str) -> PodPlan:
+def _pods(spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, origins: Origins, image: str) -> PodPlan:
     """What the pods need beside run.json."""
     profile = chosen.spec
     return PodPlan(
         image=image,
         image_pull_secrets=[one.name for one in profile.image_pull_secrets],
         service_account=spec.service_account_name,
-        secrets=mounts.secrets(spec),
+        secrets=mounts.secrets(spec, origins),
         config_maps=mounts.config_maps(spec),
-        claims=mounts.claims(spec),
+        claims=mounts.claims(spec, origins),
         extra_ca=profile.extra_ca.name if profile.extra_ca else None,
         model_cache=mounts.model_cache(spec, profile),
         nodes=sizes.nodes,

@@ -6,16 +6,17 @@ from finetune_operator.api.base import SecretRef
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
 from finetune_operator.plan import uris
+from finetune_operator.plan.origins import Origins
 from finetune_operator.plan.run_plan import ClaimMount
 
 
-def secrets(spec: FineTuneJobSpec) -> list[str]:
+def secrets(spec: FineTuneJobSpec, origins: Origins) -> list[str]:
     """Names of all Secrets, each once."""
     tracking = spec.tracking
     found: list[SecretRef | None] = [
         spec.output.credentials_secret_ref,
         spec.model.credentials_secret_ref,
-        spec.model.adapter_from.credentials_secret_ref if spec.model.adapter_from else None,
+        *(origin.credentials_secret_ref for origin in origins.places),
         *(source.credentials_secret_ref for source in (*spec.dataset.train, *spec.dataset.eval)),
         spec.output.hub.credentials_secret_ref if spec.output.hub else None,
         tracking.wandb.credentials_secret_ref if tracking and tracking.wandb else None,
@@ -29,10 +30,12 @@ def config_maps(spec: FineTuneJobSpec) -> list[str]:
     return sorted({place.authority for place, _ in _places(spec) if place.scheme == "configmap"})
 
 
-def claims(spec: FineTuneJobSpec) -> list[ClaimMount]:
+def claims(spec: FineTuneJobSpec, origins: Origins) -> list[ClaimMount]:
     """All claims; writable where one is the output or the work area."""
-    writable = {place.authority for place, is_output in _places(spec) if place.scheme == "pvc" and is_output}
-    all_of_them = {place.authority for place, _ in _places(spec) if place.scheme == "pvc"}
+    mounted = [(place.authority, is_output) for place, is_output in _places(spec) if place.scheme == "pvc"]
+    writable = {name for name, is_output in mounted if is_output}
+    left = [uris.place(origin.uri, origin.field) for origin in origins.places]
+    all_of_them = {name for name, _ in mounted} | {one.authority for one in left if one.scheme == "pvc"}
     return [ClaimMount(name=name, writable=name in writable) for name in sorted(all_of_them)]
 
 
@@ -46,8 +49,6 @@ def model_cache(spec: FineTuneJobSpec, profile: FineTuneProfileSpec) -> str | No
 def _places(spec: FineTuneJobSpec) -> Iterator[tuple[uris.Place, bool]]:
     """Every place that the job reads from or writes to; whether it writes there."""
     yield uris.place(spec.model.uri, "spec.model.uri"), False
-    if spec.model.adapter_from and spec.model.adapter_from.uri:
-        yield uris.place(spec.model.adapter_from.uri, "spec.model.adapterFrom.uri"), False
     for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
         for at, source in enumerate(sources):
             yield uris.place(source.uri, f"spec.dataset.{part}[{at}].uri"), False

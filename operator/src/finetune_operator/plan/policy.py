@@ -7,6 +7,7 @@ from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
 from finetune_operator.errors import PolicyDenied, SpecInvalid
 from finetune_operator.plan import quantities, uris
+from finetune_operator.plan.origins import NONE, Origins
 from finetune_operator.plan.resolve import Sizes
 
 
@@ -18,6 +19,7 @@ class Asked:
     profile: FineTuneProfileSpec
     sizes: Sizes
     namespace: str
+    origins: Origins = NONE
 
 
 Rule = Callable[[Asked], Iterator[str]]
@@ -78,10 +80,8 @@ def _active_deadline(asked: Asked) -> Iterator[str]:
 
 def _prefixes(asked: Asked) -> Iterator[str]:
     spec, allowed = asked.spec, asked.profile.allowed
-    adapter = spec.model.adapter_from
     checked = [
         ("spec.model.uri", spec.model.uri, "models", allowed.models),
-        ("spec.model.adapterFrom.uri", adapter.uri if adapter else None, "models", allowed.models),
         ("spec.output.uri", spec.output.uri, "outputs", allowed.outputs),
         ("spec.output.workUri", spec.output.work_uri, "outputs", allowed.outputs),
     ]
@@ -90,6 +90,10 @@ def _prefixes(asked: Asked) -> Iterator[str]:
             (f"spec.dataset.{part}[{at}].uri", source.uri, "datasets", allowed.datasets)
             for at, source in enumerate(sources)
         ]
+    for origin in asked.origins.places:
+        # Where a job's result and its work in progress lie is an output, of whichever job.
+        rule = "outputs" if origin.field.endswith("jobRef") else "models"
+        checked.append((origin.field, origin.uri, rule, getattr(allowed, rule)))
     for field, uri, rule, prefixes in checked:
         if uri is None or not prefixes:
             continue

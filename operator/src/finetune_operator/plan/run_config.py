@@ -3,17 +3,25 @@
 from typing import Any, TypeVar
 
 from finetune_operator.api.job import FineTuneJobSpec
-from finetune_operator.api.sources import DataSource, Model, Output
+from finetune_operator.api.sources import AdapterFrom, DataSource, Model, Output
 from finetune_operator.names import Owner
 from finetune_operator.plan import quantities, uris
+from finetune_operator.plan.origins import Origins
 from finetune_operator.plan.resolve import Chosen, Sizes
 
 VERSION = 1
-Source = TypeVar("Source", DataSource, Model)
+Source = TypeVar("Source", DataSource, Model, AdapterFrom)
 
 
 def run_config(
-    owner: Owner, spec: FineTuneJobSpec, chosen: Chosen, sizes: Sizes, *, image: str, stall_timeout: int
+    owner: Owner,
+    spec: FineTuneJobSpec,
+    chosen: Chosen,
+    sizes: Sizes,
+    origins: Origins,
+    *,
+    image: str,
+    stall_timeout: int,
 ) -> dict[str, Any]:
     """The document that the trainer reads."""
     spec = with_credentials(spec)
@@ -35,6 +43,7 @@ def run_config(
         "image": image,
         "profile": {"name": chosen.name, "generation": chosen.generation} if chosen.name else None,
         **{part: wire[part] for part in parts if part in wire},
+        **({"origins": origins.wire()} if origins.places else {}),
         "resources": _resources(chosen, sizes),
         "limits": {
             "stallTimeoutSeconds": spec.run_policy.stall_timeout_seconds or stall_timeout,
@@ -71,11 +80,16 @@ def with_credentials(spec: FineTuneJobSpec) -> FineTuneJobSpec:
         }
     )
     model = _credited(spec.model, "spec.model.uri", spec.output)
+    if model.adapter_from:
+        adapter = _credited(model.adapter_from, "spec.model.adapterFrom.uri", spec.output)
+        model = model.model_copy(update={"adapter_from": adapter})
     return spec.model_copy(update={"dataset": dataset, "model": model})
 
 
 def _credited(source: Source, field: str, output: Output) -> Source:
     """`source` with the output's Secret, if it is the output's bucket and it names none."""
+    if source.uri is None:
+        return source
     here, there = uris.place(source.uri, field), uris.place(output.uri, "spec.output.uri")
     if source.credentials_secret_ref or here.scheme not in uris.BUCKETS or here.bucket != there.bucket:
         return source

@@ -35,12 +35,15 @@ def accepting(found: Case) -> Decision | None:
         return None
     if world.trouble is not None:
         return live_rules.trouble(found)
+    if world.job.goes_on_from and world.others is None:
+        return Decision("accept", look="others")
     try:
-        manifest = config_map(world.job.owner, accept(world.job, world.profiles, world.installed))
+        plan = accept(world.job, world.profiles, world.installed, world.others or {})
+        manifest = config_map(world.job.owner, plan)
     except Refused as error:
         return _refused(found, error)
     except FineTuneError as error:
-        return _waits_for_profile(found, error)
+        return _waits(found, error)
     return Decision("accept", actions=(CreateRun(manifest),), again=True)
 
 
@@ -51,17 +54,20 @@ def _refused(found: Case, error: Refused) -> Decision:
     return found.decided("refused", "Failed", says, completion_time=stamp(found.world.now))
 
 
-def _waits_for_profile(found: Case, error: FineTuneError) -> Decision:
-    """The admin may still bring the profile."""
+def _waits(found: Case, error: FineTuneError) -> Decision:
+    """The admin may still bring the profile, and another job end. A suspension by the author is no wait."""
     world = found.world
-    left = world.job.created + _pending_deadline(found) - world.now
+    if world.job.suspend:
+        return live_rules.paused(found)
+    since = max(world.job.created, ending_rules.resumed(found))
+    left = since + _pending_deadline(found) - world.now
     if left <= 0:
         message = f"gave up waiting: {error}"
         reason = Reason.PENDING_DEADLINE_EXCEEDED
         says = {**failed(reason, message), "Accepted": Says("False", error.reason, str(error))}
-        return found.decided("profile-deadline", "Failed", says, completion_time=stamp(world.now))
+        return found.decided("accept-deadline", "Failed", says, completion_time=stamp(world.now))
     says = {**on_the_way(error.reason, str(error)), "Accepted": Says("False", error.reason, str(error))}
-    return found.decided("waits-for-profile", "Pending", says, after=min(left, error.retry_after or left))
+    return found.decided("waits-to-be-accepted", "Pending", says, after=min(left, error.retry_after or left))
 
 
 def _pending_deadline(found: Case) -> float:

@@ -1,5 +1,6 @@
 """Carrying out a decision, and looking at what it asks for. Whatever the API server answers goes into the caches at once."""
 
+import contextlib
 import logging
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from finetune_operator import errors, names
 from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api, Object
 from finetune_operator.observe.child import child, controller
-from finetune_operator.observe.job import JobSeen
+from finetune_operator.observe.job import JobSeen, OtherSeen, other
 from finetune_operator.observe.pod import event, pod
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.plan.run_plan import RunPlan
@@ -23,6 +24,8 @@ from finetune_operator.reconcile.world import (
 )
 
 LOG = logging.getLogger(__name__)
+LONGEST_CHAIN = 32
+"""FineTuneJobs that are looked at when one waits for another, which waits for another; enough to see a circle."""
 
 
 class Actions:
@@ -40,6 +43,8 @@ class Actions:
                 return await self._run(world)
             case "events":
                 return await self._events(world)
+            case "others":
+                return await self._others(world)
 
     async def _children(self, world: World) -> World:
         """A live list of the job's children."""
@@ -81,6 +86,20 @@ class Actions:
             ):
                 found += [event(raw) for raw in page.items]
         return replace(world, events=tuple(found))
+
+    async def _others(self, world: World) -> World:
+        """The FineTuneJobs that this one refers to, and those that they wait for, as they are now."""
+        found: dict[str, OtherSeen] = {}
+        asked, wanted = {world.job.name}, [*world.job.goes_on_from]
+        while wanted and len(asked) <= LONGEST_CHAIN:
+            name = wanted.pop(0)
+            if name in asked:
+                continue
+            asked.add(name)
+            with contextlib.suppress(errors.NotFound):
+                found[name] = other(await self._api.get(api.TUNE_JOBS, world.job.namespace, name))
+                wanted += found[name].goes_on_from
+        return replace(world, others=found)
 
     async def act(self, world: World, actions: tuple[Action, ...]) -> World:
         """Carry them out, in order."""

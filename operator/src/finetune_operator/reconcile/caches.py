@@ -32,6 +32,7 @@ class Caches:
         self.progress: dict[str, ProgressSeen] = {}
         self.progress_written: dict[str, float] = {}
         self._keys: dict[str, Key] = {}
+        self._waiters: dict[Key, set[Key]] = {}
 
     def key_of(self, uid: str) -> Key | None:
         """The FineTuneJob of that uid."""
@@ -50,15 +51,36 @@ class Caches:
         if job.uid not in self._keys:
             self._keys[job.uid] = job.key
             self._drop_strangers(job)
+        if old is not None:
+            self._unlink(old)
+        self._link(job)
         if job.settled:
             self.settle(job.uid)
         return old != job
+
+    def waiters(self, key: Key) -> tuple[JobSeen, ...]:
+        """The FineTuneJobs that go on from `key`, as far as they are not settled."""
+        return tuple(self.jobs[one] for one in self._waiters.get(key, ()))
+
+    def _link(self, job: JobSeen) -> None:
+        """Keep whom it goes on from."""
+        for name in job.goes_on_from:
+            self._waiters.setdefault(Key(job.namespace, name), set()).add(job.key)
+
+    def _unlink(self, job: JobSeen) -> None:
+        """It waits for nobody any more."""
+        for name in job.goes_on_from:
+            waiters = self._waiters[Key(job.namespace, name)]
+            waiters.discard(job.key)
+            if not waiters:
+                del self._waiters[Key(job.namespace, name)]
 
     def drop_job(self, key: Key, uid: str) -> None:
         """The FineTuneJob was deleted."""
         job = self.jobs.get(key)
         if job is not None and job.uid == uid:
             del self.jobs[key]
+            self._unlink(job)
         self._forget(uid)
 
     def settle(self, uid: str) -> None:

@@ -145,7 +145,7 @@ def pending_deadline(found: Case) -> float:
 
 def waiting_since(found: Case, last: Attempt) -> float:
     """Since when nothing has run. A suspension by the author is no wait: after it the clock begins anew."""
-    return max(_wait_began(found, last), _resumed(found))
+    return max(_wait_began(found, last), resumed(found))
 
 
 def _wait_began(found: Case, last: Attempt) -> float:
@@ -168,7 +168,7 @@ def _stopped(found: Case) -> float:
     return times.instant(found.since("Running")) or 0.0
 
 
-def _resumed(found: Case) -> float:
+def resumed(found: Case) -> float:
     """When the author last let the job go on; 0 if it was never suspended."""
     said = found.says_now("Suspended")
     if said is None:

@@ -26,7 +26,7 @@ class Intake:
         if kind == DELETED:
             self.gone(seen)
             return
-        changed = self._caches.put_job(seen)
+        changed = take(self._caches, self._queue, seen)
         self._metrics.state(seen.key, self._caches.jobs[seen.key].state)
         if changed and to_do(seen):
             self._queue.add(seen.key)
@@ -73,6 +73,17 @@ class Intake:
         key = self._caches.key_of(uid)
         if changed and key is not None:
             self._queue.add(key)
+
+
+def take(caches: Caches, queue: WorkQueue, seen: JobSeen) -> bool:
+    """Put a FineTuneJob into the caches; whether it changed. Where it has come, or has ended, jobs that go on from it are woken."""
+    before = caches.jobs.get(seen.key)
+    changed = caches.put_job(seen)
+    if changed and (before is None or (before.uid, before.settled) != (seen.uid, seen.settled)):
+        for one in caches.waiters(seen.key):
+            if one.state == "Pending":
+                queue.add(one.key)
+    return changed
 
 
 def to_do(job: JobSeen) -> bool:

@@ -43,8 +43,11 @@ def trouble(found: Case) -> Decision:
 
 def suspended(found: Case) -> Decision | None:
     """Paused by the author: stop what runs, start nothing."""
-    if not found.world.job.suspend:
-        return None
+    return paused(found) if found.world.job.suspend else None
+
+
+def paused(found: Case) -> Decision:
+    """What is done, and said, while `runPolicy.suspend` is true."""
     live = found.live
     stop = (
         ()

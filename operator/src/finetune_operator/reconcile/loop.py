@@ -20,6 +20,7 @@ from finetune_operator.plan.accept import Installed
 from finetune_operator.reconcile.actions import Actions, with_children
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.decide import decide
+from finetune_operator.reconcile.intake import take
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.queue import WorkQueue
 from finetune_operator.reconcile.recorder import Recorder
@@ -165,7 +166,7 @@ class Reconciler:
 
     def _put(self, raw: dict[str, object]) -> None:
         seen = job_of(raw)
-        self.caches.put_job(seen)
+        take(self.caches, self.queue, seen)
         self.metrics.state(seen.key, seen.state)
 
     async def _refresh(self, key: Key) -> None:

@@ -71,20 +71,25 @@ TABLE: tuple[Row, ...] = (
     Row(
         accept_rules.accepting,
         (
-            Outcome("accept", "the run is not written down yet, and spec and profile fit", does=(CreateRun,)),
+            Outcome(
+                "accept",
+                "the run is not written down yet, and spec, profile and the jobs it goes on from fit; reads those first",
+                does=(CreateRun,),
+            ),
             Outcome("refused", "spec or profile forbid it", "Failed", "the refusal's own, as in `Accepted`"),
             Outcome(
-                "waits-for-profile",
-                "its profile is not there, or cannot be read",
+                "waits-to-be-accepted",
+                "its profile is not there or cannot be read, or a job that it goes on from is not there or has not ended",
                 "Pending",
-                "`ProfileNotFound` or `ProfileInvalid`",
+                "`ProfileNotFound`, `ProfileInvalid`, `JobNotFound` or `WaitingForJob`",
             ),
             Outcome(
-                "profile-deadline",
+                "accept-deadline",
                 "and it was not for `pendingDeadlineSeconds`",
                 "Failed",
                 Reason.PENDING_DEADLINE_EXCEEDED,
             ),
+            Outcome("suspended", "and `runPolicy.suspend` is true", "Suspended", Reason.SUSPENDED),
             Outcome("trouble", "the API server refuses the ConfigMap", says=SERVERS),
             Outcome("invalid", "what the spec makes can never be (422)", "Failed", Reason.SPEC_INVALID, STOP),
         ),

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.errors import FineTuneError
 from finetune_operator.observe.child import ChildSeen
-from finetune_operator.observe.job import JobSeen, ProfileSeen
+from finetune_operator.observe.job import JobSeen, OtherSeen, ProfileSeen
 from finetune_operator.observe.pod import EventSeen, PodSeen
 from finetune_operator.observe.words import ProgressSeen
 from finetune_operator.plan.accept import Installed
 from finetune_operator.plan.run_plan import RunPlan
 
-Look = Literal["children", "run", "events"]
+Look = Literal["children", "run", "events", "others"]
 """Facts that cost a request, and are therefore gathered only when a decision asks for them."""
 
 
@@ -35,6 +35,8 @@ class World:
     run_looked: bool = False
     """The ConfigMap was looked for in this pass: what an Event says of it is older."""
     events: tuple[EventSeen, ...] | None = None
+    others: Mapping[str, OtherSeen] | None = None
+    """The FineTuneJobs that this one goes on from, and those that they wait for, by name; None: not looked for."""
     progress: ProgressSeen | None = None
     progress_due: bool = True
     """Long enough since the last write for progress alone."""
