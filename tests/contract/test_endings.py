@@ -20,7 +20,7 @@ from finetune_operator.observe import job as observe_job
 from finetune_operator.observe import pod as observe_pod
 from finetune_operator.observe import words
 from finetune_operator.plan import accept, training_job
-from finetune_operator.status import judge, results
+from finetune_operator.status import endings, results
 from finetune_trainer import config, errors, prepared, report
 from finetune_trainer.errors import ExitCode
 from finetune_trainer.supervisor import publication
@@ -107,7 +107,7 @@ def seen(exit_code, message, stage="Train"):
 
 
 def ending(exit_code, message, stage="Train"):
-    return judge.ending(seen(exit_code, message, stage), name="support-bot")
+    return endings.ending(seen(exit_code, message, stage), name="support-bot")
 
 
 def test_every_exit_code_of_the_trainer_means_what_the_contract_says():
@@ -132,8 +132,8 @@ def test_without_a_last_word_there_is_a_sentence_all_the_same(code):
 def test_the_contract_lists_the_codes_of_both_sides():
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
     assert listed == {int(code) for code in ExitCode if code is not ExitCode.INTERNAL}
-    assert set(judge.FINAL) | {judge.WAITING, judge.INTERRUPTED, 0} == listed
-    assert set(judge.FINAL) == {int(code) for code in errors.FINAL}
+    assert set(endings.FINAL) | {endings.WAITING, endings.INTERRUPTED, 0} == listed
+    assert set(endings.FINAL) == {int(code) for code in errors.FINAL}
 
 
 def test_success_needs_a_result():

@@ -75,9 +75,10 @@ def pod(
     created="2026-11-22T10:00:00Z",
     node="node-1",
     deleting=False,
+    index=None,
     **state,
 ):
-    """A pod of `job`: `running=True`; `exit_code=64, word={}`; `waiting=("ErrImagePull", "why")`; `unschedulable="0/3 nodes"`."""
+    """A pod of `job`, or its pod `index` of several: `running=True`; `exit_code=64, word={}`; `waiting=("ErrImagePull", "why")`; `unschedulable="0/3 nodes"`."""
     metadata = {
         "name": name or job["metadata"]["name"] + "-x",
         "namespace": job["metadata"]["namespace"],
@@ -94,6 +95,8 @@ def pod(
             }
         ],
     }
+    if index is not None:
+        metadata["labels"]["batch.kubernetes.io/job-completion-index"] = str(index)
     if deleting:
         metadata["deletionTimestamp"] = created if deleting is True else deleting
     return {

@@ -18,7 +18,14 @@ from finetune_operator.observe import words
 from finetune_operator.plan.accept import Installed
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.reconcile.decide import decide
-from finetune_operator.reconcile.world import CreateJob, CreateRun, DeleteJob, ExpireChildren, World
+from finetune_operator.reconcile.world import (
+    CreateJob,
+    CreateRun,
+    CreateService,
+    DeleteJob,
+    ExpireChildren,
+    World,
+)
 from finetune_operator.status import compose
 
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC).timestamp()
@@ -37,6 +44,7 @@ class Simulation:
         self.installed, self.profiles = installed, profiles or {}
         self.now = START
         self.jobs, self.pods, self.config_map = {}, {}, None
+        self.service = None
         self.cached_run = None
         self.events = []
         self.others = []
@@ -82,7 +90,12 @@ class Simulation:
         state = {"started": stamp(self.now), **state}
         if "exit_code" in state:
             state.setdefault("ended", stamp(self.now))
-        self._pod(job, kube_objects.pod(job, version=self._next(), created=stamp(self.now), **state))
+        index = state.get("index")
+        if index is not None:
+            state.setdefault("name", f"{job['metadata']['name']}-{index}-x")
+            state.setdefault("uid", f"{job['metadata']['uid']}-pod-{index}")
+        pod = kube_objects.pod(job, version=self._next(), created=stamp(self.now), **state)
+        self.pods[pod["metadata"]["name"] if index else job["metadata"]["name"]] = pod
 
     def ends(self, stage, number, exit_code, word=None, **more):
         """Pod and Job are over."""
@@ -95,13 +108,21 @@ class Simulation:
         """Somebody, or we, deleted the Job."""
         job = self.jobs.pop(f"support-bot-{stem(self.raw)}-{stage}-{number}", None)
         if job is not None and with_pod:
-            self.pods.pop(job["metadata"]["name"], None)
+            self._drop_pods(job["metadata"]["name"])
+
+    def gang(self, number, *states):
+        """The pods of a training attempt, by rank."""
+        for index, state in enumerate(states):
+            self.runs("train", number, **{"index": index, "node": f"node-{index}", **state})
+
+    def fails(self, number):
+        """Its Job is over."""
+        job = self.job("train", number)
+        job["status"] = kube_objects.ended("Failed")
+        job["metadata"]["resourceVersion"] = self._next()
 
     def passes(self, seconds):
         self.now += seconds
-
-    def _pod(self, job, pod):
-        self.pods[job["metadata"]["name"]] = pod
 
     def _next(self):
         self.version += 1
@@ -188,16 +209,24 @@ class Simulation:
                     self.config_map = self.config_map or json.loads(json.dumps(manifest))
                     self.cached_run = run_plan(self.config_map)
                     world = replace(world, run=self.cached_run)
+                case CreateService(manifest):
+                    self.service = manifest
                 case CreateJob(manifest):
                     self._create(manifest)
                 case DeleteJob(name, uid):
                     job = self.jobs.get(name)
                     if job is not None and job["metadata"]["uid"] == uid:
                         del self.jobs[name]
-                        self.pods.pop(name, None)
+                        self._drop_pods(name)
                 case ExpireChildren(at):
                     self.expiry = at
         return world
+
+    def _drop_pods(self, job):
+        """A Job's pods go with it."""
+        self.pods = {
+            name: pod for name, pod in self.pods.items() if name != job and not name.startswith(f"{job}-")
+        }
 
     def _create(self, manifest):
         name = manifest["metadata"]["name"]
@@ -212,7 +241,9 @@ class Simulation:
         pods = {
             name
             for name, pod in self.pods.items()
-            if name not in self.jobs and not over(pod) and "-train-" in name
+            if pod["metadata"]["ownerReferences"][0]["name"] not in self.jobs
+            and not over(pod)
+            and "-train-" in name
         }
         self.most_live = max(self.most_live, live + len(pods))
 

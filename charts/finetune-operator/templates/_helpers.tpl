@@ -52,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   resources: [jobs]
   verbs: [create, get, list, watch, patch, delete]
 - apiGroups: [""]
-  resources: [configmaps]
+  resources: [configmaps, services]
   verbs: [create, get]
 - apiGroups: [""]
   resources: [pods]

@@ -23,6 +23,16 @@ OURS = f"{MANAGED_BY}={MANAGER}"
 
 QUEUE = "kueue.x-k8s.io/queue-name"
 WORKLOAD_PRIORITY = "kueue.x-k8s.io/priority-class"
+TOPOLOGY_REQUIRED = "kueue.x-k8s.io/podset-required-topology"
+TOPOLOGY_PREFERRED = "kueue.x-k8s.io/podset-preferred-topology"
+
+VOLCANO, VOLCANO_QUEUE = "volcano", "scheduling.volcano.sh/queue-name"
+VOLCANO_GANG = "scheduling.volcano.sh/group-min-member"
+KAI, KAI_QUEUE = "kai-scheduler", "kai.scheduler/queue"
+"""What other schedulers are called, and what they read."""
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+"""Label of a pod of an Indexed Job: its node's rank."""
 
 CONTAINER = "trainer"
 PROGRESS_PORT = 8080
@@ -68,6 +78,16 @@ def run(owner: Owner) -> str:
 def child(owner: Owner, stage: Stage, attempt: int) -> str:
     """The Job of one attempt. Deterministic, so that the API server refuses a second one."""
     return f"{_stem(owner)}-{stage.lower()}-{attempt}"
+
+
+def gang(owner: Owner) -> str:
+    """The headless Service of a job with several nodes."""
+    return f"{_stem(owner)}-gang"
+
+
+def main_address(owner: Owner, attempt: int) -> str:
+    """Where the pod of rank 0 is found, whatever its IP: an Indexed Job names its pods' hosts, the Service their domain."""
+    return f"{child(owner, 'Train', attempt)}-0.{gang(owner)}.{owner.namespace}.svc"
 
 
 def labels(owner: Owner, stage: Stage | None = None, attempt: int | None = None) -> dict[str, str]:

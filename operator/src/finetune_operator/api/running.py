@@ -31,13 +31,6 @@ class ResourceClaim(Value):
 class Resources(Value):
     """What the training pods ask for. What is not said comes from the profile."""
 
-    model_config = with_rules(
-        rule(
-            "!(has(self.nodes) && self.nodes > 1 && has(self.gpusPerNode) && self.gpusPerNode == 0)",
-            "several nodes need GPUs: set gpusPerNode to at least 1, or nodes to 1",
-        ),
-    )
-
     nodes: Annotated[int, pydantic.Field(ge=1, le=256)] | None = None
     """Pods that train together, one a node."""
     gpus_per_node: Annotated[int, pydantic.Field(ge=0, le=64)] | None = None
@@ -90,17 +83,17 @@ class Scheduling(Value):
     """Queues and placement, passed through to the scheduler in charge."""
 
     queue_name: LabelValue | None = None
-    """Kueue LocalQueue of the training Job."""
+    """Queue of the training Job: Kueue's LocalQueue, or of the scheduler named (Volcano, KAI)."""
     prepare_queue_name: LabelValue | None = None
-    """Kueue LocalQueue of the Prepare Job."""
+    """Queue of the Prepare Job."""
     priority_class_name: Name | None = None
     """PriorityClass of the training pods."""
     workload_priority_class_name: LabelValue | None = None
     """Kueue WorkloadPriorityClass."""
     scheduler_name: Name | None = None
-    """Scheduler of the pods."""
+    """Scheduler of the pods. `volcano` is also told how many must start together."""
     topology: Topology | None = None
-    """How near to each other the pods shall be."""
+    """How near to each other the pods of several nodes shall be; read by Kueue."""
     node_selector: Annotated[
         dict[str, Annotated[str, pydantic.Field(max_length=63)]], pydantic.Field(max_length=32)
     ] = pydantic.Field(default={})

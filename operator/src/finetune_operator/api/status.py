@@ -72,11 +72,15 @@ class Attempt(Value):
     exit_code: int | None = None
     """Exit code of the trainer container."""
     node: Annotated[str, pydantic.Field(max_length=253)] | None = None
-    """Where it ran."""
+    """Where it ran; of several nodes the one whose pod ended it."""
+    nodes: (
+        Annotated[list[Annotated[str, pydantic.Field(max_length=253)]], pydantic.Field(max_length=256)] | None
+    ) = None
+    """Where it ran, by rank, where that were several."""
     checkpoint_step: int | None = None
     """Step of the newest verified checkpoint when it ended: what the next run goes on from."""
     start_time: Time | None = None
-    """When its pod started."""
+    """When its first pod started."""
     end_time: Time | None = None
     """When it ended."""
 
@@ -236,9 +240,9 @@ class Usage(Value):
     """What training took, over all of its attempts that have ended."""
 
     seconds: float | None = None
-    """Time that training pods ran (s); `runPolicy.activeDeadlineSeconds` bounds it."""
+    """Time that training ran (s), however many its pods; `runPolicy.activeDeadlineSeconds` bounds it."""
     gpu_seconds: float | None = None
-    """GPUs times seconds."""
+    """GPUs times seconds, of all pods together."""
     wasted_gpu_seconds: float | None = None
     """Those of them whose work was lost: from the newest checkpoint to the end of an attempt that did not succeed."""
     cost: float | None = None

@@ -23,6 +23,8 @@ class ChildSeen:
     version: int = field(compare=False)
     stage: Stage
     attempt: int
+    size: int
+    """Pods that make it whole."""
     created: float
     suspended: bool
     """Held back by a queue. Never by us."""
@@ -51,6 +53,7 @@ def child(raw: dict[str, Any]) -> ChildSeen | None:
         version=version(raw),
         stage=stage,
         attempt=int(attempt),
+        size=spec.get("completions") or 1,
         created=instant(metadata.get("creationTimestamp")) or 0.0,
         suspended=bool(spec.get("suspend")),
         queue=labels.get(names.QUEUE, ""),

@@ -26,6 +26,8 @@ class PodSeen:
     version: int = field(compare=False)
     stage: Stage
     attempt: int
+    index: int
+    """Rank of its node."""
     created: float
     deleting: bool
     ends_by: float | None
@@ -80,6 +82,7 @@ def pod(raw: dict[str, Any]) -> PodSeen | None:
         version=version(raw),
         stage=stage,
         attempt=int(attempt),
+        index=int(index) if (index := labels.get(names.INDEX, "")).isdigit() else 0,
         created=instant(metadata.get("creationTimestamp")) or 0.0,
         deleting="deletionTimestamp" in metadata,
         ends_by=instant(metadata.get("deletionTimestamp")),

@@ -3,6 +3,7 @@
 from finetune_operator import names
 from finetune_operator.names import Owner, Stage
 from finetune_operator.plan.pod import Manifest
+from finetune_operator.plan.queueing import Marks
 
 
 def job(
@@ -11,18 +12,19 @@ def job(
     attempt: int,
     *,
     template: Manifest,
-    queue: dict[str, str | None],
+    marks: Marks,
     shape: Manifest,
 ) -> Manifest:
     """A batch/v1 Job. Attempts are ours to count, so the Job itself never tries again, and never runs two pods of one index."""
-    labels = names.labels(owner, stage, attempt) | {label: value for label, value in queue.items() if value}
+    annotations = {"annotations": marks.annotations} if marks.annotations else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": names.child(owner, stage, attempt),
             "namespace": owner.namespace,
-            "labels": labels,
+            "labels": {**names.labels(owner, stage, attempt), **marks.labels},
+            **annotations,
             "ownerReferences": [names.owner_reference(owner)],
         },
         "spec": {"backoffLimit": 0, "podReplacementPolicy": "Failed", **shape, "template": template},

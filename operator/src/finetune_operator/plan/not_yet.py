@@ -57,7 +57,6 @@ JOB: tuple[Row, ...] = (
         "one node, with as many GPUs as it has, works today",
     ),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
-    ("spec.scheduling.topology", lambda s: s.scheduling.topology, "leave it out"),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
 )
 

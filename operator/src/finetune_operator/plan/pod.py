@@ -6,6 +6,7 @@ from typing import Any
 from finetune_operator import names
 from finetune_operator.api.running import Scheduling, Toleration
 from finetune_operator.names import Owner, Stage
+from finetune_operator.plan.queueing import Marks
 from finetune_operator.plan.run_plan import PodPlan
 
 Manifest = dict[str, Any]
@@ -19,9 +20,17 @@ HOMES = {"HOME": "/scratch/home", "HF_HOME": "/scratch/hf", "TMPDIR": "/scratch/
 
 
 def pod_template(
-    owner: Owner, stage: Stage, attempt: int, plan: PodPlan, scheduling: Scheduling, *, args: list[str]
+    owner: Owner,
+    stage: Stage,
+    attempt: int,
+    plan: PodPlan,
+    scheduling: Scheduling,
+    *,
+    args: list[str],
+    marks: Marks,
 ) -> Manifest:
     """`spec.template` of a Job."""
+    several = stage == "Train" and plan.nodes > 1
     spec: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -31,8 +40,11 @@ def pod_template(
         "containers": [_trainer(stage, plan, args)],
         "volumes": _volumes(owner, stage, plan),
         **_placement(stage, plan, scheduling),
+        **({"subdomain": names.gang(owner)} if several else {}),
     }
-    return {"metadata": {"labels": names.labels(owner, stage, attempt)}, "spec": spec}
+    annotations = {"annotations": marks.pod_annotations} if marks.pod_annotations else {}
+    labels = {**names.labels(owner, stage, attempt), **marks.pod_labels}
+    return {"metadata": {"labels": labels, **annotations}, "spec": spec}
 
 
 def _security(plan: PodPlan) -> Manifest:

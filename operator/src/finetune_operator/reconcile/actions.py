@@ -17,6 +17,7 @@ from finetune_operator.reconcile.world import (
     Action,
     CreateJob,
     CreateRun,
+    CreateService,
     DeleteJob,
     ExpireChildren,
     Look,
@@ -107,6 +108,8 @@ class Actions:
             match action:
                 case CreateRun(manifest):
                     world = self._with_run(world, await self._create_run(world.job, manifest))
+                case CreateService(manifest):
+                    await self._create_service(world.job, manifest)
                 case CreateJob(manifest):
                     await self._create_job(world.job, manifest)
                 case DeleteJob(name, uid):
@@ -134,6 +137,15 @@ class Actions:
         if seen is None or seen.owner_uid != job.uid:
             raise _taken("Job", name)
         self._caches.put_child(seen)
+
+    async def _create_service(self, job: JobSeen, manifest: Object) -> None:
+        """The gang's Service; the one of an earlier attempt is as good."""
+        name = manifest["metadata"]["name"]
+        try:
+            await self._api.create(api.SERVICES, job.namespace, manifest)
+        except errors.AlreadyExists:
+            if controller(await self._api.get(api.SERVICES, job.namespace, name), names.KIND) != job.uid:
+                raise _taken("Service", name) from None
 
     async def _expire(self, world: World, at: float | None) -> None:
         """Kubernetes counts from the end of each Job, the author from the end of the FineTuneJob.

@@ -10,12 +10,13 @@ from finetune_operator.names import Stage
 from finetune_operator.observe import times
 from finetune_operator.observe.child import ChildSeen
 from finetune_operator.plan.accept import spec_of
+from finetune_operator.plan.gang import gang_service
 from finetune_operator.plan.prepare_job import prepare_job
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.plan.training_job import training_job
 from finetune_operator.reconcile import ending_rules, live_rules
 from finetune_operator.reconcile.case import Case
-from finetune_operator.reconcile.world import Action, CreateJob, Decision, DeleteJob
+from finetune_operator.reconcile.world import Action, CreateJob, CreateService, Decision, DeleteJob
 from finetune_operator.status import attempts, results
 from finetune_operator.status.conditions import Says, on_the_way
 from finetune_operator.status.judge import is_lost
@@ -136,19 +137,26 @@ def next_attempt(found: Case) -> Decision:
     number = last.number + 1 if last is not None else 1
     new = Attempt(stage=stage, number=number, start_time=times.stamp(world.now))
     started = replace(found, attempts=attempts.merged(found.attempts, [new]))
-    actions: tuple[Action, ...] = (_create(found, found.run, stage, number), *_old_jobs(found, stage, number))
+    actions: tuple[Action, ...] = (
+        *_create(found, found.run, stage, number),
+        *_old_jobs(found, stage, number),
+    )
     says = live_rules.preparing(started) if stage == "Prepare" else _training_starts(number)
     return started.decided(
         f"start-{stage.lower()}", _state(stage), says, actions=actions, after=world.installed.start_grace
     )
 
 
-def _create(found: Case, plan: RunPlan, stage: Stage, number: int) -> CreateJob:
-    """The Job of the attempt. Queue and priority are the spec's of now: they may change while a job is suspended."""
+def _create(found: Case, plan: RunPlan, stage: Stage, number: int) -> tuple[Action, ...]:
+    """The Job of the attempt; before it, where it has several pods, what they find each other by.
+
+    Queue and priority are the spec's of now: they may change while a job is suspended.
+    """
     owner, scheduling = found.world.job.owner, spec_of(found.world.job).scheduling
     if stage == "Prepare":
-        return CreateJob(prepare_job(owner, plan, scheduling, number))
-    return CreateJob(training_job(owner, plan, scheduling, number, prepared=_digest(found) or ""))
+        return (CreateJob(prepare_job(owner, plan, scheduling, number)),)
+    made = CreateJob(training_job(owner, plan, scheduling, number, prepared=_digest(found) or ""))
+    return (CreateService(gang_service(owner)), made) if plan.pods.nodes > 1 else (made,)
 
 
 def _old_jobs(found: Case, stage: Stage, number: int) -> tuple[DeleteJob, ...]:

@@ -77,7 +77,7 @@ class Case:
         if self.run is None:
             return Rate()
         pods = self.run.pods
-        return Rate(pods.gpus * pods.nodes, pods.gpu_hour, pods.currency)
+        return Rate(pods.gpus, pods.nodes, pods.gpu_hour, pods.currency)
 
     @property
     def usage(self) -> Usage | None:

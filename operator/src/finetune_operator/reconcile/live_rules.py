@@ -17,6 +17,8 @@ from finetune_operator.status.starting import Obstacle
 PATIENCE = 300.0
 """Longest pause between two looks at the Events of a pod that does not start (s)."""
 PROGRESS_FAILURES = 3
+MOST_NAMED = 8
+"""Nodes that a sentence names."""
 Talk = dict[Any, Says | None]
 
 
@@ -109,7 +111,7 @@ def starting(found: Case) -> Decision | None:
         return _overdue(found, live, "the pod did not start") or found.decided(
             "starting", state, says, after=wait
         )
-    message = f"the {live.stage} pod cannot start: {obstacle.message}"
+    message = f"{_who(live)} cannot start: {obstacle.message}"
     late = _overdue(found, live, message)
     if late is not None:
         return late
@@ -160,10 +162,19 @@ def running(found: Case) -> Decision | None:
 def _running(found: Case, live: Judged) -> Says:
     """Whether `/progress` answers is told, and changes nothing else."""
     seen = found.world.progress
-    where = f"training attempt {live.number} runs on node {live.node}"
+    where = f"training attempt {live.number} runs on {_nodes(live)}"
     if seen is not None and seen.attempt == live.number and seen.failures >= PROGRESS_FAILURES:
         return Says("True", Reason.PROGRESS_UNAVAILABLE, f"{where}; it does not answer on port 8080")
     return Says("True", Reason.RUNNING, where)
+
+
+def _nodes(live: Judged) -> str:
+    """Where it runs, in a few words."""
+    if len(live.pods) <= 1:
+        return f"node {live.node}"
+    named = ", ".join(one.node for one in live.pods[:MOST_NAMED])
+    more = len(live.pods) - MOST_NAMED
+    return f"nodes {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _progress(found: Case, live: Judged) -> dict[str, Any]:
@@ -198,6 +209,20 @@ def _begun(live: Judged) -> bool:
     return live.pod is not None and (live.pod.running or live.pod.ended)
 
 
+def _who(live: Judged) -> str:
+    """The pod that does not start, and that others wait for it: they hold their GPUs meanwhile."""
+    size = live.child.size if live.child is not None else 1
+    if size == 1:
+        return f"the {live.stage} pod"
+    which = f"the pod {live.pod.name}" if live.pod is not None else "one that does not exist yet, which"
+    return f"{_at_work(live)} of {size} {live.stage} pods run and wait for the others; {which}"
+
+
+def _at_work(live: Judged) -> int:
+    """How many of its pods run."""
+    return sum(one.running for one in live.pods)
+
+
 def _born(live: Judged) -> float:
     """Since when it could have started (s): a queue may have held the Job back until `startTime`."""
     if live.pod is not None:
@@ -210,7 +235,9 @@ def _usual(found: Case, live: Judged) -> Talk:
     """Nothing is known to be wrong."""
     if live.stage == "Prepare":
         return preparing(found)
-    message = f"training attempt {live.number} starts"
+    size = live.child.size if live.child is not None else 1
+    part = f": {_at_work(live)} of {size} pods run" if size > 1 else ""
+    message = f"training attempt {live.number} starts{part}"
     says: Talk = {**on_the_way(Reason.STARTING, message), "Running": Says("False", Reason.STARTING, message)}
     if found.says_now("Queued"):
         says["Queued"] = Says("False", Reason.ADMITTED, "the queue let the Job start")

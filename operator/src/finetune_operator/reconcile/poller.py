@@ -40,7 +40,7 @@ class Poller:
             await asyncio.sleep(min(TICK, self._interval))
 
     def _running(self) -> Iterator[PodSeen]:
-        """Training pods that run, and belong to a Job that belongs to a FineTuneJob."""
+        """Training pods of rank 0 that run, and belong to a Job that belongs to a FineTuneJob."""
         for uid, pods in self._caches.pods.items():
             if self._caches.key_of(uid) is None:
                 continue  # until the FineTuneJob is known, nobody has checked that these lie in its namespace
@@ -49,6 +49,7 @@ class Poller:
                 if (
                     pod.running
                     and pod.stage == "Train"
+                    and pod.index == 0
                     and pod.ip
                     and pod.child_uid in ours
                     and not pod.deleting

@@ -52,6 +52,13 @@ class CreateRun:
 
 
 @dataclass(frozen=True)
+class CreateService:
+    """Let the pods of several nodes find each other."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class CreateJob:
     """Start an attempt."""
 
@@ -73,7 +80,7 @@ class ExpireChildren:
     at: float | None
 
 
-Action = CreateRun | CreateJob | DeleteJob | ExpireChildren
+Action = CreateRun | CreateService | CreateJob | DeleteJob | ExpireChildren
 
 
 @dataclass(frozen=True)

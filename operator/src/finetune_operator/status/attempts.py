@@ -25,9 +25,15 @@ def attempt(judged: Judged, *, now: float, checkpoint_step: int | None = None) -
         exit_code=judged.exit_code,
         checkpoint_step=checkpoint_step if judged.stage == "Train" and not running else None,
         node=(judged.node or None) if not running or _training(judged) else None,
+        nodes=_nodes(judged) if not running or _training(judged) else None,
         start_time=times.stamp(judged.start if judged.start is not None else now),
         end_time=None if running else times.stamp(judged.end if judged.end is not None else now),
     )
+
+
+def _nodes(judged: Judged) -> list[str] | None:
+    """All of them, where there are several."""
+    return [one.node for one in judged.pods] if len(judged.pods) > 1 else None
 
 
 def _training(judged: Judged) -> bool:

@@ -1,8 +1,7 @@
-"""How an attempt stands, from its Job and its pods: the exit codes and last words of docs/contract.md as a table."""
+"""How an attempt stands, from its Job and its pods. Of several pods the gravest end speaks for all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
 
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
@@ -10,23 +9,7 @@ from finetune_operator.observe import words
 from finetune_operator.observe.child import ChildSeen
 from finetune_operator.observe.pod import PodSeen
 from finetune_operator.observe.words import LastWord
-from finetune_operator.status import results
-
-Outcome = Literal["Running", "Succeeded", "Failed", "Interrupted", "Waiting"]
-
-FINAL = {
-    64: (Reason.INPUT_REFUSED, "the trainer refused the spec or the data (exit code 64); see the pod's log"),
-    65: (Reason.GATE_NOT_MET, "the evaluation gate was not met (exit code 65); nothing was published"),
-    77: (
-        Reason.ACCESS_DENIED,
-        "access was denied (exit code 77); check the Secrets and what they may read and write",
-    ),
-    86: (
-        Reason.GPU_OUT_OF_MEMORY,
-        "the accelerator is out of memory (exit code 86); use a smaller maxLength or model, or a larger GPU",
-    ),
-}
-WAITING, INTERRUPTED = 69, 75
+from finetune_operator.status.endings import Ending, Outcome, ending, gravity
 
 LOST_AFTER = 60.0
 """Seconds after which a pod that should have ended is taken for lost with its node: its kubelet would have said so long ago."""
@@ -51,113 +34,12 @@ class Judged:
     end: float | None = None
     word: LastWord | None = None
     child: ChildSeen | None = None
+    pods: tuple[PodSeen, ...] = ()
+    """The newest pod of each rank."""
     pod: PodSeen | None = None
-    """The newest pod."""
+    """The one to look at: of several the one that is not as far as the others, or that ended them."""
     unclear: bool = False
     """The caches contradict each other: look at the API server itself before deciding."""
-
-
-class Ended(NamedTuple):
-    """A pod that has ended."""
-
-    pod: PodSeen
-    word: LastWord | None
-    name: str
-
-
-class Ending(NamedTuple):
-    """What an end means."""
-
-    outcome: Outcome
-    reason: str
-    message: str
-    final: bool = False
-
-
-def _good(ended: Ended) -> bool:
-    """Exit 0, and a last word of this stage with a result in it."""
-    if ended.pod.exit_code != 0 or ended.word is None or ended.word.stage != ended.pod.stage:
-        return False
-    if results.published(ended.word, name=ended.name):
-        return True
-    return (
-        ended.pod.stage == "Prepare"
-        and ended.word.reason == "Prepared"
-        and results.prepared(ended.word) is not None
-    )
-
-
-def _said(ended: Ended, outcome: Outcome, reason: str, message: str, *, final: bool = False) -> Ending:
-    """The trainer's own words where it left some, ours otherwise."""
-    word = ended.word
-    return Ending(outcome, word.reason if word else reason, (word.message if word else "") or message, final)
-
-
-def _final(ended: Ended) -> Ending:
-    reason, message = FINAL[ended.pod.exit_code or 0]
-    return _said(ended, "Failed", reason, message, final=True)
-
-
-def _memory(ended: Ended) -> Ending:
-    field = "spec.resources.memory" if ended.pod.stage == "Train" else "spec.resources.prepare.memory"
-    return Ending(
-        "Failed",
-        Reason.MEMORY_KILLED,
-        f"the {ended.pod.stage} container was killed for memory; raise {field} and apply under a new name",
-        final=True,
-    )
-
-
-def _gone(ended: Ended) -> Ending:
-    word = ended.pod.disruption or "deleted"
-    reason = Reason.EVICTED if ended.pod.disruption else Reason.POD_LOST
-    return Ending("Interrupted", reason, f"the pod {ended.pod.name} was taken away ({word})")
-
-
-ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] = (
-    (_good, lambda e: _said(e, "Succeeded", "", "")),
-    (
-        lambda e: e.pod.exit_code == 0,
-        lambda _: Ending(
-            "Failed",
-            Reason.NO_LAST_WORD,
-            "the trainer ended with exit code 0 but left no valid last word; not taken for a success",
-        ),
-    ),
-    (lambda e: e.pod.exit_code in FINAL, _final),
-    (
-        lambda e: e.pod.exit_code == WAITING,
-        lambda e: _said(
-            e,
-            "Waiting",
-            Reason.NOT_THERE_YET,
-            "something outside is not there yet (exit code 69); see the pod's log",
-        ),
-    ),
-    (
-        lambda e: e.pod.exit_code == INTERRUPTED,
-        lambda e: _said(e, "Interrupted", Reason.INTERRUPTED, "interrupted from outside (exit code 75)"),
-    ),
-    (lambda e: bool(e.pod.disruption), _gone),
-    (lambda e: e.pod.killed_for_memory, _memory),
-    (lambda e: e.pod.deleting or e.pod.exit_code is None, _gone),
-    (
-        lambda _: True,
-        lambda e: _said(
-            e,
-            "Failed",
-            Reason.TRAINER_FAILED,
-            f"the trainer ended with exit code {e.pod.exit_code}; see the log of pod {e.pod.name}",
-        ),
-    ),
-)
-"""First match wins."""
-
-
-def ending(pod: PodSeen, *, name: str) -> Ending:
-    """What the end of a pod means."""
-    ended = Ended(pod, words.last_word(pod.last_word), name)
-    return next(meaning(ended) for holds, meaning in ENDINGS if holds(ended))
 
 
 def judge(
@@ -172,33 +54,62 @@ def judge(
 ) -> Judged:
     """How the attempt stands. A good or a final end counts at once; any other only when the Job is over, or gone."""
     mine = sorted((one for one in pods if _of(child, one)), key=lambda one: one.created)
-    newest = mine[-1] if mine else None
+    members = _members(mine)
+    pod = _lagging(members, child)
     base = Judged(
         stage,
         number,
         child=child,
-        pod=newest,
-        node=newest.node if newest else "",
-        start=_start(child, newest),
-        ran_from=newest.started if newest else None,
+        pods=members,
+        pod=pod,
+        node=members[0].node if members else "",
+        start=_start(child, members),
+        ran_from=_began(members),
     )
-    ends = [(one, ending(one, name=name)) for one in mine if one.ended]
-    for pod, end in ends:
-        if end.outcome == "Succeeded" or end.final:
-            return _ended(base, pod, end)
-    lost = [one for one in mine if is_lost(one, now)]
-    alive = any(not one.ended and one not in lost for one in mine)
-    if lost and not alive and lost[-1] is newest:
-        return _lost(base, lost[-1], now)
+    ends = [(one, ending(one, name=name)) for one in mine if one.ended and not _done(one)]
+    decisive = [(one, end) for one, end in ends if end.outcome == "Succeeded" or end.final]
+    if decisive:
+        return _ended(base, *_gravest(decisive))
+    lost = [one for one in members if is_lost(one, now)]
+    alive = any(not one.ended and not is_lost(one, now) for one in mine)
+    if lost and not alive:
+        return _lost(base, lost[0], now)
     if child is not None and not child.finished:
         return base
     if alive:
         return replace(base, unclear=child is not None and not confirmed)
-    if ends:
-        return _ended(base, *ends[-1])
+    told = [(one, end) for one, end in ends if one in members]
+    if told:
+        return _ended(base, *_gravest(told))
     if not confirmed:
         return replace(base, unclear=True)
     return _vanished(base, now)
+
+
+def _members(mine: Iterable[PodSeen]) -> tuple[PodSeen, ...]:
+    """The newest pod of each rank, in their order. `mine`: oldest first; a queue may have run the Job before."""
+    newest = {one.index: one for one in mine}
+    return tuple(newest[index] for index in sorted(newest))
+
+
+def _lagging(members: Sequence[PodSeen], child: ChildSeen | None) -> PodSeen | None:
+    """The pod that keeps its gang from running; rank 0's where none does; None where one is still to be made."""
+    stopped = [one for one in members if (one.ended and not _done(one)) or one.deleting]
+    if child is not None and len(members) < child.size and not stopped:
+        return None
+    starting = [one for one in members if not one.running and not one.ended]
+    return next(iter([*starting, *stopped, *members]), None)
+
+
+def _done(pod: PodSeen) -> bool:
+    """Whether its ranks trained to the end, and it had nothing more to do: publishing and the result are rank 0's."""
+    return pod.index > 0 and pod.exit_code == 0
+
+
+def _gravest(ends: Iterable[tuple[PodSeen, Ending]]) -> tuple[PodSeen, Ending]:
+    """The end that speaks for all; of one rank, that of its newest pod."""
+    newest_first = sorted(ends, key=lambda one: one[0].created, reverse=True)
+    return min(newest_first, key=lambda one: (*gravity(*one), one[0].index))
 
 
 def _of(child: ChildSeen | None, pod: PodSeen) -> bool:
@@ -206,15 +117,24 @@ def _of(child: ChildSeen | None, pod: PodSeen) -> bool:
     return pod.child_uid == child.uid if child is not None else bool(pod.child_uid)
 
 
-def _start(child: ChildSeen | None, pod: PodSeen | None) -> float | None:
+def _start(child: ChildSeen | None, members: Sequence[PodSeen]) -> float | None:
     """When the attempt began."""
-    if pod is not None and pod.started is not None:
-        return pod.started
+    began = _began(members)
+    if began is not None:
+        return began
     return child.created if child is not None else None
+
+
+def _began(members: Sequence[PodSeen]) -> float | None:
+    """When the first of its pods started."""
+    return min((one.started for one in members if one.started is not None), default=None)
 
 
 def _ended(base: Judged, pod: PodSeen, end: Ending) -> Judged:
     """`base` with how it ended."""
+    gang = base.pods if pod in base.pods else (pod,)
+    ends = [one.ended_at for one in gang if one.ended_at is not None]
+    began = _began(gang)
     return replace(
         base,
         outcome=end.outcome,
@@ -223,10 +143,11 @@ def _ended(base: Judged, pod: PodSeen, end: Ending) -> Judged:
         final=end.final,
         exit_code=pod.exit_code,
         node=pod.node,
-        start=pod.started if pod.started is not None else base.start,
-        ran_from=pod.started,
-        end=pod.ended_at,
+        start=began if began is not None else base.start,
+        ran_from=began,
+        end=max(ends, default=None),
         word=words.last_word(pod.last_word),
+        pods=gang,
         pod=pod,
     )
 
@@ -239,7 +160,14 @@ def is_lost(pod: PodSeen, now: float) -> bool:
 def _lost(base: Judged, pod: PodSeen, now: float) -> Judged:
     """The node is dead, or cut off. Its pod can commit nothing once the next run has started."""
     message = f"node {pod.node or 'unknown'} no longer answers: the pod {pod.name} should have ended, and nobody says how"
-    return replace(base, outcome="Interrupted", reason=Reason.NODE_LOST, message=message, end=now)
+    return replace(
+        base,
+        outcome="Interrupted",
+        reason=Reason.NODE_LOST,
+        message=message,
+        node=pod.node,
+        end=now,
+    )
 
 
 def _vanished(base: Judged, now: float) -> Judged:

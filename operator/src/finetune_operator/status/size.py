@@ -28,6 +28,11 @@ def _no_attempt_messages(status: FineTuneJobStatus) -> FineTuneJobStatus:
     return status.model_copy(update={"attempts": kept or None})
 
 
+def _no_nodes(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    kept = [one.model_copy(update={"nodes": None}) for one in status.attempts or ()]
+    return status.model_copy(update={"attempts": kept or None})
+
+
 def _no_advice(status: FineTuneJobStatus) -> FineTuneJobStatus:
     if status.dataset is None:
         return status
@@ -51,4 +56,11 @@ def _short_messages(status: FineTuneJobStatus) -> FineTuneJobStatus:
     return status.model_copy(update={"conditions": kept or None})
 
 
-TRIMS: tuple[Trim, ...] = (_no_attempt_messages, _no_advice, _no_serving, _short_messages, _no_resolved)
+TRIMS: tuple[Trim, ...] = (
+    _no_nodes,
+    _no_attempt_messages,
+    _no_advice,
+    _no_serving,
+    _short_messages,
+    _no_resolved,
+)

@@ -54,6 +54,11 @@ TEXTS: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
         "a PersistentVolumeClaim of the job is not bound",
     ),
     (
+        re.compile(r"Multi-Attach error"),
+        Reason.VOLUME_FAILED,
+        "a claim of the job can be used on one node only, and the pods run on several: use one that is ReadWriteMany, or a bucket",
+    ),
+    (
         re.compile(r"exceeded quota|failed quota"),
         Reason.QUOTA_EXCEEDED,
         "ask for less, wait for other pods to end, or ask the admin for more",

@@ -12,17 +12,29 @@ class Rate(NamedTuple):
     """What a second of training costs."""
 
     gpus: int = 0
-    """Of all nodes."""
+    """Of each node."""
+    nodes: int = 1
     gpu_hour: float | None = None
     """Price of one GPU for an hour."""
     currency: str | None = None
 
 
 def ran(one: Judged, now: float) -> float:
-    """Seconds that the attempt's training pod has run; 0 while it has not."""
+    """Seconds from the start of the attempt's first training pod to the end of its last; 0 while none has run."""
     if one.stage != "Train" or one.ran_from is None:
         return 0.0
     return max(0.0, (one.end if one.end is not None else now) - one.ran_from)
+
+
+def pods_ran(one: Judged, nodes: int, now: float) -> float:
+    """Seconds of all the attempt's training pods together. One whose object is gone is taken to have run all the time."""
+    end = one.end if one.end is not None else now
+    known = sum(
+        max(0.0, (pod.ended_at if pod.ended_at is not None else end) - pod.started)
+        for pod in one.pods
+        if pod.started is not None
+    )
+    return known + max(0, nodes - len(one.pods)) * ran(one, now)
 
 
 def spent(
@@ -34,11 +46,15 @@ def spent(
         return old
     before = old or Usage()
     seconds = sum(seconds for _, seconds in found)
-    lost = sum(_lost(one, seconds, saved, now) for one, seconds in found)
+    pods = [pods_ran(one, rate.nodes, now) for one, _ in found]
+    lost = sum(
+        _lost(one, seconds, saved, now) / seconds * of_pods
+        for (one, seconds), of_pods in zip(found, pods, strict=True)
+    )
     new = before.model_copy(
         update={
             "seconds": _more(before.seconds, seconds),
-            "gpu_seconds": _more(before.gpu_seconds, rate.gpus * seconds),
+            "gpu_seconds": _more(before.gpu_seconds, rate.gpus * sum(pods)),
             "wasted_gpu_seconds": _more(before.wasted_gpu_seconds, rate.gpus * lost),
         }
     )
