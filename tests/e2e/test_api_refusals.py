@@ -37,10 +37,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         + "spec.training: Invalid value: set epochs or maxSteps, not both: epochs counts passes over the data, "
         "maxSteps counts optimiser steps",
     ),
-    "several nodes without GPUs": (
-        {"resources": {"nodes": 2, "gpusPerNode": 0}},
-        INVALID
-        + "spec.resources: Invalid value: several nodes need GPUs: set gpusPerNode to at least 1, or nodes to 1",
+    "a topology that is both required and preferred": (
+        {"scheduling": {"topology": {"required": "rack", "preferred": "rack"}}},
+        INVALID + "spec.scheduling.topology: Invalid value: set exactly one of required and preferred",
     ),
     "a model of an unknown scheme": (
         {"model": {"uri": "ftp://host/model"}},
@@ -166,10 +165,11 @@ def test_a_name_that_no_host_can_have(api, place, name):
 
 
 def test_all_that_is_wrong_is_told_at_once(api, place):
-    spec = {"training": {"epochs": 1, "maxSteps": 1}, "resources": {"nodes": 2, "gpusPerNode": 0}}
+    near = {"topology": {"required": "rack", "preferred": "rack"}}
+    spec = {"training": {"epochs": 1, "maxSteps": 1}, "scheduling": near}
     said = api.refusal(real_cluster.finetunejob(place, **spec))
     assert "* spec.training: " in said
-    assert "* spec.resources: " in said
+    assert "* spec.scheduling.topology: " in said
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from aiohttp import web
 KINDS = {
     ("", "v1", "pods"): ("Pod", True),
     ("", "v1", "configmaps"): ("ConfigMap", True),
+    ("", "v1", "services"): ("Service", True),
     ("", "v1", "events"): ("Event", True),
     ("", "v1", "namespaces"): ("Namespace", False),
     ("batch", "v1", "jobs"): ("Job", True),

@@ -78,7 +78,10 @@ def pod(
     index=None,
     **state,
 ):
-    """A pod of `job`, or its pod `index` of several: `running=True`; `exit_code=64, word={}`; `waiting=("ErrImagePull", "why")`; `unschedulable="0/3 nodes"`."""
+    """A pod of `job`, or its pod `index` of several.
+
+    `running=True`; `exit_code=64, word={}`; `waiting=("ErrImagePull", "why")`; `unschedulable="0/3 nodes"`.
+    """
     metadata = {
         "name": name or job["metadata"]["name"] + "-x",
         "namespace": job["metadata"]["namespace"],

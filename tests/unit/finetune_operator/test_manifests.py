@@ -12,7 +12,6 @@ from finetune_operator.names import Owner
 from finetune_operator.observe.job import job, profile
 from finetune_operator.plan.accept import Installed, accept, spec_of
 from finetune_operator.plan.config_map import config_map, run_plan
-from finetune_operator.plan.gang import gang_service
 from finetune_operator.plan.prepare_job import prepare_job
 from finetune_operator.plan.training_job import training_job
 

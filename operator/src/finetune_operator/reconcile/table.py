@@ -15,6 +15,7 @@ from finetune_operator.reconcile.world import (
     Action,
     CreateJob,
     CreateRun,
+    CreateService,
     Decision,
     DeleteJob,
     ExpireChildren,
@@ -265,7 +266,13 @@ TABLE: tuple[Row, ...] = (
                 "`Preparing`, or what the attempt before waited for",
                 (CreateJob, DeleteJob),
             ),
-            Outcome("start-train", "and they are", "Starting", Reason.STARTING, (CreateJob, DeleteJob)),
+            Outcome(
+                "start-train",
+                "and they are",
+                "Starting",
+                Reason.STARTING,
+                (CreateService, CreateJob, DeleteJob),
+            ),
         ),
     ),
 )
