@@ -7,6 +7,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+HISTORIES ?= 10000
 LOCALCLUSTER = PYTHONPATH=tests/cluster $(PY) -m localcluster
 # Two busy threads on two cores can be ten times slower than one: facts of the training stack.
 export OMP_NUM_THREADS ?= 1
@@ -56,6 +57,9 @@ servers: $(READY)  ## Build the Google and Azure storage servers of the unit tes
 fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
 	PYTHONPATH=tests/support $(PY) tests/fuzz/fuzz_readers.py
 
+histories: $(READY)  ## HISTORIES (10000) random histories of a job against the operator's loop (docs/life-of-a-job.md; half an hour)
+	FINETUNE_TEST_HISTORIES=$(HISTORIES) $(VENV)/bin/pytest -q -n 2 --timeout 0 tests/unit/finetune_operator/test_histories.py
+
 ##@ The local cluster (CLUSTER=current: the cluster of your kubeconfig instead; see tests/cluster/README.md)
 cluster: $(READY)  ## Start a real Kubernetes on this machine, or find it running
 	$(LOCALCLUSTER) up
@@ -80,12 +84,13 @@ bench-data: $(READY)  ## Prepare against TRL's own dataset preparation: rows per
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
 
-generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons, of bad input and of chat templates
+generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons, of bad input, of chat templates and of a job's life
 	$(PY) tests/support/chart_values.py
 	$(PY) tests/support/reasons_page.py
 	$(PY) tests/support/estimate_page.py
 	$(PY) tests/support/bad_input_page.py
 	$(PY) tests/support/families_page.py
+	$(PY) tests/support/life_page.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -103,4 +108,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help

@@ -493,7 +493,7 @@ def _key(plural, body):
 
 def copied(one):
     """A deep copy, five times as fast as `copy.deepcopy`."""
-    return pickle.loads(pickle.dumps(one))
+    return pickle.loads(pickle.dumps(one))  # noqa: S301  our own values
 
 
 @contextlib.contextmanager

@@ -52,6 +52,8 @@ class Simulation:
         self.progress = None
         self.version = 1000
         self.rules, self.statuses, self.created = [], [], []
+        self.edges = []
+        """(state before, rule, state after), one a decision."""
         self.most_live = 0
         self.seen = None
         self.expiry = "never said"
@@ -162,6 +164,9 @@ class Simulation:
         else:
             raise AssertionError("no decision")
         self.rules.append(decision.rule)
+        before = self.status.get("state") or "Pending"
+        after = decision.status.state if decision.status is not None else before
+        self.edges.append((before, decision.rule, after))
         if crash:
             self.cached_run = None
             return decision
