@@ -172,7 +172,8 @@ def test_nothing_of_a_prepare_result_is_lost_on_the_way():
 
 
 def test_what_prepare_resolves_is_what_the_status_shows():
-    assert names(prepared.Resolved) == names(status.Resolved)
+    """What memory makes of it is told later, by training."""
+    assert names(prepared.Resolved) == names(status.Resolved) - {"outOfMemory"}
 
 
 def test_what_prepare_estimates_is_in_the_status():
@@ -233,6 +234,8 @@ PROGRESS = report.Progress(
     mfu=0.41,
     eta_seconds=250,
     rows=12000,
+    micro_batch_size=2,
+    out_of_memory=1,
     checkpoint=report.CheckpointSeen(
         step=100, uri="s3://team-a/c", time=dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)
     ),
@@ -248,7 +251,10 @@ def test_nothing_of_the_progress_document_is_lost_on_the_way():
     assert {name: told[name] for name in shown} == {name: document[name] for name in shown}
     assert (told["text"], told["percent"], told["eta"]) == ("120/500", 24, "4m10s")
     assert results.checkpoint(document).wire() == document["checkpoint"]
-    assert names(report.Progress) - shown == {"version", "attempt", "rows", "checkpoint", "message"}
+    left = results.in_force(status.Resolved(micro_batch_size=4, max_length=1024), document)
+    assert left.wire() == {"microBatchSize": 2, "outOfMemory": 1, "maxLength": 1024}
+    elsewhere = {"checkpoint", "microBatchSize", "outOfMemory"}
+    assert names(report.Progress) - shown == {"version", "attempt", "rows", "message", *elsewhere}
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -101,9 +101,39 @@ def orphan(given: Task, writer: report.ProgressWriter) -> None:
     os._exit(1)
 
 
-BEHAVIOURS = {
-    name: globals()[name] for name in ("train", "hang", "killed", "linger", "refused", "split", "orphan")
-}
+def hungry(given: Task, writer: report.ProgressWriter) -> None:
+    """More than one row does not fit; a step is made and saved before that is seen."""
+    writer.tell(stage="Train", step=4)
+    rows = given.micro_batch_size or RESOLVED_ROWS
+    with given.dataset.parent.joinpath("starts").open("a") as told:
+        told.write(f"{rows} {bool(given.resume)}\n")
+    if rows > 1:
+        checkpoint(given, 4)
+        end(given, 86, "OutOfMemory")
+    train(given, writer)
+
+
+def starved(given: Task, writer: report.ProgressWriter) -> None:
+    """Not even one row fits."""
+    writer.tell(stage="Train", step=0)
+    end(given, 86, "OutOfMemory")
+
+
+def overloaded(given: Task, writer: report.ProgressWriter) -> None:
+    """The weights alone do not fit."""
+    writer.tell(stage="Load")
+    with given.dataset.parent.joinpath("starts").open("a") as told:
+        told.write("again\n")
+    end(given, 86, "OutOfMemory")
+
+
+RESOLVED_ROWS = 2
+"""What trainer_runs' prepared data says."""
+
+NAMES = (
+    "train", "hang", "killed", "linger", "refused", "split", "orphan", "hungry", "starved", "overloaded",
+)  # fmt: skip
+BEHAVIOURS = {name: globals()[name] for name in NAMES}
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,17 @@ def finished(folder: Path, step: int) -> Path:
     return made
 
 
-def sender(work: Store, folder: Path, *, keep: int = 2) -> uploads.Uploads:
+def sender(
+    work: Store, folder: Path, *, keep: int = 2, passed_over: frozenset[int] = frozenset()
+) -> uploads.Uploads:
     made = uploads.Uploads(
-        work, folder, fingerprint=FINGERPRINT, keep=keep, fence=Fence.raised(work), say=lambda _: None
+        work,
+        folder,
+        fingerprint=FINGERPRINT,
+        keep=keep,
+        fence=Fence.raised(work),
+        say=lambda _: None,
+        passed_over=passed_over,
     )
     made.start()
     return made
@@ -51,13 +60,13 @@ def sender(work: Store, folder: Path, *, keep: int = 2) -> uploads.Uploads:
 def saved(work: Store, tmp_path: Path, *steps: int, keep: int = 9) -> None:
     for step in steps:
         finished(tmp_path / "finished", step)
-        sender(work, tmp_path / "finished", keep=keep).end()
+        sender(work, tmp_path / "finished", keep=keep).end(seconds=9)
 
 
 def fetched(work: Store, tmp_path: Path, *, fingerprint: str = FINGERPRINT) -> tuple[int | None, list[str]]:
     """Step of the checkpoint that is gone on from, and what was said of the others."""
     heard: list[str] = []
-    found = uploads.newest(work, tmp_path / "resume", fingerprint=fingerprint, say=heard.append)
+    found = uploads.newest(work, tmp_path / "resume", fingerprint=fingerprint, say=heard.append).checkpoint
     if found:
         state = (tmp_path / "resume/trainer_state.json").read_text()
         assert state.startswith(f"trainer_state.json of step {found.step}")
@@ -169,6 +178,47 @@ def test_unfinished_ones_are_swept_away_but_not_the_one_under_way(work: Store, t
     assert sorted(path.name for path in where(work).iterdir()) == ["step-20", "step-40"]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_checkpoint_that_was_passed_over_takes_no_place_from_those_that_count(
+    work: Store, tmp_path: Path, keep: int
+):
+    """It would have been the newest for good: at `keep` 1 every later checkpoint was removed as soon as it was sent."""
+    saved(work, tmp_path, 10, 20)
+    (where(work) / "step-20/optimizer.pt").unlink()
+    found = uploads.newest(work, tmp_path / "resume", fingerprint=FINGERPRINT, say=lambda _: None)
+    assert (found.checkpoint.step, found.passed_over) == (10, {20})
+    for step in (12, 14):
+        finished(tmp_path / "finished", step)
+    sender(work, tmp_path / "finished", keep=keep, passed_over=found.passed_over).end(seconds=9)
+    kept = {"step-14"} if keep == 1 else {"step-10", "step-14"}
+    assert {path.name for path in where(work).iterdir()} == kept
+    assert fetched(work, tmp_path)[0] == 14
+
+
+def test_a_step_that_is_reached_again_replaces_what_was_damaged(work: Store, tmp_path: Path):
+    saved(work, tmp_path, 20)
+    (where(work) / "step-20/optimizer.pt").write_bytes(b"damaged")
+    found = uploads.newest(work, tmp_path / "resume", fingerprint=FINGERPRINT, say=lambda _: None)
+    assert (found.checkpoint, found.passed_over) == (None, {20})
+    finished(tmp_path / "finished", 20)
+    sender(work, tmp_path / "finished", passed_over=found.passed_over).end(seconds=9)
+    assert fetched(work, tmp_path) == (20, [])
+
+
+def test_what_was_damaged_on_the_way_is_fetched_once_more(work: Store, tmp_path: Path, monkeypatch):
+    saved(work, tmp_path, 10, 20)
+    get, cut = work.get, ["optimizer.pt"]
+
+    def truncating(key: str, to: Path) -> None:
+        get(key, to)
+        if cut and key.endswith(cut[0]):
+            cut.pop()
+            to.write_bytes(to.read_bytes()[:-1])
+
+    monkeypatch.setattr(work, "get", truncating)
+    assert fetched(work, tmp_path) == (20, [])
+
+
 def test_steps_are_numbers_not_words(work: Store, tmp_path: Path):
     saved(work, tmp_path, 9, 10, 100)
     assert fetched(work, tmp_path)[0] == 100
@@ -178,7 +228,7 @@ def test_of_several_that_wait_only_the_newest_is_sent(work: Store, tmp_path: Pat
     for step in (10, 20, 30):
         finished(tmp_path / "finished", step)
     sending = sender(work, tmp_path / "finished")
-    sending.end()
+    sending.end(seconds=9)
     assert sending.last.step == 30
     assert [path.name for path in where(work).iterdir()] == ["step-30"]
     assert not list((tmp_path / "finished").iterdir())
@@ -217,10 +267,59 @@ def test_storage_that_fails_does_not_end_training_and_is_tried_again(
     assert sending.last.step == 10
 
 
+def flawed(work: Store, monkeypatch, fault) -> None:
+    """Every put goes through `fault` first."""
+    put = work.put
+
+    def flaky(key: str, content: bytes | Path) -> None:
+        fault()
+        put(key, content)
+
+    monkeypatch.setattr(work, "put", flaky)
+
+
+def test_the_last_one_is_tried_again_while_there_is_time(work: Store, tmp_path: Path, monkeypatch):
+    sending = sender(work, tmp_path / "finished")
+    answers = iter([errors.StorageUnavailable("HTTP 503")] * 2)
+
+    def fault() -> None:
+        if error := next(answers, None):
+            raise error
+
+    flawed(work, monkeypatch, fault)
+    monkeypatch.setattr(uploads, "PAUSE", 0.01)
+    finished(tmp_path / "finished", 10)
+    sending.end(seconds=20)
+    assert sending.last.step == 10
+
+
+def test_a_bucket_that_hardly_answers_does_not_hold_the_end_up(work: Store, tmp_path: Path, monkeypatch):
+    """SIGKILL would come, and nobody would have said a word."""
+    sending, never = sender(work, tmp_path / "finished"), threading.Event()
+    flawed(work, monkeypatch, never.wait)
+    finished(tmp_path / "finished", 10)
+    time.sleep(2 * uploads.PAUSE)  # the upload is under way
+    began = time.monotonic()
+    sending.end(seconds=0.5)
+    assert time.monotonic() - began < 5
+    assert sending.last is None
+    never.set()
+
+
+def test_a_run_that_was_taken_for_lost_does_not_try_again(work: Store, tmp_path: Path):
+    sending = sender(work, tmp_path / "finished")
+    Fence.raised(work)
+    finished(tmp_path / "finished", 10)
+    began = time.monotonic()
+    sending.end(seconds=60)
+    assert time.monotonic() - began < 30
+    assert sending.last is None
+
+
 def test_the_uri_that_is_told_is_the_authors(work: Store, tmp_path: Path):
     finished(tmp_path / "finished", 10)
     sending = sender(work, tmp_path / "finished")
-    sending.end()
+    sending.end(seconds=9)
     assert sending.last.uri == f"pvc://output/tiny/.finetune/{trainer_runs.JOB['uid']}/checkpoints/step-10"
 
 

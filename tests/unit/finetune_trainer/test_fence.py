@@ -77,8 +77,8 @@ def test_a_lost_run_commits_no_checkpoint_and_removes_none_of_the_later_one(work
     assert lost.last is None
     assert "was taken for lost" in heard[-1]
     found = uploads.newest(work, tmp_path / "resume", fingerprint=FINGERPRINT, say=heard.append)
-    assert found is not None
-    assert found.step == 10
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 10
 
 
 def test_a_lost_run_publishes_nothing(work: Store, layout: Layout, tmp_path: Path):

@@ -8,7 +8,7 @@ import pytest
 
 import trainer_runs
 from finetune_trainer.layout import Layout
-from finetune_trainer.supervisor import launch, pod
+from finetune_trainer.supervisor import launch, patience
 
 LAYOUT = Layout.under(Path("/pod"))
 
@@ -96,7 +96,7 @@ def test_gpus_are_left_as_the_device_plugin_set_them():
 
 def test_the_ranks_are_stopped_in_time_to_send_their_checkpoint():
     def stop(grace: int) -> float:
-        return pod._patience(trainer_runs.run(limits={"gracePeriodSeconds": grace}).limits).stop
+        return patience.for_ranks(trainer_runs.run(limits={"gracePeriodSeconds": grace}).limits).stop
 
     assert [stop(grace) for grace in (8, 40, 120, 600)] == [6, 30, 100, 580]
 

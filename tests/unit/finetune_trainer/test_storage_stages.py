@@ -80,7 +80,7 @@ def test_a_checkpoint_goes_out_and_comes_back(job, tmp_path):
 
     found = uploads.newest(work, tmp_path / "resume", fingerprint="sha256:a", say=said.append)
 
-    assert found.step == 6
+    assert found.checkpoint.step == 6
     assert (tmp_path / "resume" / "weights").read_bytes() == b"\x06" * 1000
     manifests = [item.key for item in work.list(uploads.FOLDER) if item.key.endswith(checkpoint.MANIFEST)]
     assert [key.split("/")[1] for key in manifests] == ["step-4", "step-6"]

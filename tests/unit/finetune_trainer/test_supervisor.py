@@ -31,7 +31,7 @@ class Pod:
     process: subprocess.Popen[bytes]
     layout: Layout
 
-    def wait_for(self, path: Path, seconds: float = 30.0) -> Path:
+    def wait_for(self, path: Path, seconds: float = 120.0) -> Path:
         deadline = time.monotonic() + seconds
         while not path.exists():
             assert self.process.poll() is None, "ended too early"
@@ -52,7 +52,7 @@ class Pod:
     def sigterm(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def ended(self, seconds: float = 40.0) -> tuple[int, dict[str, Any]]:
+    def ended(self, seconds: float = 120.0) -> tuple[int, dict[str, Any]]:
         """Exit code and last word."""
         code = self.process.wait(timeout=seconds)
         raw = self.layout.termination_log.read_bytes()
@@ -60,6 +60,10 @@ class Pod:
         word = json.loads(raw)
         assert {"version", "stage", "reason", "message"} <= word.keys()
         return code, word
+
+    def starts(self) -> list[str]:
+        """What each start of the ranks was told."""
+        return (self.layout.scratch / "starts").read_text().splitlines()
 
     def survivors(self) -> list[str]:
         """Processes of the gang that are still there."""
@@ -163,7 +167,7 @@ def test_a_gang_in_which_nothing_moves_is_killed_and_tried_again(pod):
 
 
 def test_who_ignores_sigterm_is_killed_before_the_pod_is(pod):
-    job = pod("hang", limits={"gracePeriodSeconds": 4})
+    job = pod("hang", limits={"gracePeriodSeconds": 8})
     job.rank_is_training()
     job.sigterm()
     code, word = job.ended(seconds=20)
@@ -191,6 +195,42 @@ def test_a_final_failure_is_kept_and_told_again(pod):
 def test_a_rank_that_has_spoken_but_does_not_go_is_helped(pod):
     code, word = pod("linger").ended(seconds=20)
     assert (code, word["reason"]) == (86, "OutOfMemory")
+
+
+def test_out_of_memory_goes_on_with_half_the_rows_in_the_same_attempt_and_the_next_pod_remembers(pod):
+    job = pod("hungry")
+    job.wait_for(job.layout.scratch / "starts")
+    deadline = time.monotonic() + 120
+    while job.starts() != ["2 False", "1 True"]:
+        assert time.monotonic() < deadline, job.starts()
+        time.sleep(0.05)
+    job.rank_is_training()
+    told = json.loads(job.ask("/progress"))
+    assert (told["microBatchSize"], told["outOfMemory"], told["checkpoint"]["step"]) == (1, 1, 4)
+    job.sigterm()
+    code, word = job.ended()
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert word["result"]["resolved"] == {"microBatchSize": 1, "outOfMemory": 1}
+    assert "micro-batch.json" in job.kept()
+    again = pod("hungry", attempt=2)
+    again.rank_is_training()
+    assert again.starts() == ["1 True"]
+    again.sigterm()
+    assert again.ended()[1]["result"]["resolved"] == {"microBatchSize": 1, "outOfMemory": 1}
+
+
+def test_out_of_memory_with_one_row_is_final(pod):
+    job = pod("starved")
+    code, word = job.ended()
+    assert (code, word["reason"]) == (86, "OutOfMemory")
+    assert word["result"]["resolved"] == {"microBatchSize": 1, "outOfMemory": 1}
+    assert "outcome.json" in job.kept()
+
+
+def test_weights_that_do_not_fit_are_not_tried_again(pod):
+    job = pod("overloaded")
+    assert job.ended()[0] == 86
+    assert job.starts() == ["again"]
 
 
 def test_a_rank_outlives_its_launcher_and_is_waited_for(pod):

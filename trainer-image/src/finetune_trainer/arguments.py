@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from transformers import TrainingArguments
 
-from finetune_trainer import config, errors
+from finetune_trainer import batches, config
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import Resolved
 
@@ -49,7 +49,7 @@ def arguments(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, outpu
 
 def _common(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output: Path) -> dict[str, Any]:
     training = run.training
-    micro, accumulation = batches(resolved, run.resources.processes)
+    micro, accumulation = batches.shared(resolved, run.resources.processes)
     return {
         "output_dir": str(output),
         # How long, how fast.
@@ -114,17 +114,3 @@ def beta(run: config.Run) -> float:
     """The method's beta."""
     said = run.training.dpo
     return BETA if said is None or said.beta is None else said.beta
-
-
-def batches(resolved: Resolved, processes: int) -> tuple[int, int]:
-    """Rows per forward pass, and forward passes per step, so that all processes together see the global batch exactly."""
-    per_process, rest = divmod(resolved.global_batch_size, processes)
-    if rest or not per_process:
-        raise errors.InvalidBatchSize(
-            f"spec.training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared equally by {processes} "
-            f"processes; use a multiple of {processes}"
-        )
-    micro = next(
-        rows for rows in range(min(resolved.micro_batch_size, per_process), 0, -1) if per_process % rows == 0
-    )
-    return micro, per_process // micro

@@ -3,14 +3,24 @@
 import argparse
 import contextlib
 import os
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, errors, failpoints, interruption, outcome, report, supervisor
+from finetune_trainer import (
+    config,
+    errors,
+    failpoints,
+    interruption,
+    outcome,
+    process_tree,
+    report,
+    supervisor,
+)
 from finetune_trainer.layout import Layout
 from finetune_trainer.report import LastWord
-from finetune_trainer.supervisor import Ending, serve
+from finetune_trainer.supervisor import Ending, LastMoment, serve
 
 DESCRIPTION = """\
 Runs one stage of a FineTuneJob inside its pod, told by run.json alone.
@@ -28,19 +38,35 @@ def run(arguments: list[str] | None, told: interruption.Interruption) -> int:
     given = parser().parse_args(arguments)
     layout = Layout.under(given.layout_root.absolute()) if given.layout_root else Layout()
     spec: config.Run | None = None
+    speaking = threading.Lock()
+
+    def hurry(ending: Ending) -> None:
+        speaking.acquire()  # for good: who comes second has nothing to say any more
+        code = _close(given, layout, spec, ending)
+        process_tree.kill_below(os.getpid())
+        os._exit(code)
+
+    last_moment = LastMoment(told, close=hurry)
     try:
         told.check()
         failpoints.arm(os.environ, attempt=given.attempt)
         spec = config.load(given.run)
-        ending = given.stage(spec, layout, given, told)
+        last_moment.watch(grace=spec.limits.grace_period_seconds)
+        ending = given.stage(spec, layout, given, told, last_moment)
     except BaseException as error:  # noqa: BLE001 - a last word is owed to any end
         ending = _ended_by(_cause(error, told))
     told.end()
+    speaking.acquire()
+    last_moment.over()
     return _close(given, layout, spec, ending)
 
 
 def prepare(
-    spec: config.Run, layout: Layout, given: argparse.Namespace, told: interruption.Interruption
+    spec: config.Run,
+    layout: Layout,
+    given: argparse.Namespace,
+    told: interruption.Interruption,
+    _: LastMoment,
 ) -> Ending:
     """The Prepare stage."""
     from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
@@ -53,7 +79,11 @@ def prepare(
 
 
 def train(
-    spec: config.Run, layout: Layout, given: argparse.Namespace, told: interruption.Interruption
+    spec: config.Run,
+    layout: Layout,
+    given: argparse.Namespace,
+    told: interruption.Interruption,
+    last_moment: LastMoment,
 ) -> Ending:
     """The Train stage."""
     return supervisor.train(
@@ -63,6 +93,7 @@ def train(
         attempt=given.attempt,
         digest=given.prepared,
         interruption=told,
+        last_moment=last_moment,
         port=given.port,
     )
 

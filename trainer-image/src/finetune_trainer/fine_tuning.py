@@ -38,7 +38,8 @@ class FineTuning:
         self._rank = rank
         self._world = world
         self._run = config.load(task.run)
-        self._prepared = Prepared.model_validate_json((task.dataset / prepared.DOCUMENT).read_bytes())
+        ready = Prepared.model_validate_json((task.dataset / prepared.DOCUMENT).read_bytes())
+        self._prepared = ready.at(task.micro_batch_size)
         self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
 
     def go(self) -> None:

@@ -1,10 +1,14 @@
 """SIGTERM inside a rank: at once where nothing can be lost, at the end of a step while training."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from finetune_trainer import errors
+
+LAST_WORD_SHARE, LEAST_LAST_WORD, MOST_LAST_WORD = 0.05, 0.5, 5.0
+"""Of the grace period (at least and at most so many seconds), what is kept for the last word."""
 
 
 class Interruption:
@@ -12,11 +16,18 @@ class Interruption:
 
     def __init__(self) -> None:
         self.noted = False
+        self.noted_at: float | None = None
+        """When (s of `time.monotonic`)."""
         self._deferred = False
 
     def install(self) -> None:
         """Take SIGTERM: python as PID 1 would ignore it, and else it would end without a word."""
         signal.signal(signal.SIGTERM, self._on_signal)
+
+    @staticmethod
+    def usable(grace: float) -> float:
+        """Seconds of the grace period (s) in which work may still be done: then comes the last word, and SIGKILL."""
+        return grace - min(max(LAST_WORD_SHARE * grace, LEAST_LAST_WORD), MOST_LAST_WORD)
 
     def check(self) -> None:
         """Raise `Interrupted` where SIGTERM has come."""
@@ -41,5 +52,7 @@ class Interruption:
         """Raise once: a second signal must not break off what the first one started."""
         del number, frame
         first, self.noted = not self.noted, True
+        if first:
+            self.noted_at = time.monotonic()
         if first and not self._deferred:
             self.check()

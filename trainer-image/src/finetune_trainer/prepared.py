@@ -180,6 +180,13 @@ class Prepared(config.Value):
         """Every file beside this document."""
         return {**self.identity.files, SAMPLES: self.samples, **self.report}
 
+    def at(self, micro_batch_size: int | None) -> "Prepared":
+        """The same with so many rows per forward pass, where a number is given."""
+        if micro_batch_size is None:
+            return self
+        resolved = self.resolved.model_copy(update={"micro_batch_size": micro_batch_size})
+        return self.model_copy(update={"resolved": resolved})
+
     def save(self, store: Store, folder: Path) -> None:
         """Upload the files of `folder`, the document last: the dataset is there whole or not at all."""
         for name in self.files:

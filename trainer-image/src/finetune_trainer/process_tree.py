@@ -1,5 +1,8 @@
-"""Which processes stand below another, as /proc tells it."""
+"""The processes below another, as /proc tells it."""
 
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,13 @@ def descendants(ancestor: int) -> list[int]:
     for child in children(ancestor):
         found += [child, *descendants(child)]
     return found
+
+
+def kill_below(ancestor: int) -> None:
+    """SIGKILL to everything below `ancestor`."""
+    for pid in descendants(ancestor):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _parent(folder: Path) -> int | None:

@@ -49,7 +49,8 @@ def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:
 
         fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
-        return verdict.of(_ours(error, interruption), rank=rank)
+        ours = _ours(error, interruption)
+        return verdict.of(_advised(ours, given) if isinstance(ours, errors.OutOfMemory) else ours, rank=rank)
     return verdict.Verdict(rank=rank, exit_code=0, reason="Trained", message="trained")
 
 
@@ -61,6 +62,17 @@ def _ours(error: BaseException, interruption: Interruption) -> BaseException:
     if interruption.noted:
         return errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
     return rank_errors.known(error) or error
+
+
+def _advised(error: errors.OutOfMemory, given: task.Task) -> errors.OutOfMemory:
+    """`error` with the estimate and what would fit, as far as that can be told."""
+    from finetune_trainer import exhausted  # noqa: PLC0415 - imports what only a rank that is at its end needs
+
+    try:
+        return errors.OutOfMemory(exhausted.sentence(given))
+    except Exception as failed:  # noqa: BLE001 - the verdict counts, not its wording
+        traceback.print_exception(failed)
+        return error
 
 
 if __name__ == "__main__":

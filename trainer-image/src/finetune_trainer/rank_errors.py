@@ -7,6 +7,7 @@ OUT_OF_MEMORY = (
     "CUDA out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
 )
 """When the accelerator's memory is exhausted."""
 
@@ -32,7 +33,7 @@ def known(error: BaseException) -> errors.TrainerError | None:
     text = f"{type(error).__name__}: {error}"
     if any(part in text for part in OUT_OF_MEMORY):
         return errors.OutOfMemory(
-            "the GPU's memory does not suffice; lower training.microBatchSize or training.maxLength, set "
+            "the accelerator's memory does not suffice; lower training.microBatchSize or training.maxLength, set "
             "training.activationCheckpointing to On, or use a larger GPU"
         )
     if any(part in text for part in DISK_FULL):

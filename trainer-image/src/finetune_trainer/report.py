@@ -94,6 +94,10 @@ class Progress(config.Value):
     eta_seconds: int | None = None
     rows: int | None = None
     checkpoint: CheckpointSeen | None = None
+    micro_batch_size: int | None = None
+    """Rows per forward pass of one process, where memory did not suffice for those that were resolved."""
+    out_of_memory: int | None = None
+    """How often it did not."""
     updated_at: datetime
     """When the work last moved."""
     message: str = ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_trainer import config, errors
+from finetune_trainer.batches import FEWEST
 from finetune_trainer.estimate import fitting, setting
 from finetune_trainer.estimate.shape import Shape
 from finetune_trainer.prepared import Resolved
@@ -34,9 +35,6 @@ UNKNOWN_GPU_GIB = 24
 """Where the profile does not tell the GPU's memory, nothing can be estimated against it."""
 
 LARGEST_MICRO_BATCH = 16
-
-FEWEST = {"SFT": 1, "DPO": 1, "ORPO": 1, "KTO": 2}
-"""Rows per forward pass at least: KTO puts each question beside another row's answer of the same pass."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ class Task(config.Value):
     """The ranks' own folder, empty at the start."""
     resume: Path | None = None
     """A verified checkpoint to go on from."""
+    micro_batch_size: int | None = None
+    """Rows per forward pass of one process, where memory did not suffice for those that were resolved."""
 
     @property
     def output(self) -> Path:

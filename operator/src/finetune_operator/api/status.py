@@ -155,7 +155,9 @@ class Resolved(Value):
     global_batch_size: int | None = None
     """Rows per optimiser step."""
     micro_batch_size: int | None = None
-    """Rows per forward pass of one process."""
+    """Rows per forward pass of one process; what is left where training ran out of memory."""
+    out_of_memory: int | None = None
+    """How often training ran out of the accelerator's memory and went on with half as many rows per forward pass."""
     max_length: int | None = None
     """Longest row (tokens)."""
     target_modules: Annotated[list[Word], pydantic.Field(max_length=32)] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finetune_operator.api import status as api_status
-from finetune_operator.api.status import Attempt, CheckpointSeen, FineTuneJobStatus, State, Usage
+from finetune_operator.api.status import Attempt, CheckpointSeen, FineTuneJobStatus, Resolved, State, Usage
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
 from finetune_operator.observe.times import instant
@@ -72,6 +72,15 @@ class Case:
         return _newest(self.old.checkpoint, self.ended)
 
     @property
+    def resolved(self) -> Resolved | None:
+        """The settings in force, with what memory made of them."""
+        found = self.old.resolved
+        for one in self.ended:
+            if one.stage == "Train" and one.word is not None:
+                found = results.in_force(found, (one.word.result or {}).get("resolved"))
+        return found
+
+    @property
     def rate(self) -> Rate:
         """What a second of training costs, as far as the run is at hand."""
         if self.run is None:
@@ -124,6 +133,7 @@ class Case:
             "attempts": self.attempts or None,
             "failures": self.failures or None,
             "checkpoint": self.saved,
+            "resolved": self.resolved,
             "usage": self.usage,
         }
         new = compose.composed(

@@ -185,6 +185,7 @@ def _progress(found: Case, live: Judged) -> dict[str, Any]:
     return {
         "progress": results.progress(seen.document),
         "checkpoint": results.checkpoint(seen.document) or found.old.checkpoint,
+        "resolved": results.in_force(found.old.resolved, seen.document),
     }
 
 

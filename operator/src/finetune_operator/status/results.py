@@ -93,6 +93,15 @@ def checkpoint(document: dict[str, Any]) -> CheckpointSeen | None:
     return lenient(CheckpointSeen, document.get("checkpoint"))
 
 
+def in_force(old: Resolved | None, told: Any) -> Resolved | None:
+    """The settings in force: `old`, with the rows per forward pass that memory has left, where `told` knows of that."""
+    fewer = lenient(Resolved, told)
+    if fewer is None or not fewer.out_of_memory or fewer.micro_batch_size is None:
+        return old
+    left = {"micro_batch_size": fewer.micro_batch_size, "out_of_memory": fewer.out_of_memory}
+    return (old or Resolved()).model_copy(update=left)
+
+
 def duration(seconds: int) -> str:
     """`4m10s`; two units are enough for a person."""
     left = max(0, seconds)

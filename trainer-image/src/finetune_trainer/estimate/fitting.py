@@ -68,14 +68,17 @@ def close(total: int, available: int) -> bool:
     return total > ROOM * available
 
 
-def alternatives(shape: Shape, setting: Setting, available: int) -> list[str]:
-    """What would fit in its place, with its memory: `tuning.type QLoRA (9.1 GiB)`. Least change first."""
+def alternatives(shape: Shape, setting: Setting, available: int, *, taken: int = 0) -> list[str]:
+    """What would fit in its place, with its memory: `tuning.type QLoRA (9.1 GiB)`. Least change first.
+
+    `taken`: bytes that it is known to take at least, where the estimate was too low.
+    """
     told = [
         f"{label} ({gib(total)})"
         for label, other in _changes(shape, setting, available)
         if (total := memory(shape, other).total) <= ROOM * available
     ][:MOST_ADVICE]
-    return [*told, _larger(memory(shape, setting).total, setting)]
+    return [*told, _larger(max(memory(shape, setting).total, taken), setting)]
 
 
 def _changes(shape: Shape, setting: Setting, available: int) -> Iterator[tuple[str, Setting]]:

@@ -47,6 +47,18 @@ def estimate(run: config.Run, shape: Shape, setting: Setting, work: Work) -> Est
     )
 
 
+def exhausted(shape: Shape, setting: Setting, limit: fitting.Limit | None) -> str:
+    """The sentence for a run whose memory did not suffice with the micro-batch of `setting`, whatever the estimate says of it."""
+    needed = memory(shape, setting)
+    has = limit.available if limit else needed.total
+    # What failed takes all there is at least: only what is estimated at clearly less than it may fit.
+    others = fitting.alternatives(shape, setting, min(needed.total, has), taken=max(needed.total, has))
+    return (
+        f"out of memory with {_rows(setting.rows)} at a time of up to {setting.length} tokens: each process is estimated to need "
+        f"{gib(needed.total)} ({needed.told}){f', and {limit.whose}' if limit else ''}; what may fit: {'; '.join(others)}"
+    )
+
+
 def _refusal(shape: Shape, setting: Setting, least: Memory, limit: fitting.Limit) -> str:
     kind = "GPU memory" if setting.device == "cuda" else "memory"
     return (

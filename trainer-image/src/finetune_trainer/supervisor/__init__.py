@@ -3,6 +3,7 @@
 It has the credentials and the network, the ranks have neither; it lives, whatever happens to them.
 """
 
-from finetune_trainer.supervisor.pod import Ending, train
+from finetune_trainer.supervisor.ending import Ending, LastMoment
+from finetune_trainer.supervisor.pod import train
 
-__all__ = ["Ending", "train"]
+__all__ = ["Ending", "LastMoment", "train"]

@@ -6,7 +6,10 @@ unfinished and is never read.
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
@@ -37,14 +40,17 @@ class Uploads:
         keep: int,
         fence: Fence,
         say: Say,
+        passed_over: AbstractSet[int] = frozenset(),
         clock: report.Clock = report.utc_now,
     ) -> None:
+        """`passed_over`: steps of checkpoints that this run could not go on from; they count for nothing."""
         self._store = store
         self._finished = finished
         self._fingerprint = fingerprint
         self._keep = keep
         self._fence = fence
         self._say = say
+        self._passed_over = set(passed_over)
         self._clock = clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
@@ -55,11 +61,18 @@ class Uploads:
         """Begin to look for checkpoints."""
         self._thread.start()
 
-    def end(self) -> None:
-        """Send what is still here, and stop. A checkpoint that cannot be sent is told, not raised: the previous one stands."""
+    def end(self, *, seconds: float) -> None:
+        """Send what is still here, and stop; tried again for `seconds`, for a storage that fails or is slow.
+
+        A checkpoint that cannot be sent is told, not raised: the previous one stands.
+        """
+        until = time.monotonic() + seconds
         self._ended.set()
-        self._thread.join()
-        self._sweep()
+        self._thread.join(seconds)
+        while not self._thread.is_alive() and not self._sweep() and time.monotonic() + PAUSE < until:
+            time.sleep(PAUSE)
+        if self._thread.is_alive():
+            self._say(f"a checkpoint could not be sent within {seconds:.0f} s; the previous one stands")
 
     def stop(self) -> None:
         """Stop after what is under way; what is still here is no longer needed."""
@@ -70,18 +83,22 @@ class Uploads:
         while not self._ended.wait(PAUSE):
             self._sweep()
 
-    def _sweep(self) -> None:
-        """Send the newest finished checkpoint; older ones that wait behind it are of no use any more."""
+    def _sweep(self) -> bool:
+        """Send the newest finished checkpoint; older ones that wait behind it are of no use any more.
+
+        Whether nothing is left to try: all is sent, or it is no longer ours to send.
+        """
         waiting = sorted(self._finished.glob("step-*"), key=lambda path: _step(path.name))
         if not waiting:
-            return
+            return True
         try:
             self.last = self._send(waiting[-1])
         except Exception as error:  # noqa: BLE001 - training must go on, whatever ails the storage
             self._say(f"the checkpoint {waiting[-1].name} could not be sent, tried again: {error}")
-            return
+            return isinstance(error, errors.Superseded)
         for folder in waiting:
             shutil.rmtree(folder)
+        return True
 
     def _send(self, folder: Path) -> CheckpointSeen:
         step = _step(folder.name)
@@ -94,35 +111,54 @@ class Uploads:
         self._store.put(
             f"{FOLDER}/{folder.name}/{checkpoint.MANIFEST}", manifest.model_dump_json(by_alias=True).encode()
         )
-        prune(self._store, keep=self._keep)
+        self._passed_over.discard(step)
+        prune(self._store, keep=self._keep, passed_over=self._passed_over)
         uri = self._store.uri_of(f"{FOLDER}/{folder.name}")
         self._say(f"checkpoint of step {step} lies at {uri}")
         return CheckpointSeen(step=step, uri=uri, time=manifest.time)
 
 
-def prune(store: Store, *, keep: int) -> None:
-    """Remove all but the newest `keep` finished checkpoints, and unfinished ones that are older; each manifest first."""
+def prune(store: Store, *, keep: int, passed_over: AbstractSet[int] = frozenset()) -> None:
+    """Remove all but the newest `keep` finished checkpoints, and unfinished ones that are older; each manifest first.
+
+    Those that were `passed_over` are of no use to anybody: they go too.
+    """
     steps = _listed(store)
-    finished = sorted((step for step, names in steps.items() if checkpoint.MANIFEST in names), reverse=True)
+    usable = {step for step, names in steps.items() if checkpoint.MANIFEST in names} - passed_over
+    finished = sorted(usable, reverse=True)
     newest = finished[0] if finished else -1
-    kept = set(finished[:keep]) | {step for step in steps if step > newest}
+    kept = set(finished[:keep]) | {step for step in steps.keys() - passed_over if step > newest}
     for step in sorted(steps.keys() - kept):
         for name in sorted(steps[step], key=lambda name: name != checkpoint.MANIFEST):
             store.delete(f"{FOLDER}/step-{step}/{name}")
 
 
-def newest(store: Store, into: Path, *, fingerprint: str, say: Say) -> CheckpointSeen | None:
-    """Fetch the newest checkpoint that holds what it promises into the folder `into`; None where there is none.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lay in the work area."""
+
+    checkpoint: CheckpointSeen | None
+    """What to go on from; None: from the start."""
+    passed_over: frozenset[int]
+    """Steps of newer checkpoints that were of no use."""
+
+
+def newest(store: Store, into: Path, *, fingerprint: str, say: Say) -> Found:
+    """Fetch the newest checkpoint that holds what it promises into the folder `into`.
 
     One that is unfinished, damaged, or of other settings or data is told and passed over: the one before it is as true.
     """
     steps = _listed(store)
+    passed_over: set[int] = set()
     for step in sorted(steps, reverse=True):
         try:
-            return _fetched(store, step, steps[step], into, fingerprint)
+            seen = _fetched(store, step, steps[step], into, fingerprint)
         except _Unusable as error:
             say(f"the checkpoint of step {step} is passed over: {error}")
-    return None
+            passed_over.add(step)
+        else:
+            return Found(checkpoint=seen, passed_over=frozenset(passed_over))
+    return Found(checkpoint=None, passed_over=frozenset(passed_over))
 
 
 class _Unusable(Exception):
@@ -139,12 +175,14 @@ def _fetched(
     lost = [name for name in manifest.files if name not in listed]
     if lost:
         raise _Unusable(f"{lost[0]} is missing")
-    shutil.rmtree(into, ignore_errors=True)
-    for name in manifest.files:
-        store.get(f"{prefix}/{name}", into / name)
-    if wrong := checkpoint.damage(into, manifest.files):
-        raise _Unusable(wrong)
-    return CheckpointSeen(step=step, uri=store.uri_of(prefix), time=manifest.time)
+    for _attempt in range(2):  # what was damaged on the way is whole the second time
+        shutil.rmtree(into, ignore_errors=True)
+        for name in manifest.files:
+            store.get(f"{prefix}/{name}", into / name)
+        wrong = checkpoint.damage(into, manifest.files)
+        if not wrong:
+            return CheckpointSeen(step=step, uri=store.uri_of(prefix), time=manifest.time)
+    raise _Unusable(wrong)
 
 
 def _manifest(store: Store, step: int, listed: dict[str, Item]) -> Manifest:

@@ -1,0 +1,59 @@
+"""How a stage ends; and that it does so in time: after SIGTERM the grace period ends without a word, unless we end first."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_trainer import errors
+from finetune_trainer.interruption import Interruption
+
+LOOK = 0.1
+"""Seconds between two looks at the clock."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a stage ended, as exit code and last word tell it."""
+
+    exit_code: int
+    reason: str
+    message: str
+    result: dict[str, Any] | None = None
+
+
+OVERDUE = errors.Interrupted(
+    "stopped by SIGTERM, and what was under way did not end within the grace period; what lay in the bucket before stands"
+)
+"""Whatever it was: a download deaf to exceptions, an upload to a bucket that hardly answers."""
+
+
+class LastMoment:
+    """Calls `close` shortly before the grace period ends, from a thread of its own, however busy the others are."""
+
+    def __init__(self, told: Interruption, *, close: Callable[[Ending], object]) -> None:
+        """`close` must end the process."""
+        self._told = told
+        self._close = close
+        self._over = threading.Event()
+        self.ending: Callable[[], Ending] = lambda: Ending(
+            exit_code=errors.exit_code_of(OVERDUE), reason=OVERDUE.reason, message=str(OVERDUE)
+        )
+        """What will be said; whoever knows more replaces it."""
+
+    def watch(self, *, grace: float) -> None:
+        """Begin to look. `grace`: seconds from SIGTERM to SIGKILL."""
+        looking = threading.Thread(target=self._look, args=(grace,), name="last-moment", daemon=True)
+        looking.start()
+
+    def over(self) -> None:
+        """The stage has ended by itself."""
+        self._over.set()
+
+    def _look(self, grace: float) -> None:
+        while not self._over.wait(LOOK):
+            since = self._told.noted_at
+            if since is not None and time.monotonic() - since > self._told.usable(grace):
+                self._close(self.ending())
+                return

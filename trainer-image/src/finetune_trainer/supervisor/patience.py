@@ -1,0 +1,34 @@
+"""How the grace period is shared after SIGTERM: the ranks first, then the last checkpoint's way out, then the last word. Pure.
+
+SIGTERM ── ranks save and end ──┬── upload ──┬── last word ──┤ SIGKILL
+                                └ a quarter, at most 20 s, are kept for these
+"""
+
+import time
+
+from finetune_trainer import config
+from finetune_trainer.interruption import Interruption
+from finetune_trainer.supervisor.watch import Patience
+
+UPLOAD_SHARE, UPLOAD_SECONDS = 0.25, 20.0
+"""Of the grace period, what is left after the ranks."""
+
+WITHOUT_HASTE = 60.0
+"""Seconds that a checkpoint's upload is tried for where nobody waits: the ranks have failed, and the pod is about to end."""
+
+
+def for_ranks(limits: config.Limits) -> Patience:
+    """How long the ranks may take for what."""
+    grace = float(limits.grace_period_seconds)
+    return Patience(
+        stall=float(limits.stall_timeout_seconds), stop=grace - min(UPLOAD_SECONDS, UPLOAD_SHARE * grace)
+    )
+
+
+def for_uploads(limits: config.Limits, interruption: Interruption) -> float:
+    """Seconds for the last checkpoint's way out."""
+    if interruption.noted_at is None:
+        return WITHOUT_HASTE
+    return max(
+        0.0, interruption.noted_at + interruption.usable(limits.grace_period_seconds) - time.monotonic()
+    )
