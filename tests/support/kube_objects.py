@@ -121,6 +121,7 @@ def pod_status(
     unschedulable=None,
     reason=None,
     disrupted=None,
+    evicted=None,
     started="2026-11-22T10:00:05Z",
     ended="2026-11-22T10:01:00Z",
     ip="127.0.0.1",
@@ -157,6 +158,8 @@ def pod_status(
                 "finishedAt": ended,
             }
         }
+    if evicted:
+        status |= {"reason": "Evicted", "message": evicted}
     status["containerStatuses"] = [{"name": "trainer", "state": state}]
     return status
 

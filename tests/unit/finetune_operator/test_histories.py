@@ -395,6 +395,8 @@ class Histories(RuleBasedStateMachine):
         job = self.cluster.job()
         if over(job["status"]):
             return
+        if self.decisions[-1][1].rule == "ending":
+            return  # the pod has ended, its Job not yet: nothing is said until it has
         assert job["status"]["observedGeneration"] == job["metadata"]["generation"]
         states = {one["type"]: one["status"] for one in job["status"]["conditions"]}
         runs = any(map(wild_cluster.running, self.cluster.live_pods()))

@@ -1,5 +1,7 @@
 """What a FineTuneJob's status says. At most 32 KiB: everything that grows is bounded here."""
 
+import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -23,7 +25,22 @@ ConditionType = Literal[
 ]
 Stage = Literal["Prepare", "Train"]
 
-Time = Annotated[str, pydantic.Field(max_length=40, json_schema_extra={"format": "date-time"})]
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+
+
+def _is_date_time(stamp: str) -> str:
+    """What the API server takes for a date-time; it would refuse the whole status for one that is none."""
+    if not DATE_TIME.fullmatch(stamp):
+        raise ValueError("must be a date-time (RFC 3339)")
+    dt.datetime.fromisoformat(stamp)
+    return stamp
+
+
+Time = Annotated[
+    str,
+    pydantic.Field(max_length=40, json_schema_extra={"format": "date-time"}),
+    pydantic.AfterValidator(_is_date_time),
+]
 Sentence = Annotated[str, pydantic.Field(max_length=1024)]
 Word = Annotated[str, pydantic.Field(max_length=128)]
 Uri = Annotated[str, pydantic.Field(max_length=2048)]

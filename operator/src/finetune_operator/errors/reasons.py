@@ -126,6 +126,10 @@ class Reason(enum.StrEnum):
         "ContainerOutOfMemory",
         "The kernel killed the container for memory. Raise `spec.resources.memory` (or `prepare.memory`).",
     )
+    SCRATCH_EXCEEDED = (
+        "ScratchExceeded",
+        "The kubelet evicted the pod for the size of its own scratch disk. Raise `spec.resources.scratch`.",
+    )
     NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."
     EVICTED = "Evicted", "The node or the scheduler removed the pod. Resumed; costs no attempt."
     POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."

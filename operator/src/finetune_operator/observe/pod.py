@@ -10,6 +10,7 @@ from finetune_operator.observe.job import version
 from finetune_operator.observe.times import instant
 
 MAX_LAST_WORD = 4096
+MAX_SAID = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class PodSeen:
     last_word: str
     disruption: str
     """Why somebody took the pod away: eviction, preemption, a taint."""
+    said: str
+    """What the kubelet says of the pod as a whole, such as why it evicted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def pod(raw: dict[str, Any]) -> PodSeen | None:
         killed_for_memory=ended.get("reason") == "OOMKilled",
         last_word=(ended.get("message") or "")[:MAX_LAST_WORD],
         disruption=_disruption(status, conditions),
+        said=(status.get("message") or "").strip()[:MAX_SAID],
     )
 
 

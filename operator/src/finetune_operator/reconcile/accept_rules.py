@@ -40,10 +40,12 @@ def accepting(found: Case) -> Decision | None:
     try:
         plan = accept(world.job, world.profiles, world.installed, world.others or {})
         manifest = config_map(world.job.owner, plan)
-    except Refused as error:
-        return _refused(found, error)
     except FineTuneError as error:
-        return _waits(found, error)
+        if not world.run_looked:
+            return Decision(
+                "accept", look="run"
+            )  # a run that was accepted is asked nothing anew: its status was lost
+        return _refused(found, error) if isinstance(error, Refused) else _waits(found, error)
     return Decision("accept", actions=(CreateRun(manifest),), again=True)
 
 

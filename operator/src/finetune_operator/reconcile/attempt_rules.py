@@ -68,7 +68,11 @@ def leftovers(found: Case) -> Decision | None:
         f"waiting for the end of {', '.join([*(one.name for one in children), *pods])}, of an earlier attempt"
     )
     stop = tuple(DeleteJob(one.name, one.uid) for one in children if not one.deleting)
-    says: Talk = {**on_the_way(Reason.ENDING, message), "Running": Says("False", Reason.ENDING, message)}
+    says: Talk = {
+        **on_the_way(Reason.ENDING, message),
+        "Running": Says("False", Reason.ENDING, message),
+        "Queued": None,
+    }
     return found.decided("leftovers", _state(stage), says, actions=stop, after=live_rules.PATIENCE)
 
 

@@ -9,7 +9,7 @@ from finetune_operator.observe import times
 from finetune_operator.plan.accept import spec_of
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Action, Decision, DeleteJob, ExpireChildren
-from finetune_operator.status import attempts, conditions, results, usage
+from finetune_operator.status import attempts, conditions, endings, results, usage
 from finetune_operator.status.conditions import Says
 from finetune_operator.status.judge import Judged
 
@@ -102,8 +102,17 @@ def failed_for_good(found: Case) -> Decision | None:
     """An end that no other attempt could better."""
     for one in found.judged:
         if one.final:
-            return fail(found, "failed-for-good", one.reason, one.message, judged=one)
+            message = one.message + (_estimated(found) if one.exit_code == endings.MEMORY else "")
+            return fail(found, "failed-for-good", one.reason, message, judged=one)
     return None
+
+
+def _estimated(found: Case) -> str:
+    """What Prepare had thought that it would take."""
+    estimate = found.old.estimate
+    if estimate is None or estimate.gpu_memory_bytes is None:
+        return ""
+    return f" (estimated were {estimate.gpu_memory_bytes / 2**30:.1f} GiB of one GPU; see status.estimate)"
 
 
 def fail(found: Case, rule: str, reason: str, message: str, *, judged: Judged | None = None) -> Decision:

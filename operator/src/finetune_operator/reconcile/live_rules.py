@@ -115,7 +115,7 @@ def starting(found: Case) -> Decision | None:
     late = _overdue(found, live, message)
     if late is not None:
         return late
-    says = _talk(obstacle.reason, message)
+    says = {**_talk(obstacle.reason, message), "Queued": _admitted(found)}
     return found.decided("cannot-start", state, says, after=min(PATIENCE, max(age, installed.start_grace)))
 
 
@@ -150,9 +150,7 @@ def running(found: Case) -> Decision | None:
     says: Talk = {
         **on_the_way(Reason.RUNNING, f"training attempt {live.number} runs"),
         "Running": _running(found, live),
-        "Queued": Says("False", Reason.ADMITTED, "the queue let the Job start")
-        if found.says_now("Queued")
-        else None,
+        "Queued": _admitted(found),
     }
     most = ending_rules.active_deadline(found)
     left = None if most is None else max(0.0, most - found.active_seconds)
@@ -202,7 +200,7 @@ def ending(found: Case) -> Decision | None:
 def _waiting_for_the_end(found: Case, live: Judged) -> Decision:
     """The Job was deleted, and its pod still saves a checkpoint."""
     message = f"the Job of {live.stage} attempt {live.number} was deleted; the next attempt starts when its pod has ended"
-    says = _talk(Reason.ENDING, message)
+    says = {**_talk(Reason.ENDING, message), "Queued": None}
     return found.decided("ending", found.old.state or "Pending", says, after=PATIENCE)
 
 
@@ -240,9 +238,12 @@ def _usual(found: Case, live: Judged) -> Talk:
     part = f": {_at_work(live)} of {size} pods run" if size > 1 else ""
     message = f"training attempt {live.number} starts{part}"
     says: Talk = {**on_the_way(Reason.STARTING, message), "Running": Says("False", Reason.STARTING, message)}
-    if found.says_now("Queued"):
-        says["Queued"] = Says("False", Reason.ADMITTED, "the queue let the Job start")
-    return says
+    return {**says, "Queued": _admitted(found)}
+
+
+def _admitted(found: Case) -> Says | None:
+    """That the queue has let the Job start, where one held it back."""
+    return Says("False", Reason.ADMITTED, "the queue let the Job start") if found.says_now("Queued") else None
 
 
 def preparing(found: Case) -> Talk:

@@ -1,5 +1,6 @@
 """What the end of one pod means: the exit codes and last words of docs/contract.md as a table."""
 
+import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,8 @@ FINAL = {
     ),
 }
 WAITING, INTERRUPTED = 69, 75
+OVERFLOW = re.compile(r'EmptyDir volume "[^"]*" exceeds the limit|ephemeral local storage usage exceeds')
+"""What a kubelet says of a pod that it evicts for the pod's own fault; the disk of a node that runs full is none of it."""
 
 
 class Ended(NamedTuple):
@@ -77,8 +80,13 @@ def _memory(ended: Ended) -> Ending:
     )
 
 
+def _scratch(ended: Ended) -> Ending:
+    message = f"the pod filled its scratch disk; raise spec.resources.scratch and apply under a new name: {ended.pod.said}"
+    return Ending("Failed", Reason.SCRATCH_EXCEEDED, message, final=True)
+
+
 def _gone(ended: Ended) -> Ending:
-    word = ended.pod.disruption or "deleted"
+    word = ": ".join(one for one in (ended.pod.disruption or "deleted", ended.pod.said) if one)
     reason = Reason.EVICTED if ended.pod.disruption else Reason.POD_LOST
     return Ending("Interrupted", reason, f"the pod {ended.pod.name} was taken away ({word})")
 
@@ -94,6 +102,7 @@ ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] =
         ),
     ),
     (lambda e: e.pod.exit_code in FINAL, _final),
+    (lambda e: bool(OVERFLOW.search(e.pod.said)), _scratch),
     (
         lambda e: e.pod.exit_code == WAITING,
         lambda e: _said(
