@@ -176,3 +176,16 @@ def test_an_ended_pod_goes_with_its_job():
     caches.put_pod(over)
     caches.drop_pod(over)
     assert uid not in caches.pods
+
+
+def test_a_late_page_of_a_list_brings_nothing_back_that_was_deleted():
+    raw, made, own = training()
+    caches = Caches()
+    caches.put_job(job(raw))
+    caches.put_child(child(made))
+    caches.put_pod(pod(own))
+    assert caches.drop_pod(pod(own))
+    assert caches.drop_child(child(made))
+    assert not caches.put_child(child(made))
+    assert not caches.put_pod(pod(own))
+    assert (caches.children, caches.pods) == ({}, {})

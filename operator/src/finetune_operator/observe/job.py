@@ -2,10 +2,21 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune_operator.names import Key, Owner
 from finetune_operator.observe.times import instant
+
+
+class Spent(NamedTuple):
+    """What a job's training has taken so far, for the sums of its namespace."""
+
+    gpu_seconds: float = 0.0
+    wasted_gpu_seconds: float = 0.0
+    cost: float = 0.0
+    currency: str = ""
+    outcome: str = ""
+    """Of the training attempt that ended last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class JobSeen:
     suspend: bool
     expires: float | None
     """When the children of a job that has ended shall go (s since the epoch)."""
+    spent: Spent
     spec: bytes
     status: bytes
     goes_on_from: tuple[str, ...] = ()
@@ -71,6 +83,7 @@ def job(raw: dict[str, Any]) -> JobSeen:
         observed_generation=status.get("observedGeneration", -1),
         suspend=bool((spec.get("runPolicy") or {}).get("suspend")),
         expires=_expires(spec, status),
+        spent=_spent(status),
         spec=b"" if settled else json.dumps(spec).encode(),
         status=b"" if settled else json.dumps(status).encode(),
         goes_on_from=() if settled else _goes_on_from(spec),
@@ -79,10 +92,16 @@ def job(raw: dict[str, Any]) -> JobSeen:
 
 def _goes_on_from(spec: dict[str, Any]) -> tuple[str, ...]:
     """Names of the jobs that a spec refers to, each once."""
-    adapter = (spec.get("model") or {}).get("adapterFrom") or {}
-    resume = (spec.get("checkpoint") or {}).get("resumeFrom") or {}
-    names = [(one.get("jobRef") or {}).get("name") for one in (adapter, resume)]
-    return tuple(dict.fromkeys(name for name in names if name))
+    references = (("model", "adapterFrom"), ("checkpoint", "resumeFrom"))
+    names = [_at(spec, *path, "jobRef", "name") for path in references]
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+
+
+def _at(raw: Any, *path: str) -> Any:
+    """What lies at `path`; None where nothing does, or where a spec of another version holds something else."""
+    for name in path:
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +154,20 @@ def _expires(spec: dict[str, Any], status: dict[str, Any]) -> float | None:
     ended = instant(status.get("completionTime"))
     seconds = (spec.get("runPolicy") or {}).get("ttlSecondsAfterFinished")
     return None if ended is None or not isinstance(seconds, int) else ended + seconds
+
+
+def _spent(status: dict[str, Any]) -> Spent:
+    """`status.usage`, and how the last attempt ended."""
+    usage = status.get("usage") or {}
+    ended = [one.get("outcome") for one in status.get("attempts") or () if one.get("stage") == "Train"]
+    over = [str(one) for one in ended if one != "Running"]
+    return Spent(
+        gpu_seconds=usage.get("gpuSeconds") or 0.0,
+        wasted_gpu_seconds=usage.get("wastedGpuSeconds") or 0.0,
+        cost=usage.get("cost") or 0.0,
+        currency=usage.get("currency") or "",
+        outcome=over[-1] if over else "",
+    )
 
 
 def profile(raw: dict[str, Any]) -> ProfileSeen:

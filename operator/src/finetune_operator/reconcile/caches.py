@@ -14,6 +14,8 @@ from finetune_operator.observe.words import ProgressSeen
 from finetune_operator.plan.run_plan import RunPlan
 
 Seen = TypeVar("Seen", ChildSeen, PodSeen)
+REMEMBERED = 10_000
+"""Deleted objects whose return is refused. A list takes seconds; nobody deletes as many in that time."""
 
 
 class Caches:
@@ -33,6 +35,8 @@ class Caches:
         self.progress_written: dict[str, float] = {}
         self._keys: dict[str, Key] = {}
         self._waiters: dict[Key, set[Key]] = {}
+        self._gone: dict[str, None] = {}
+        """uids of children and pods that were deleted, the latest last: a page of a list may still hold one of them."""
 
     def key_of(self, uid: str) -> Key | None:
         """The FineTuneJob of that uid."""
@@ -108,6 +112,7 @@ class Caches:
 
     def drop_child(self, child: ChildSeen) -> bool:
         """Whether it was known."""
+        self._bury(child.uid)
         return self._drop(self.children, child.owner_uid, child)
 
     def put_pod(self, pod: PodSeen) -> bool:
@@ -118,7 +123,13 @@ class Caches:
         """Whether something changed. One that has ended is kept until its Job tells so too: only its last word says how."""
         if self._awaited(pod):
             return self.put_pod(pod)
+        self._bury(pod.uid)
         return self._drop(self.pods, pod.job_uid, pod)
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def _awaited(self, one: ChildSeen | PodSeen) -> bool:
         """Whether it is a pod that has ended, of a Job that is still there."""
@@ -127,6 +138,8 @@ class Caches:
         return any(child.uid == one.child_uid for child in self.children.get(one.job_uid, {}).values())
 
     def _put(self, table: dict[str, dict[Key, Seen]], uid: str, one: Seen) -> bool:
+        if one.uid in self._gone:
+            return False
         key = self._keys.get(uid)
         if key is not None and key.namespace != one.namespace:
             return False

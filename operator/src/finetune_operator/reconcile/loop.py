@@ -86,6 +86,7 @@ class Reconciler:
         job = self.caches.jobs.get(key)
         if job is None:
             return
+        self._count(job)
         decision = await self._settle_on(self._world(job))
         if decision.observe is not None:
             await self._patch(job, {"observedGeneration": decision.observe})
@@ -168,6 +169,12 @@ class Reconciler:
         seen = job_of(raw)
         take(self.caches, self.queue, seen)
         self.metrics.state(seen.key, seen.state)
+        self._count(seen)
+
+    def _count(self, job: JobSeen) -> None:
+        """What it has spent, for the sums of its namespace."""
+        run = self.caches.runs.get(job.uid)
+        self.metrics.spent(job, run.pods.currency if run is not None else None)
 
     async def _refresh(self, key: Key) -> None:
         """Somebody wrote before us: read, and decide again."""

@@ -3,8 +3,10 @@
 import prometheus_client as prometheus
 
 from finetune_operator.names import Key
+from finetune_operator.observe.job import JobSeen, Spent
 
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
+OUTCOMES = ("Succeeded", "Failed", "Interrupted", "Waiting")
 LATENCY = (0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
@@ -49,9 +51,30 @@ class Metrics:
             buckets=LATENCY,
             registry=self.registry,
         )
+        self.gpu_seconds = prometheus.Counter(
+            "finetunejob_gpu_seconds",
+            "GPUs times seconds of training attempts that ended, by namespace and outcome.",
+            ["namespace", "outcome"],
+            registry=self.registry,
+        )
+        self.wasted_gpu_seconds = prometheus.Counter(
+            "finetunejob_wasted_gpu_seconds",
+            "Those of them whose work was lost.",
+            ["namespace", "outcome"],
+            registry=self.registry,
+        )
+        self.cost = prometheus.Counter(
+            "finetunejob_cost",
+            "Their price, where the profile tells one.",
+            ["namespace", "outcome", "currency"],
+            registry=self.registry,
+        )
         info = prometheus.Gauge("finetunejob_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(version).set(1)
         self._states: dict[Key, str] = {}
+        self._spent: dict[Key, tuple[str, Spent]] = {}
+        """What each job had spent when it was last looked at, with its uid."""
+        self._begun: set[tuple[str, str | None]] = set()
 
     def request(self, verb: str, code: int) -> None:
         """One request was answered, or not (0)."""
@@ -66,9 +89,38 @@ class Metrics:
             self.jobs.labels(key.namespace, old).dec()
         if state is None:
             self._states.pop(key, None)
+            self._spent.pop(key, None)
         else:
             self._states[key] = state
             self.jobs.labels(key.namespace, state).inc()
+
+    def spent(self, job: JobSeen, currency: str | None) -> None:
+        """Count what a job has spent since it was last looked at. What it had spent before that, our predecessor has counted."""
+        self._begin(job.namespace, currency)
+        uid, before = self._spent.get(job.key, ("", job.spent))
+        now = job.spent
+        self._spent[job.key] = job.uid, now
+        if uid != job.uid:
+            return
+        where = job.namespace, now.outcome
+        for counter, labels, more in (
+            (self.gpu_seconds, where, now.gpu_seconds - before.gpu_seconds),
+            (self.wasted_gpu_seconds, where, now.wasted_gpu_seconds - before.wasted_gpu_seconds),
+            (self.cost, (*where, now.currency), now.cost - before.cost),
+        ):
+            if more > 0:
+                counter.labels(*labels).inc(more)
+
+    def _begin(self, namespace: str, currency: str | None) -> None:
+        """Every series of a namespace begins with 0: of one that begins with its first value Prometheus sees no increase."""
+        if (namespace, currency) in self._begun:
+            return
+        self._begun.add((namespace, currency))
+        for outcome in OUTCOMES:
+            self.gpu_seconds.labels(namespace, outcome)
+            self.wasted_gpu_seconds.labels(namespace, outcome)
+            if currency is not None:
+                self.cost.labels(namespace, outcome, currency)
 
     def page(self) -> bytes:
         """The Prometheus text."""

@@ -14,27 +14,36 @@ from finetune_operator.observe.job import JobSeen
 from finetune_operator.status.transitions import Told
 
 LOG = logging.getLogger(__name__)
-MOST = 2000
-"""Events that wait to be sent; more are dropped, since the status holds the truth."""
+SENDERS = 8
+MOST = 250
+"""Events that wait for each sender; more are dropped, since the status holds the truth."""
 
 
 class Recorder:
-    """Sends Events one after the other."""
+    """Sends Events: those of one job one after the other, those of different jobs side by side."""
 
     def __init__(self, cluster: Api, identity: str) -> None:
         self._api, self._identity = cluster, identity
-        self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(MOST)
+        self._waiting: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = [
+            asyncio.Queue(MOST) for _ in range(SENDERS)
+        ]
 
     def tell(self, job: JobSeen, told: list[Told], now: float) -> None:
         """Events about `job`."""
+        waiting = self._waiting[hash(job.uid) % SENDERS]
         for one in told:
             with contextlib.suppress(asyncio.QueueFull):
-                self._waiting.put_nowait((job.namespace, self._event(job, one, now)))
+                waiting.put_nowait((job.namespace, self._event(job, one, now)))
 
     async def forever(self) -> None:
         """Send them."""
+        async with asyncio.TaskGroup() as senders:
+            for waiting in self._waiting:
+                senders.create_task(self._send(waiting))
+
+    async def _send(self, waiting: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
         while True:
-            namespace, body = await self._waiting.get()
+            namespace, body = await waiting.get()
             try:
                 await self._api.create(api.EVENTS, namespace, body)
             except errors.ApiError as error:
