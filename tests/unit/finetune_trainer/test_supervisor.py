@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import trainer_runs
-from finetune_trainer import base_model, config, outcome
+from finetune_trainer import base_model, config, failpoints, outcome
 from finetune_trainer.layout import Layout
 
 pytestmark = pytest.mark.slow  # whole pods, some of which must be waited for
@@ -83,7 +83,14 @@ def pod(tmp_path: Path) -> Iterator[Any]:
     """Start an attempt whose ranks behave as told."""
     started: list[Pod] = []
 
-    def start(behaviour: str, *, direct: bool = True, attempt: int = 1, **changes: Any) -> Pod:
+    def start(
+        behaviour: str,
+        *,
+        direct: bool = True,
+        attempt: int = 1,
+        fault: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Pod:
         root = tmp_path / "pod"
         layout = Layout.under(root)
         if root.exists():  # another pod has a scratch disk of its own
@@ -101,7 +108,8 @@ def pod(tmp_path: Path) -> Iterator[Any]:
             *("train", "--run", str(layout.run), "--attempt", str(attempt), "--prepared", ready.digest),
             *("--layout-root", str(root), "--port", "0"),
         ]
-        environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
+        armed = {failpoints.VARIABLE: json.dumps([fault])} if fault else {}
+        environment = {**os.environ, "PYTHONPATH": str(SUPPORT), **armed}
         started.append(Pod(subprocess.Popen(command, env=environment), layout))
         return started[-1]
 
@@ -174,6 +182,34 @@ def test_who_ignores_sigterm_is_killed_before_the_pod_is(pod):
     assert (code, word["reason"]) == (75, "Interrupted")
     assert "not ready within the grace period" in word["message"]
     assert job.survivors() == []
+
+
+GRACE = 8
+
+
+def test_an_upload_that_never_ends_is_left_behind_before_the_pod_is_killed(pod):
+    """The bucket has stopped answering; the checkpoint before it stands."""
+    job = pod("train", limits={"gracePeriodSeconds": GRACE}, fault={"at": "Upload", "do": "Hang"})
+    job.rank_is_training()
+    began = time.monotonic()
+    job.sigterm()
+    code, word = job.ended(seconds=GRACE)
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert time.monotonic() - began > GRACE / 2, "it was not tried for long"
+    assert "lies at" not in word["message"]
+    assert job.kept() == ["checkpoints/step-7/trainer_state.json", "epochs/1"]
+    assert job.survivors() == []
+
+
+def test_a_download_that_hears_no_signal_is_left_behind_too(pod):
+    """A library that never comes back: Python runs no handler then."""
+    job = pod("train", limits={"gracePeriodSeconds": GRACE}, fault={"at": "Fetch", "do": "Hang"})
+    job.wait_for(job.layout.progress)
+    time.sleep(1)
+    job.sigterm()
+    code, word = job.ended(seconds=GRACE)
+    assert (code, word["reason"]) == (75, "Interrupted")
+    assert "did not end within the grace period" in word["message"]
 
 
 def test_a_killed_rank_is_tried_again(pod):

@@ -1,5 +1,8 @@
 """How a stage ends; and that it does so in time: after SIGTERM the grace period ends without a word, unless we end first."""
 
+import os
+import select
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +33,11 @@ OVERDUE = errors.Interrupted(
 
 
 class LastMoment:
-    """Calls `close` shortly before the grace period ends, from a thread of its own, however busy the others are."""
+    """Calls `close` shortly before the grace period ends, from a thread of its own, however busy the others are.
+
+    The signal is heard through a pipe that Python's C handler writes to: a main thread that does not come back from a library
+    runs no handler of ours.
+    """
 
     def __init__(self, told: Interruption, *, close: Callable[[Ending], object]) -> None:
         """`close` must end the process."""
@@ -43,17 +50,22 @@ class LastMoment:
         """What will be said; whoever knows more replaces it."""
 
     def watch(self, *, grace: float) -> None:
-        """Begin to look. `grace`: seconds from SIGTERM to SIGKILL."""
-        looking = threading.Thread(target=self._look, args=(grace,), name="last-moment", daemon=True)
+        """Begin to look; from the main thread. `grace`: seconds from SIGTERM to SIGKILL."""
+        heard, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+        looking = threading.Thread(target=self._look, args=(heard, grace), name="last-moment", daemon=True)
         looking.start()
 
     def over(self) -> None:
         """The stage has ended by itself."""
         self._over.set()
 
-    def _look(self, grace: float) -> None:
-        while not self._over.wait(LOOK):
-            since = self._told.noted_at
+    def _look(self, heard: int, grace: float) -> None:
+        since: float | None = None
+        while not self._over.is_set():
+            if select.select([heard], [], [], LOOK)[0] and signal.SIGTERM in os.read(heard, 64):
+                since = since or time.monotonic()
             if since is not None and time.monotonic() - since > self._told.usable(grace):
                 self._close(self.ending())
                 return

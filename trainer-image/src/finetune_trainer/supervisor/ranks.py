@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from finetune_trainer import checkpoint, config, report, verdict
+from finetune_trainer import checkpoint, config, errors, report, verdict
 from finetune_trainer.errors import ExitCode
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
@@ -20,6 +20,11 @@ from finetune_trainer.verdict import Verdict
 
 MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 """Counts the processes of this pod that the kernel killed for memory (cgroup v2)."""
+
+
+AGAIN = errors.Interrupted(
+    "out of memory; the next attempt of all nodes begins with fewer rows per forward pass, from the last checkpoint"
+)
 
 
 class Ranks:
@@ -83,6 +88,8 @@ class Ranks:
         """Start the ranks and see them to their end, as often as half the micro-batch may help."""
         said = self._once(given, fence)
         while said.exit_code == ExitCode.OUT_OF_MEMORY and self._with_fewer_rows(given, ready, fence):
+            if self._run.resources.nodes > 1:  # the ranks of other pods are not ours to start again
+                return verdict.of(AGAIN, rank=said.rank)
             self.send_rest()
             given = self.prepare(ready)
             said = self._once(given, fence)
