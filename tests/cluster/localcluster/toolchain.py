@@ -13,6 +13,7 @@ from localcluster.steps import Steps
 
 KUBERNETES = "v1.35.4"  # as in tests/cluster/kube/go.mod
 HELM = "v4.3.1"
+KUEUE_VERSION = "v0.19.2"  # as in tests/cluster/tools/kueue/go.mod
 VERSION = "k8s.io/component-base/version"
 
 # A program that proves the package is there, and the package.
@@ -91,6 +92,15 @@ BUILDS = (
     ),
     Build(SOURCES / "tools/kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", "1 to 3 min"),
 )
+KUEUE = Build(
+    SOURCES / "tools/kueue",
+    "sigs.k8s.io/kueue/cmd/kueue",
+    "kueue",
+    "3 to 6 min",
+    (),
+    {"sigs.k8s.io/kueue/pkg/version.GitVersion": KUEUE_VERSION},
+)
+"""An optional part: built when it is first asked for, not by `up`."""
 TOOLS = (
     "kubectl",
     "helm",
