@@ -97,7 +97,11 @@ class Simulation:
             state.setdefault("name", f"{job['metadata']['name']}-{index}-x")
             state.setdefault("uid", f"{job['metadata']['uid']}-pod-{index}")
         pod = kube_objects.pod(job, version=self._next(), created=stamp(self.now), **state)
-        self.pods[pod["metadata"]["name"] if index else job["metadata"]["name"]] = pod
+        key = pod["metadata"]["name"] if index else job["metadata"]["name"]
+        before = self.pods.get(key)
+        if before is not None and not over(before) and owner(before) == owner(pod):
+            pod["metadata"]["creationTimestamp"] = before["metadata"]["creationTimestamp"]
+        self.pods[key] = pod
 
     def ends(self, stage, number, exit_code, word=None, **more):
         """Pod and Job are over."""
@@ -258,6 +262,10 @@ class Simulation:
 
 def over(pod):
     return pod["status"].get("phase") in {"Succeeded", "Failed"}
+
+
+def owner(pod):
+    return pod["metadata"]["ownerReferences"][0]["uid"]
 
 
 def stage_of(job):

@@ -80,6 +80,8 @@ class Attempt(Value):
     """Prepare or Train."""
     number: int
     """Counted from 1, for each stage."""
+    resumes: int | None = None
+    """The attempt whose Job runs again here: a queue had stopped it. Its Job and pods carry that number."""
     outcome: Literal["Running", "Succeeded", "Failed", "Interrupted", "Waiting"] = "Running"
     """Interrupted runs and Waiting ones (something outside was not there) cost no attempt."""
     reason: Word | None = None

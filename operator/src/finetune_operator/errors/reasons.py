@@ -76,7 +76,30 @@ class Reason(enum.StrEnum):
     )
     ENDING = "Ending", "Pods of an earlier attempt are still ending; the next one starts after them."
     RETRYING = "Retrying", "The last attempt ended early; the next one starts after a pause."
-    QUEUED = "Queued", "The Job is suspended by a queue (Kueue), and starts when there is room."
+    QUEUED = (
+        "Queued",
+        "The Job is suspended by a queue (Kueue), and starts when there is room. `Queued` has Kueue's own reason and message.",
+    )
+    QUEUE_NOT_NAMED = (
+        "QueueNotNamed",
+        "The cluster's Kueue manages every Job, and this one names no queue. Set the field that the message names.",
+    )
+    WORKLOAD_MISSING = (
+        "WorkloadMissing",
+        "Kueue holds the Job back and has not queued it; the WorkloadPriorityClass does not exist, or Kueue is down.",
+    )
+    INADMISSIBLE = (
+        "Inadmissible",
+        "Kueue cannot admit the Job as things stand: its queue does not exist, or is stopped. The message is Kueue's.",
+    )
+    DEACTIVATED = (
+        "Deactivated",
+        "Kueue took the Job out of the queue. If it did so for good the job ends; if a person did, the job waits.",
+    )
+    PREEMPTED = (
+        "Preempted",
+        "The queue gave the place to another job; the message is Kueue's. Resumed when there is room; costs no attempt.",
+    )
     ADMITTED = "Admitted", "The queue let the Job start."
     SUSPENDED = "Suspended", "`runPolicy.suspend` is true. Set it to false to go on from the last checkpoint."
     RESUMED = "Resumed", "`runPolicy.suspend` is false again."
@@ -131,7 +154,7 @@ class Reason(enum.StrEnum):
         "The kubelet evicted the pod for the size of its own scratch disk. Raise `spec.resources.scratch`.",
     )
     NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."
-    EVICTED = "Evicted", "The node or the scheduler removed the pod. Resumed; costs no attempt."
+    EVICTED = "Evicted", "The node, the scheduler or the queue removed the pod. Resumed; costs no attempt."
     POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."
     NODE_LOST = (
         "NodeLost",

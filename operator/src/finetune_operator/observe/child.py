@@ -29,6 +29,8 @@ class ChildSeen:
     suspended: bool
     """Held back by a queue. Never by us."""
     queue: str
+    priority: str
+    """Its WorkloadPriorityClass."""
     deleting: bool
     finished: Literal["", "Complete", "Failed"]
     finished_reason: str
@@ -57,6 +59,7 @@ def child(raw: dict[str, Any]) -> ChildSeen | None:
         created=instant(metadata.get("creationTimestamp")) or 0.0,
         suspended=bool(spec.get("suspend")),
         queue=labels.get(names.QUEUE, ""),
+        priority=labels.get(names.WORKLOAD_PRIORITY, ""),
         deleting="deletionTimestamp" in metadata,
         finished=finished,
         finished_reason=reason,

@@ -180,6 +180,8 @@ def with_children(world: World, caches: Caches) -> World:
         world,
         children=tuple(caches.children.get(uid, {}).values()),
         pods=tuple(caches.pods.get(uid, {}).values()),
+        workloads=tuple(caches.workloads.get(uid, {}).values()),
+        kueue=caches.kueue,
     )
 
 

@@ -83,7 +83,7 @@ def given_up(found: Case) -> Decision | None:
     if last is None or last.outcome == "Running":
         return None
     if fruitless := attempts.fruitless(found.attempts, FRUITLESS):
-        return _no_progress(found, fruitless)
+        return no_progress(found, fruitless)
     if last.outcome == "Waiting":
         return ending_rules.overdue(found, last, last.message or last.reason or "")
     spent, most = _spent(found, stage)
@@ -95,7 +95,7 @@ def given_up(found: Case) -> Decision | None:
     return None
 
 
-def _no_progress(found: Case, fruitless: Sequence[Attempt]) -> Decision:
+def no_progress(found: Case, fruitless: Sequence[Attempt]) -> Decision:
     """Interruptions cost the author no attempt, but not for ever."""
     why = ", ".join(dict.fromkeys(one.reason or Reason.INTERRUPTED for one in fruitless))
     step = fruitless[-1].checkpoint_step

@@ -11,15 +11,16 @@ from finetune_operator.observe.child import ChildSeen
 from finetune_operator.observe.job import JobSeen, ProfileSeen
 from finetune_operator.observe.pod import PodSeen
 from finetune_operator.observe.words import ProgressSeen
+from finetune_operator.observe.workload import WorkloadSeen
 from finetune_operator.plan.run_plan import RunPlan
 
-Seen = TypeVar("Seen", ChildSeen, PodSeen)
+Seen = TypeVar("Seen", ChildSeen, PodSeen, WorkloadSeen)
 REMEMBERED = 10_000
 """Deleted objects whose return is refused. A list takes seconds; nobody deletes as many in that time."""
 
 
 class Caches:
-    """Jobs by key; children and pods by the uid of their FineTuneJob, then by their own namespace and name.
+    """Jobs by key; children, pods and Workloads by the uid of their FineTuneJob, then by their own namespace and name.
 
     An object names its FineTuneJob by a label or an owner reference, and anybody may write those in a namespace of his own. What
     lies in another namespace than the FineTuneJob is nobody's.
@@ -30,6 +31,9 @@ class Caches:
         self.profiles: dict[str, ProfileSeen] = {}
         self.children: dict[str, dict[Key, ChildSeen]] = {}
         self.pods: dict[str, dict[Key, PodSeen]] = {}
+        self.workloads: dict[str, dict[Key, WorkloadSeen]] = {}
+        self.kueue = False
+        """Whether `workloads` are all there are."""
         self.runs: dict[str, RunPlan] = {}
         self.progress: dict[str, ProgressSeen] = {}
         self.progress_written: dict[str, float] = {}
@@ -89,7 +93,14 @@ class Caches:
 
     def settle(self, uid: str) -> None:
         """A job that has ended needs none of this any more."""
-        for table in (self.children, self.pods, self.runs, self.progress, self.progress_written):
+        for table in (
+            self.children,
+            self.pods,
+            self.workloads,
+            self.runs,
+            self.progress,
+            self.progress_written,
+        ):
             table.pop(uid, None)
 
     def put_profile(self, profile: ProfileSeen) -> bool:
@@ -131,7 +142,16 @@ class Caches:
         if len(self._gone) > REMEMBERED:
             del self._gone[next(iter(self._gone))]
 
-    def _awaited(self, one: ChildSeen | PodSeen) -> bool:
+    def put_workload(self, workload: WorkloadSeen) -> bool:
+        """Whether something changed that a decision may see."""
+        return self._put(self.workloads, workload.job_uid, workload)
+
+    def drop_workload(self, workload: WorkloadSeen) -> bool:
+        """Whether it was known."""
+        self._bury(workload.uid)
+        return self._drop(self.workloads, workload.job_uid, workload)
+
+    def _awaited(self, one: ChildSeen | PodSeen | WorkloadSeen) -> bool:
         """Whether it is a pod that has ended, of a Job that is still there."""
         if not isinstance(one, PodSeen) or not one.ended:
             return False
@@ -157,6 +177,7 @@ class Caches:
         """What was told of before its FineTuneJob could not be checked then."""
         self._keep_near(self.children, job)
         self._keep_near(self.pods, job)
+        self._keep_near(self.workloads, job)
 
     def _keep_near(self, table: dict[str, dict[Key, Seen]], job: JobSeen) -> None:
         for one in list(table.get(job.uid, {}).values()):
@@ -203,6 +224,8 @@ class Caches:
             self._prune(self.children, uids, version, dropped)
         elif kind == "pods":
             self._prune(self.pods, uids, version, dropped)
+        elif kind == "workloads":
+            self._prune(self.workloads, uids, version, dropped)
 
     def _prune(
         self, table: dict[str, dict[Key, Seen]], uids: set[str], version: int, dropped: Callable[[Key], None]

@@ -7,17 +7,14 @@ from typing import Any
 
 from finetune_operator.api import status as api_status
 from finetune_operator.api.status import Attempt, CheckpointSeen, FineTuneJobStatus, Resolved, State, Usage
-from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Stage
-from finetune_operator.observe.times import instant
 from finetune_operator.plan.run_plan import RunPlan
+from finetune_operator.reconcile import judging
 from finetune_operator.reconcile.world import Action, Decision, World
 from finetune_operator.status import attempts, compose, results, usage
 from finetune_operator.status.conditions import Sayings, Says
-from finetune_operator.status.judge import LOST_AFTER, Judged, judge
+from finetune_operator.status.judge import LOST_AFTER, Judged
 from finetune_operator.status.usage import Rate
-
-STAGES: tuple[Stage, ...] = ("Prepare", "Train")
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ class Case:
 def case(world: World) -> Case:
     """Read `world`."""
     old = api_status.parse(json.loads(world.job.status or b"{}"))
-    judged = tuple(_judged(world, old))
+    judged = tuple(judging.judged(world, old))
     saved = _newest(old.checkpoint, [one for one in judged if one.outcome != "Running"])
     step = saved.step if saved is not None else None
     lines = [attempts.attempt(one, now=world.now, checkpoint_step=step) for one in judged]
@@ -167,37 +164,6 @@ def case(world: World) -> Case:
     return Case(
         world, old, judged, attempts.merged(old.attempts or (), [_steady(one, known) for one in lines])
     )
-
-
-def _judged(world: World, old: FineTuneJobStatus) -> list[Judged]:
-    """Open attempts, and Jobs that the status does not know yet, oldest first."""
-    found = []
-    for stage in STAGES:
-        known = {one.number: one for one in attempts.of(stage, old.attempts or ())}
-        highest = max(known, default=0)
-        children = {one.attempt: one for one in world.children if one.stage == stage}
-        open_ones = {number for number, one in known.items() if one.outcome == "Running"}
-        for number in sorted(open_ones | {number for number in children if number > highest}):
-            pods = [one for one in world.pods if one.stage == stage and one.attempt == number]
-            one = judge(
-                stage,
-                number,
-                children.get(number),
-                pods,
-                name=world.job.name,
-                confirmed=world.confirmed,
-                now=world.now,
-            )
-            one = _remembered(one, known.get(number))
-            found.append(_told_suspended(one) if world.job.suspend else one)
-    return found
-
-
-def _remembered(one: Judged, before: Attempt | None) -> Judged:
-    """An attempt whose pod is gone ran since the status says so: it names a node only of a pod that runs."""
-    if one.ran_from is not None or before is None or before.node is None or one.outcome == "Running":
-        return one
-    return replace(one, ran_from=instant(before.start_time), node=one.node or before.node)
 
 
 def _newest(old: CheckpointSeen | None, ended: Iterable[Judged]) -> CheckpointSeen | None:
@@ -208,13 +174,6 @@ def _newest(old: CheckpointSeen | None, ended: Iterable[Judged]) -> CheckpointSe
         key=lambda one: one.step or 0,
         default=old,
     )
-
-
-def _told_suspended(one: Judged) -> Judged:
-    """An interruption that we asked for."""
-    if one.outcome != "Interrupted":
-        return one
-    return replace(one, reason=Reason.SUSPENDED, message="suspended by spec.runPolicy.suspend")
 
 
 def _steady(new: Attempt, known: Mapping[tuple[Stage, int], Attempt]) -> Attempt:

@@ -185,10 +185,15 @@ def resumed(found: Case) -> float:
     return found.world.now if said.truth == "True" else times.instant(found.since("Suspended")) or 0.0
 
 
+def patience(found: Case, last: Attempt) -> float:
+    """How much longer it may wait (s)."""
+    return pending_deadline(found) - (found.world.now - waiting_since(found, last))
+
+
 def overdue(found: Case, last: Attempt, what: str) -> Decision | None:
     """The wait has lasted too long."""
-    deadline = pending_deadline(found)
-    if found.world.now - waiting_since(found, last) < deadline:
+    if patience(found, last) > 0:
         return None
+    deadline = pending_deadline(found)
     message = f"gave up after {results.duration(int(deadline))} (pendingDeadlineSeconds) of waiting: {what}"
     return fail(found, "pending-deadline", Reason.PENDING_DEADLINE_EXCEEDED, message)

@@ -6,6 +6,7 @@ from finetune_operator.names import Key
 from finetune_operator.observe.child import child
 from finetune_operator.observe.job import JobSeen, job, profile
 from finetune_operator.observe.pod import pod
+from finetune_operator.observe.workload import workload
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.queue import WorkQueue
@@ -67,6 +68,15 @@ class Intake:
         if seen is None:
             return
         changed = self._caches.drop_pod(seen) if kind == DELETED else self._caches.put_pod(seen)
+        self._moved(seen.job_uid, changed=changed)
+
+    def workload(self, kind: str | None, raw: Object) -> None:
+        """A Workload of Kueue, for a Job of ours or for anybody's."""
+        seen = workload(raw)
+        if seen is None:
+            return
+        caches = self._caches
+        changed = caches.drop_workload(seen) if kind == DELETED else caches.put_workload(seen)
         self._moved(seen.job_uid, changed=changed)
 
     def _moved(self, uid: str, *, changed: bool) -> None:

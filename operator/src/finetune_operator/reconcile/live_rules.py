@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finetune_operator.api.status import State
+from finetune_operator.api.status import Attempt, State
 from finetune_operator.errors import Denied, Invalid
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.reconcile import ending_rules
@@ -36,7 +36,7 @@ def trouble(found: Case) -> Decision:
     message, reason = str(error), error.reason if error is not None else Reason.API_DENIED
     if isinstance(error, Denied) and reason is Reason.API_DENIED:
         reason, message = starts.explained(message, Reason.API_DENIED)
-    says = _talk(reason, message)
+    says = talk(reason, message)
     if any(one.running and one.stage == "Train" for one in found.world.pods):
         del says["Running"]  # a delete or a look was refused, and what runs goes on
     state: State = found.old.state or "Pending"
@@ -80,21 +80,6 @@ def with_resumed(found: Case) -> Case:
     return found.adding({"Suspended": Says("False", Reason.RESUMED, "spec.runPolicy.suspend is false again")})
 
 
-def queued(found: Case) -> Decision | None:
-    """A queue holds the Job back."""
-    live = found.live
-    if live is None or live.child is None or not live.child.suspended:
-        return None
-    where = f"queue {live.child.queue!r}" if live.child.queue else "a queue"
-    message = f"the {live.stage} Job waits in {where}"
-    late = _overdue(found, live, message)
-    if late is not None:
-        return late
-    says = _talk(Reason.QUEUED, message)
-    says["Queued"] = Says("True", Reason.QUEUED, message)
-    return found.decided("queued", "Queued", says, after=PATIENCE)
-
-
 def starting(found: Case) -> Decision | None:
     """The pod is not running yet; after a while, say why."""
     live = found.live
@@ -108,15 +93,16 @@ def starting(found: Case) -> Decision | None:
     if obstacle is None:
         says = _usual(found, live)
         wait = installed.start_grace - age if age < installed.start_grace else min(PATIENCE, max(age, 1.0))
-        return _overdue(found, live, "the pod did not start") or found.decided(
-            "starting", state, says, after=wait
+        return overdue(found, live, "the pod did not start") or found.decided(
+            "starting", state, says, after=soon(found, live, wait)
         )
     message = f"{_who(live)} cannot start: {obstacle.message}"
-    late = _overdue(found, live, message)
+    late = overdue(found, live, message)
     if late is not None:
         return late
-    says = {**_talk(obstacle.reason, message), "Queued": _admitted(found)}
-    return found.decided("cannot-start", state, says, after=min(PATIENCE, max(age, installed.start_grace)))
+    says = {**talk(obstacle.reason, message), "Queued": _admitted(found)}
+    wait = min(PATIENCE, max(age, installed.start_grace))
+    return found.decided("cannot-start", state, says, after=soon(found, live, wait))
 
 
 def _obstacle(found: Case, live: Judged, age: float) -> Obstacle | Decision | None:
@@ -161,7 +147,7 @@ def _running(found: Case, live: Judged) -> Says:
     """Whether `/progress` answers is told, and changes nothing else."""
     seen = found.world.progress
     where = f"training attempt {live.number} runs on {_nodes(live)}"
-    if seen is not None and seen.attempt == live.number and seen.failures >= PROGRESS_FAILURES:
+    if seen is not None and seen.attempt == live.carried and seen.failures >= PROGRESS_FAILURES:
         return Says("True", Reason.PROGRESS_UNAVAILABLE, f"{where}; it does not answer on port 8080")
     return Says("True", Reason.RUNNING, where)
 
@@ -178,7 +164,7 @@ def _nodes(live: Judged) -> str:
 def _progress(found: Case, live: Judged) -> dict[str, Any]:
     """Progress worth writing now."""
     seen = found.world.progress
-    if seen is None or seen.document is None or seen.attempt != live.number or not found.world.progress_due:
+    if seen is None or seen.document is None or seen.attempt != live.carried or not found.world.progress_due:
         return {}
     return {
         "progress": results.progress(seen.document),
@@ -200,7 +186,7 @@ def ending(found: Case) -> Decision | None:
 def _waiting_for_the_end(found: Case, live: Judged) -> Decision:
     """The Job was deleted, and its pod still saves a checkpoint."""
     message = f"the Job of {live.stage} attempt {live.number} was deleted; the next attempt starts when its pod has ended"
-    says = {**_talk(Reason.ENDING, message), "Queued": None}
+    says = {**talk(Reason.ENDING, message), "Queued": None}
     return found.decided("ending", found.old.state or "Pending", says, after=PATIENCE)
 
 
@@ -265,12 +251,23 @@ def preparing(found: Case) -> Talk:
     }
 
 
-def _talk(reason: str, message: str) -> Talk:
+def talk(reason: str, message: str) -> Talk:
     """The same in every condition that a person may look at."""
     return {**on_the_way(reason, message), "Running": Says("False", reason, message)}
 
 
-def _overdue(found: Case, live: Judged, what: str) -> Decision | None:
+def overdue(found: Case, live: Judged, what: str) -> Decision | None:
     """Whether it has waited longer than it may."""
-    last = next((one for one in found.attempts if (one.stage, one.number) == (live.stage, live.number)), None)
+    last = _line(found, live)
     return ending_rules.overdue(found, last, what) if last is not None else None
+
+
+def soon(found: Case, live: Judged, wait: float) -> float:
+    """`wait` (s), or the time until the wait has lasted too long, if that is sooner."""
+    last = _line(found, live)
+    return wait if last is None else min(wait, max(0.0, ending_rules.patience(found, last)))
+
+
+def _line(found: Case, live: Judged) -> Attempt | None:
+    """The attempt in the status."""
+    return next((one for one in found.attempts if (one.stage, one.number) == (live.stage, live.number)), None)

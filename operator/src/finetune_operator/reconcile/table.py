@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from finetune_operator.api.status import State
 from finetune_operator.errors.reasons import Reason
-from finetune_operator.reconcile import accept_rules, attempt_rules, ending_rules, live_rules
+from finetune_operator.reconcile import (
+    accept_rules,
+    attempt_rules,
+    ending_rules,
+    live_rules,
+    queue_rules,
+)
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import (
     Action,
@@ -187,8 +193,35 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row(
-        live_rules.queued,
-        (Outcome("queued", "a queue holds the Job back", "Queued", Reason.QUEUED), OVERDUE),
+        queue_rules.stopped_in_vain,
+        (
+            Outcome(
+                "no-progress",
+                "a queue stopped three runs in a row, and none left a newer checkpoint",
+                "Failed",
+                Reason.NO_PROGRESS,
+                STOP,
+            ),
+        ),
+    ),
+    Row(
+        queue_rules.queued,
+        (
+            Outcome(
+                "stopping",
+                "a queue suspended the Job, and its pod still saves a checkpoint",
+                "Queued",
+                "`Preempted` or `Evicted`",
+            ),
+            Outcome(
+                "queued",
+                "a queue holds the Job back",
+                "Queued",
+                "`Queued`, `Inadmissible`, `QueueNotNamed`, `WorkloadMissing` or `Deactivated`",
+            ),
+            Outcome("deactivated", "and has given up on it for good", "Failed", Reason.DEACTIVATED, STOP),
+            OVERDUE,
+        ),
     ),
     Row(
         live_rules.starting,

@@ -10,6 +10,7 @@ from finetune_operator.observe.child import ChildSeen
 from finetune_operator.observe.job import JobSeen, OtherSeen, ProfileSeen
 from finetune_operator.observe.pod import EventSeen, PodSeen
 from finetune_operator.observe.words import ProgressSeen
+from finetune_operator.observe.workload import WorkloadSeen
 from finetune_operator.plan.accept import Installed
 from finetune_operator.plan.run_plan import RunPlan
 
@@ -27,6 +28,9 @@ class World:
     profiles: Mapping[str, ProfileSeen] = field(default_factory=dict)
     children: tuple[ChildSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
+    workloads: tuple[WorkloadSeen, ...] = ()
+    kueue: bool = False
+    """There is a Kueue, and we may read its Workloads: what is not there does not exist."""
     confirmed: bool = False
     """`children` and `pods` were just listed from the API server."""
     run: RunPlan | None = None
@@ -42,6 +46,11 @@ class World:
     """Long enough since the last write for progress alone."""
     trouble: FineTuneError | None = None
     """Why the last action, or look, was refused."""
+
+    def workload_of(self, child: ChildSeen | None) -> WorkloadSeen | None:
+        """What Kueue says of that Job."""
+        mine = [one for one in self.workloads if child is not None and one.child_uid == child.uid]
+        return max(mine, key=lambda one: one.version, default=None)
 
 
 @dataclass(frozen=True)

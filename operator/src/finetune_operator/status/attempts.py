@@ -19,6 +19,7 @@ def attempt(judged: Judged, *, now: float, checkpoint_step: int | None = None) -
     return Attempt(
         stage=judged.stage,
         number=judged.number,
+        resumes=judged.resumes,
         outcome=judged.outcome,
         reason=clipped(judged.reason, 128) or None,
         message=clipped(judged.message, MAX_MESSAGE) or None if judged.outcome != "Succeeded" else None,

@@ -21,6 +21,8 @@ class Judged:
 
     stage: Stage
     number: int
+    resumes: int | None = None
+    """The attempt whose Job runs again here."""
     outcome: Outcome = "Running"
     reason: str = ""
     message: str = ""
@@ -40,6 +42,11 @@ class Judged:
     """The one to look at: of several the one that is not as far as the others, or that ended them."""
     unclear: bool = False
     """The caches contradict each other: look at the API server itself before deciding."""
+
+    @property
+    def carried(self) -> int:
+        """The number that its Job and its pods carry."""
+        return self.resumes if self.resumes is not None else self.number
 
 
 def judge(

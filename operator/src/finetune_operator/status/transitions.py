@@ -18,7 +18,20 @@ class Told(NamedTuple):
 
 
 SILENT = frozenset({"NotStarted", "NotPublished"})
-USUAL = frozenset({"Starting", "Queued", "Retrying", "Suspended", "Ending", "Published", "AlreadyPublished"})
+USUAL = frozenset(
+    {
+        "Starting",
+        "Queued",
+        "Admitted",
+        "Preempted",
+        "Evicted",
+        "Retrying",
+        "Suspended",
+        "Ending",
+        "Published",
+        "AlreadyPublished",
+    }
+)
 """Reasons of a condition that is False in the usual course of things."""
 
 
