@@ -25,6 +25,7 @@ KINDS = {
     ("coordination.k8s.io", "v1", "leases"): ("Lease", True),
     ("finetune.dev", "v1alpha1", "finetunejobs"): ("FineTuneJob", True),
     ("finetune.dev", "v1alpha1", "finetuneprofiles"): ("FineTuneProfile", False),
+    ("kueue.x-k8s.io", "v1beta2", "workloads"): ("Workload", True),
 }
 WITH_STATUS = {"pods", "jobs", "finetunejobs"}
 OURS = "finetune-operator"
@@ -71,6 +72,10 @@ class FakeApiServer:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.listeners: list[Callable[[str, str, dict], None]] = []
+        self.webhooks: list[Callable[[str, dict], None]] = []
+        """What admission makes of an object that is created."""
+        self.absent = {"kueue.x-k8s.io"}
+        """API groups that are not installed."""
         self.watchers: dict[str, set[asyncio.Queue]] = {plural: set() for plural in self.objects}
         self.latency = 0.0
         self.expires_plainly = False
@@ -187,6 +192,8 @@ class FakeApiServer:
         if plural == "finetunejobs":
             new["status"] = new.get("status") or {"observedGeneration": -1}
         metadata["managedFields"] = [{"manager": manager}]
+        for webhook in self.webhooks:
+            webhook(plural, new)
         return self._store(plural, key, new, "ADDED")
 
     def _store(self, plural, key, new, event):
@@ -215,6 +222,8 @@ class FakeApiServer:
         if place is None:
             return self._discovery(parts)
         kind, namespace, name, sub = place
+        if kind[0] in self.absent:
+            return web.Response(status=404, text="404 page not found")
         verb = _verb(request, name)
         fault = self._fault(verb, kind[2], agent)
         if fault is not None and not fault.committed:
@@ -260,7 +269,9 @@ class FakeApiServer:
         if parts == ["api"]:
             return web.json_response({"versions": ["v1"]})
         if parts == ["apis"]:
-            groups = sorted({(group, version) for group, version, _ in KINDS if group})
+            groups = sorted(
+                {(group, version) for group, version, _ in KINDS if group and group not in self.absent}
+            )
             listed = [
                 {
                     "name": g,
@@ -285,7 +296,7 @@ class FakeApiServer:
                 "categories": [],
             }
             for (g, v, plural), (kind, namespaced) in KINDS.items()
-            if (g, v) == (group, version)
+            if (g, v) == (group, version) and g not in self.absent
         ]
         return web.json_response({"resources": found}) if found else web.json_response({}, status=404)
 

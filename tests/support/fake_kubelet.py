@@ -1,6 +1,7 @@
 """Scheduler, Job controller and kubelet of the fake API server: Jobs get a pod, and the pod ends as the script says."""
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,6 +31,7 @@ class FakeKubelet:
     def __init__(self, server, script=happy):
         self.server, self.script = server, script
         self.tasks = set()
+        self.made = itertools.count()
         self.most_live_training = 0
         server.listeners.append(self._on)
 
@@ -42,9 +44,13 @@ class FakeKubelet:
     def _on(self, plural, event, one):
         if plural == "jobs" and event == "ADDED":
             self._count()
-            self._spawn(self._run(one))
+            self.run(one)
         elif plural == "pods" and event == "MODIFIED" and "deletionTimestamp" in one["metadata"]:
             self._spawn(self._end(one))
+
+    def run(self, job):
+        """Make the pod of a Job."""
+        self._spawn(self._run(job))
 
     def _count(self):
         """Training Jobs that are not over: the promise is at most one a FineTuneJob."""
@@ -64,10 +70,11 @@ class FakeKubelet:
     async def _run(self, job):
         metadata = job["metadata"]
         labels = metadata["labels"]
-        end = self.script(labels["finetune.dev/stage"], int(labels["finetune.dev/attempt"]))
         if job["spec"].get("suspend"):
             return
-        pod = kube_objects.pod(job, name=f"{metadata['name']}-0", uid=f"{metadata['uid']}-pod", created=now())
+        end = self.script(labels["finetune.dev/stage"], int(labels["finetune.dev/attempt"]))
+        name, uid = f"{metadata['name']}-0-{next(self.made)}", f"{metadata['uid']}-pod-{next(self.made)}"
+        pod = kube_objects.pod(job, name=name, uid=uid, created=now())
         pod["metadata"].pop("resourceVersion")
         if isinstance(end, dict):
             pod["status"] = end

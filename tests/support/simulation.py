@@ -15,6 +15,7 @@ from finetune_operator.observe import child as child_of
 from finetune_operator.observe import job as job_of
 from finetune_operator.observe import pod as pod_of
 from finetune_operator.observe import words
+from finetune_operator.observe import workload as workload_of
 from finetune_operator.plan.accept import Installed
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.reconcile.decide import decide
@@ -44,6 +45,7 @@ class Simulation:
         self.installed, self.profiles = installed, profiles or {}
         self.now = START
         self.jobs, self.pods, self.config_map = {}, {}, None
+        self.workloads, self.kueue = [], False
         self.service = None
         self.cached_run = None
         self.events = []
@@ -149,6 +151,8 @@ class Simulation:
             profiles={name: job_of.profile(raw) for name, raw in self.profiles.items()},
             children=tuple(filter(None, map(child_of.child, jobs))),
             pods=tuple(filter(None, map(pod_of.pod, pods))),
+            workloads=tuple(filter(None, map(workload_of.workload, self.workloads))),
+            kueue=self.kueue,
             run=self.cached_run,
             progress=self.progress,
         )

@@ -9,6 +9,7 @@ from finetune_operator.observe.job import job, profile
 from finetune_operator.observe.pod import pod
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.intake import Intake
+from finetune_operator.reconcile.kueue import Kueue
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.poller import Poller
 from finetune_operator.reconcile.queue import WorkQueue
@@ -133,7 +134,8 @@ async def test_a_profile_that_is_gone_is_pruned_by_a_full_list():
     newer = of_version("60", uid="newer than the list")
     newer["metadata"]["name"] = "newer"
     intake.profile("ADDED", newer)
-    await Sync(Lists(kube_objects.fine_tune_profile("stays")), caches, intake, queue, ()).prime()
+    lists = Lists(kube_objects.fine_tune_profile("stays"))
+    await Sync(lists, caches, intake, queue, kueue=Kueue(lists, ()), namespaces=()).prime()
     assert set(caches.profiles) == {"stays", "newer"}
 
 

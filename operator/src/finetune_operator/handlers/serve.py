@@ -21,6 +21,7 @@ from finetune_operator.reconcile.actions import Actions
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.elector import Elector
 from finetune_operator.reconcile.intake import Intake
+from finetune_operator.reconcile.kueue import Kueue
 from finetune_operator.reconcile.loop import Reconciler
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.poller import Poller
@@ -63,7 +64,15 @@ class Operator:
             self.configuration, limiter=limiter, timeout=settings.api_timeout, observer=self.metrics.request
         )
         self.intake = Intake(self.caches, self.queue, self.metrics)
-        self.sync = Sync(self.cluster, self.caches, self.intake, self.queue, settings.namespaces)
+        self.kueue = Kueue(self.cluster, settings.namespaces)
+        self.sync = Sync(
+            self.cluster,
+            self.caches,
+            self.intake,
+            self.queue,
+            kueue=self.kueue,
+            namespaces=settings.namespaces,
+        )
         self.recorder = Recorder(self.cluster, settings.identity)
         self.elector = Elector(self.cluster, settings)
         self.progress = ProgressClient(port=self.progress_port)
@@ -91,6 +100,7 @@ class Operator:
             self.sync.forever(self.settings.resync_interval),
             self.poller.forever(self.leading),
             self.recorder.forever(),
+            self.kueue.forever(),
             self._lead(),
         )
         workers = self._spawn(*(self.reconciler.work(self.leading) for _ in range(self.settings.workers)))
@@ -148,26 +158,39 @@ class Operator:
         while not self.stop.is_set():
             started = loop.time()
             try:
-                await self._watch_once()
-                self.stop.set()  # a signal came before our handlers were in place
+                if not await self._watch_once():
+                    self.stop.set()  # a signal came before our handlers were in place
+                    continue
+                LOG.info("watching anew: Kueue has come, or gone")
             except Exception:
                 short_lived = short_lived + 1 if loop.time() - started < SHORT_LIVED else 1
                 if short_lived >= TOO_OFTEN:
                     raise
                 LOG.exception("watches ended; starting them again")
                 await asyncio.sleep(short_lived)
-                await self.sync.prime()
-                self.sync.enqueue()
+            await self.sync.prime()
+            self.sync.enqueue()
 
-    async def _watch_once(self) -> None:
-        """Kopf installs its signal handlers over ours: put ours back as soon as it is up."""
+    async def _watch_once(self) -> bool:
+        """Whether to watch again, since there is another thing to watch.
+
+        Kopf installs its signal handlers over ours: put ours back as soon as it is up.
+        """
         up = asyncio.Event()
-        watches = asyncio.create_task(watch.watching(self.intake, self._access, self.settings.namespaces, up))
+        self.kueue.changed.clear()
+        watches = asyncio.create_task(
+            watch.watching(self.intake, self._access, self.settings.namespaces, self.kueue.workloads, up)
+        )
         signals = asyncio.create_task(self._own_signals(up))
+        changed = asyncio.create_task(self.kueue.changed.wait())
         try:
+            await asyncio.wait({watches, changed}, return_when=asyncio.FIRST_COMPLETED)
+            if not watches.done():
+                return True
             await watches
         finally:
-            await _cancelled([signals, watches])
+            await _cancelled([signals, watches, changed])
+        return False
 
     async def _own_signals(self, up: asyncio.Event) -> None:
         await up.wait()

@@ -8,6 +8,7 @@ import kopf
 
 from finetune_operator import names
 from finetune_operator.cluster.access import Access
+from finetune_operator.cluster.api import Resource
 from finetune_operator.reconcile.intake import Intake
 
 PATIENCE = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, *[30.0] * 60)
@@ -52,14 +53,18 @@ class NoProgress(kopf.ProgressStorage):
 
 
 async def watching(
-    intake: Intake, access: Callable[[], Awaitable[Access]], namespaces: tuple[str, ...], up: asyncio.Event
+    intake: Intake,
+    access: Callable[[], Awaitable[Access]],
+    namespaces: tuple[str, ...],
+    workloads: Resource | None,
+    up: asyncio.Event,
 ) -> None:
     """Watch until cancelled, or until kopf gives up. `up` is set when it has installed its signal handlers.
 
     `kopf.operator()` would, at its end, wait for and cancel every task of the loop that is younger than itself, ours too.
     """
     tasks = await kopf.spawn_tasks(
-        registry=registry(intake, access),
+        registry=registry(intake, access, workloads),
         settings=watch_settings(),
         clusterwide=not namespaces,
         namespaces=namespaces,
@@ -92,8 +97,10 @@ def watch_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def registry(intake: Intake, access: Callable[[], Awaitable[Access]]) -> kopf.OperatorRegistry:
-    """The four watches, and who we are to the API server."""
+def registry(
+    intake: Intake, access: Callable[[], Awaitable[Access]], workloads: Resource | None = None
+) -> kopf.OperatorRegistry:
+    """The four watches, the fifth where there is a Kueue, and who we are to the API server."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
@@ -113,6 +120,8 @@ def registry(intake: Intake, access: Callable[[], Awaitable[Access]]) -> kopf.Op
     _watch(found, (names.GROUP, names.VERSION, names.PROFILES), intake.profile)
     _watch(found, ("batch", "v1", "jobs"), intake.child)
     _watch(found, ("", "v1", "pods"), intake.pod)
+    if workloads is not None:
+        _watch(found, (workloads.group, workloads.version, workloads.plural), intake.workload)
     return found
 
 

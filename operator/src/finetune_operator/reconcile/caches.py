@@ -146,6 +146,11 @@ class Caches:
         """Whether something changed that a decision may see."""
         return self._put(self.workloads, workload.job_uid, workload)
 
+    def no_kueue(self) -> None:
+        """There is no Kueue, or none any more."""
+        self.workloads.clear()
+        self.kueue = False
+
     def drop_workload(self, workload: WorkloadSeen) -> bool:
         """Whether it was known."""
         self._bury(workload.uid)

@@ -13,6 +13,7 @@ from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api, Object, Resource
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.intake import Intake, to_do
+from finetune_operator.reconcile.kueue import Kueue
 from finetune_operator.reconcile.queue import WorkQueue
 
 LOG = logging.getLogger(__name__)
@@ -24,9 +25,17 @@ class Sync:
     """Lists into caches."""
 
     def __init__(
-        self, cluster: Api, caches: Caches, intake: Intake, queue: WorkQueue, namespaces: tuple[str, ...]
+        self,
+        cluster: Api,
+        caches: Caches,
+        intake: Intake,
+        queue: WorkQueue,
+        *,
+        kueue: Kueue,
+        namespaces: tuple[str, ...],
     ) -> None:
         self._api, self._caches, self._intake, self._queue = cluster, caches, intake, queue
+        self._kueue = kueue
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self.listed_at: float | None = None
         """When the last full list ended (loop time)."""
@@ -64,6 +73,17 @@ class Sync:
         await self._prune("jobs", api.TUNE_JOBS, self._intake.job)
         await self._prune("children", api.JOBS, self._intake.child, labels=names.OURS)
         await self._prune("pods", api.PODS, self._intake.pod, labels=names.OURS)
+        await self._workloads()
+
+    async def _workloads(self) -> None:
+        """Kueue's, where there is one."""
+        await self._kueue.ask()
+        workloads = self._kueue.workloads
+        if workloads is None:
+            self._caches.no_kueue()
+            return
+        await self._prune("workloads", workloads, self._intake.workload)
+        self._caches.kueue = True
 
     async def _prune(
         self,
