@@ -16,6 +16,7 @@ from finetune_operator.reconcile import loop
 from finetune_operator.reconcile.actions import Actions
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.intake import Intake
+from finetune_operator.reconcile.kueue import Kueue
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.recorder import Recorder
 from finetune_operator.reconcile.sync import Sync
@@ -58,6 +59,8 @@ class DirectApi:
         return self._serve(lambda: self.server._found(resource.plural, (namespace, name)), writes=False)
 
     async def list(self, resource, *, labels="", fields="", **_):
+        if resource.group in self.server.absent:
+            raise errors.NotFound("404 page not found")
         matches = _selector({"labelSelector": labels, "fieldSelector": fields})
         found = self._serve(
             lambda: [one for one in self.server.all(resource.plural) if matches(one)], writes=False
@@ -141,7 +144,8 @@ class WildOperator:
         self.caches, self.queue = Caches(), Timetable(cluster)
         metrics = Metrics("test")
         self.intake = Intake(self.caches, self.queue, metrics)
-        self.sync = Sync(self.api, self.caches, self.intake, self.queue, ())
+        kueue = Kueue(self.api, ())
+        self.sync = Sync(self.api, self.caches, self.intake, self.queue, kueue=kueue, namespaces=())
         self.reconciler = loop.Reconciler(
             self.api,
             self.caches,
