@@ -17,12 +17,10 @@ from finetune_trainer import not_yet as trainer_side
 FULLEST = contract_runs.FULLEST
 SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
-    "spec.model.adapterFrom": {"model": {"uri": "hf://a/b", "adapterFrom": {"uri": "s3://a/b"}}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
     "spec.training.packing": {"training": {"packing": True}},
     "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
     "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
-    "spec.checkpoint.resumeFrom": {"checkpoint": {"resumeFrom": {"jobRef": {"name": "first"}}}},
     "spec.output.merged": {"output": {"uri": "s3://a/b", "merged": True}},
     "spec.output.hub": {"output": {"uri": "s3://a/b", "hub": {"repo": "org/name"}}},
     "spec.resources.nodes": {"resources": {"nodes": 2, "gpusPerNode": 1}},

@@ -168,8 +168,8 @@ CASES = [
     Case(
         name="not-yet-supported",
         reason="NotYetSupported",
-        spec=lambda _: {"checkpoint": {"resumeFrom": {"jobRef": {"name": "another"}}}},
-        says=r"spec\.checkpoint\.resumeFrom",
+        spec=lambda _: {"tracking": {"tensorboard": {}}},
+        says=r"spec\.tracking",
     ),
     Case(
         name="no-such-profile",

@@ -107,6 +107,7 @@ def source(**settings: Any) -> dict[str, Any]:
 
 def chapters() -> dict[str, list[Case]]:
     """All cases by chapter, in order."""
+    import bad_input_adapter  # noqa: PLC0415 - same
     import bad_input_files  # noqa: PLC0415 - they are made of what stands above
     import bad_input_rows  # noqa: PLC0415 - same
     import bad_input_run  # noqa: PLC0415 - same
@@ -116,6 +117,7 @@ def chapters() -> dict[str, list[Case]]:
         **bad_input_files.CHAPTERS,
         **bad_input_rows.CHAPTERS,
         **bad_input_run.CHAPTERS,
+        **bad_input_adapter.CHAPTERS,
         **bad_input_storage.CHAPTERS,
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trainer_adapters
 import trainer_runs
 from finetune_trainer import fine_tuning, task
 from finetune_trainer.interruption import Interruption
@@ -35,6 +36,8 @@ class Case:
     method: str
     tuning: dict[str, Any]
     training: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, Any] | None = None
+    """PEFT's settings of the adapter that training goes on from, beside `trainer_adapters.SETTINGS`."""
 
 
 CASES = (
@@ -69,12 +72,14 @@ CASES = (
 
 def a_task(root: Path, case: Case, *, resume: Path | None = None) -> Task:
     """A pod below `root` that would train the case."""
-    layout = trainer_runs.pod(root, method=case.method, tuning=case.tuning, training=case.training)
+    started = trainer_runs.STARTED if case.start is not None else {}
+    layout = trainer_runs.pod(root, method=case.method, tuning=case.tuning, training=case.training, **started)
     document = json.loads(layout.run.read_text())
     document["tuning"] = case.tuning
     layout.run.write_text(json.dumps(document))
     layout.make_folders()
-    trainer_runs.prepare_by_hand(layout.dataset, method=case.method)
+    start = None if case.start is None else trainer_adapters.make(root / "start", **case.start)
+    trainer_runs.prepare_by_hand(layout.dataset, method=case.method, start=start)
     given = Task(
         run=layout.run,
         attempt=1,

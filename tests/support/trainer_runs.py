@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import trainer_tiny_model
-from finetune_trainer import config, prepared
+from finetune_trainer import config, prepared, start_adapter
 from finetune_trainer.layout import Layout
 
 JOB = {"namespace": "team-a", "name": "tiny", "uid": "6f1c9a52-7a53-4f0e-9d55-0c3d5a8b7e10"}
@@ -34,6 +35,12 @@ RUN: dict[str, Any] = {
     "limits": {"stallTimeoutSeconds": 300, "gracePeriodSeconds": 30},
     "hub": {"offline": True},
 }  # fmt: skip
+
+STARTED: dict[str, Any] = {
+    "model": {"adapterFrom": {"jobRef": {"name": "sft"}}},
+    "origins": {"adapter": {"uri": "pvc://output/sft"}},
+}
+"""Changes of run.json: training goes on from an adapter."""
 
 BASE = prepared.BaseModelFacts(id="pvc://models/tiny", uri="pvc://models/tiny", revision="sha256:" + "0" * 64)
 
@@ -99,8 +106,13 @@ def prepare_by_hand(
     method: str = "SFT",
     tables: tuple[Table, Table] | None = None,
     max_length: int = 128,
+    start: Path | None = None,
+    shaping: dict[str, Any] | None = None,
 ) -> prepared.Prepared:
-    """Write a prepared dataset into `folder`, for tests of what comes after Prepare: `tables`, or invented tokens."""
+    """Write a prepared dataset into `folder`, for tests of what comes after Prepare: `tables`, or invented tokens.
+
+    `start`: the adapter that training goes on from; run.json must have `STARTED`.
+    """
     folder.mkdir(parents=True)
     made = tables or (_table(method, range(rows)), _table(method, range(rows, rows + eval_rows)))
     for name, table in zip((prepared.TRAIN, prepared.EVAL), made, strict=True):
@@ -112,7 +124,9 @@ def prepare_by_hand(
     samples = [{"source": "spec", "messages": [{"role": "user", "content": "Hello?"}], "inputIds": [5, 6, 7]}]
     (folder / prepared.SAMPLES).write_text(json.dumps(samples))
     counts = [len(next(iter(table.values()))) for table in made]
-    document = _prepared(folder, facts, *counts, max_length)
+    if start:
+        shutil.copytree(start, folder / start_adapter.FOLDER)
+    document = _prepared(folder, facts, *counts, max_length).model_copy(update={"shaping": shaping or {}})
     (folder / prepared.DOCUMENT).write_text(document.model_dump_json(by_alias=True))
     return document
 
@@ -140,7 +154,11 @@ def _prepared(
     folder: Path, facts: prepared.BaseModelFacts, rows: int, eval_rows: int, max_length: int
 ) -> prepared.Prepared:
     identity = prepared.Identity(
-        files={name: prepared.FileFacts.of(folder / name) for name in (prepared.TRAIN, prepared.EVAL)},
+        files={
+            path.relative_to(folder).as_posix(): prepared.FileFacts.of(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != prepared.SAMPLES
+        },
         model=facts,
         tokenizer=prepared.TokenizerFacts(
             digest="sha256:" + "0" * 64, vocabulary=4096, bos_token_id=None, eos_token_id=2, pad_token_id=0,

@@ -347,3 +347,34 @@ async def test_only_the_namespaces_asked_for_are_served(lab):
     lab.create()
     await lab.settled()
     assert "conditions" not in lab.status("elsewhere", "team-b")
+
+
+ORDERS = {"the first one first": ("first", "second"), "the second one first": ("second", "first")}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_a_job_that_goes_on_from_another_waits_for_it_and_starts_at_its_end(lab, order):
+    lab.kubelet.script = waiting
+    await lab.start()
+    specs = {"first": {}, "second": {"model": {"adapterFrom": {"jobRef": {"name": "first"}}}}}
+    for name in ORDERS[order]:
+        lab.create(name, **specs[name])
+    await until(lambda: lab.condition("Running", "first").get("status") == "True")
+    await until(lambda: lab.condition("Accepted", "second").get("reason") == "WaitingForJob")
+    assert "'first', which has not ended yet" in lab.condition("Ready", "second")["message"]
+    lab.kubelet.script = happy
+    lab.server.remove("jobs", child(lab, "first"))
+    assert (await lab.settled("first"))["state"] == "Succeeded"
+    second = await lab.settled("second")  # woken by the end of the first, not by a timer
+    assert second["state"] == "Succeeded"
+    assert second["startTime"] >= lab.status("first")["completionTime"]
+
+
+def child(lab, name):
+    """The training Job of a FineTuneJob."""
+    return next(
+        one["metadata"]["name"]
+        for one in lab.server.all("jobs")
+        if one["metadata"]["labels"]["finetune.dev/job-name"] == name
+        and one["metadata"]["labels"]["finetune.dev/stage"] == "train"
+    )

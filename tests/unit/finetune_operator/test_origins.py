@@ -8,7 +8,6 @@ import kube_objects
 from finetune_operator import errors
 from finetune_operator.cluster import api
 from finetune_operator.observe.job import job
-from finetune_operator.plan import not_yet
 from finetune_operator.reconcile.actions import Actions
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.reconcile.intake import Intake
@@ -19,12 +18,6 @@ from simulation import Simulation
 ADAPTER = {"adapterFrom": {"jobRef": {"name": "sft"}}}
 RESUME = {"resumeFrom": {"jobRef": {"name": "sft"}}}
 DEADLINE = 3600
-
-
-@pytest.fixture(autouse=True)
-def supported(monkeypatch):
-    """Until the trainer can do it too."""
-    monkeypatch.setattr(not_yet, "check", lambda *_: None)
 
 
 def ended(*, well, reason="NonFiniteLoss", run="sft-run", message="the loss is nan"):

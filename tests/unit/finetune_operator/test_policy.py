@@ -146,8 +146,7 @@ def test_a_uri_that_climbs_is_refused(uri):
 
 def test_every_field_that_is_not_there_yet_is_refused_by_its_name():
     asks = {
-        "spec.model.adapterFrom": {"model": {"adapterFrom": {"uri": "s3://x/y"}}},
-        "spec.checkpoint.resumeFrom": {"checkpoint": {"resumeFrom": {"jobRef": {"name": "another"}}}},
+        "spec.output.merged": {"output": {"merged": True}},
         "spec.output.hub": {"output": {"hub": {"repo": "a/b"}}},
         "spec.resources.nodes": {"resources": {"nodes": 2, "gpusPerNode": 1}},
     }

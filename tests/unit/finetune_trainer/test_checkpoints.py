@@ -330,6 +330,7 @@ def test_the_uri_that_is_told_is_the_authors(work: Store, tmp_path: Path):
         ("training", {"seed": 1}, False),
         ("training", {"globalBatchSize": 8}, False),
         ("tuning", {"lora": {"rank": 8}}, False),
+        ("training", {"maxSteps": 9}, True),  # a job that goes on from another's checkpoint may make more
         ("training", {"microBatchSize": 1}, True),  # only the global batch counts
         ("training", {"activationCheckpointing": "On"}, True),
         ("output", {"uri": "pvc://output/elsewhere"}, True),

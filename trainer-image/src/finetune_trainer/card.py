@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from finetune_trainer import config
-from finetune_trainer.task import Evaluated, Trained
+from finetune_trainer.task import Evaluated, Measured, Trained
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 """Of the loss curve (px)."""
@@ -68,16 +68,27 @@ class Facts:
         return LOSSES[self.run.method]
 
     @property
-    def measures(self) -> list[tuple[str, str, str]]:
-        """Name, base, tuned; a dash where one of them has no such number."""
-        if self.evaluation is None:
-            return []
-        base, tuned = ({**one.wire(), **one.other} for one in (self.evaluation.base, self.evaluation.tuned))
-        names = dict.fromkeys((*base, *tuned))
-        hidden = {"other"} if {"perplexity"} <= base.keys() & tuned.keys() else {"other", "perplexity"}
-        return [
-            (name, _number(base.get(name)), _number(tuned.get(name))) for name in names if name not in hidden
-        ]
+    def compared(self) -> dict[str, Measured]:
+        """What was measured, by its name in the tables: base and tuned, and between them what training went on from."""
+        found = self.evaluation
+        if found is None:
+            return {}
+        start = {"start": found.start} if found.start else {}
+        return {"base": found.base, **start, "tuned": found.tuned}
+
+    @property
+    def measures(self) -> list[tuple[str, list[str]]]:
+        """Name, and the number of each of `compared`; a dash where one of them has no such number."""
+        found = [{**one.wire(), **one.other} for one in self.compared.values()]
+        names = dict.fromkeys(name for one in found for name in one)
+        hidden = {"other"} if all("perplexity" in one for one in found) else {"other", "perplexity"}
+        return [(name, [_number(one.get(name)) for one in found]) for name in names if name not in hidden]
+
+    @property
+    def started_from(self) -> str | None:
+        """Where the adapter lies that training went on from."""
+        origins = self.run.origins
+        return origins.adapter.uri if origins and origins.adapter else None
 
     @property
     def evaluation(self) -> Evaluated | None:

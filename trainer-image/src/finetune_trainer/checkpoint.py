@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from finetune_trainer import config
 from finetune_trainer.prepared import FileFacts
@@ -31,13 +31,15 @@ NOT_KEPT = (
 
 SHAPING = {
     "training": {
-        "max_steps", "epochs", "learning_rate", "lr_scheduler", "warmup_ratio", "global_batch_size", "max_length",
+        "learning_rate", "lr_scheduler", "warmup_ratio", "global_batch_size", "max_length",
         "packing", "loss_on", "optimizer", "weight_decay", "max_grad_norm", "precision", "group_by_length", "seed",
         "neftune_noise_alpha", "early_stopping", "dpo", "extra",
     },
     "tuning": {"type", "lora", "quantization"},
 }  # fmt: skip
-"""Settings that shape the weights. Micro-batch, memory savings and the number of processes do not: the global batch counts.
+"""Settings that shape the weights. How many steps are made is not among them: within a job it never changes, and a job that
+goes on from another one's checkpoint may make more. Micro-batch, memory savings and the number of processes do not shape them
+either: the global batch counts.
 
 But KTO compares the rows of a micro-batch with each other.
 """
@@ -56,19 +58,27 @@ class Manifest(config.Value):
     files: dict[str, FileFacts]
 
 
+def shaping(run: config.Run) -> dict[str, Any]:
+    """What the spec says that shapes the weights, by field. Not how many steps are made: that may change under way."""
+    kto = {"micro_batch_size"} if run.method == "KTO" else set()
+    return {
+        "spec.method": run.method,
+        "spec.model.uri": run.model.uri,
+        **_said("training", run.training, SHAPING["training"] | kto),
+        **_said("tuning", run.tuning, SHAPING["tuning"]),
+    }
+
+
+def _said(part: str, value: config.Value, names: set[str]) -> dict[str, Any]:
+    """The fields `names` of a part of the spec, by their path."""
+    dumped = value.model_dump(mode="json", by_alias=True, include=names)
+    return {f"spec.{part}.{name}": said for name, said in dumped.items()}
+
+
 def fingerprint(run: config.Run, *, data: str, revision: str | None) -> str:
     """`sha256:...` of what shapes the weights: settings, the digest of the prepared data, the base model's revision."""
-    shaping = {
-        "method": run.method,
-        "model": {"uri": run.model.uri, "revision": revision},
-        "data": data,
-        "training": run.training.model_dump(
-            mode="json",
-            include=SHAPING["training"] | ({"micro_batch_size"} if run.method == "KTO" else set()),
-        ),
-        "tuning": run.tuning.model_dump(mode="json", include=SHAPING["tuning"]),
-    }
-    return "sha256:" + hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+    whole = {**shaping(run), "data": data, "revision": revision}
+    return "sha256:" + hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def sealed(folder: Path, *, step: int, fingerprint: str, time: datetime) -> Manifest:

@@ -20,7 +20,7 @@ KTO_LOSSES = frozenset({"kto", "apo_zero_unpaired"})
 
 def check(run: config.Run) -> None:
     """Raises `SettingsDoNotFit` for the first pair of settings that contradict each other."""
-    for problem in (*_method(run), *_tuning(run.tuning), *_stopping(run)):
+    for problem in (*_method(run), *_tuning(run), *_stopping(run)):
         raise errors.SettingsDoNotFit(problem)
 
 
@@ -72,10 +72,16 @@ def _kto(said: config.Dpo) -> Iterator[str]:
         yield "spec.training.dpo.labelSmoothing: KTO would ignore it; leave it out"
 
 
-def _tuning(tuning: config.Tuning) -> Iterator[str]:
+def _tuning(run: config.Run) -> Iterator[str]:
     """What the kind of tuning would ignore. Every field of run.json has a default: only another value was said."""
+    tuning = run.tuning
     if tuning.type == "Full" and tuning.lora != config.Lora():
         yield "spec.tuning.lora: Full trains all weights and has no adapter; leave lora out, or set spec.tuning.type to LoRA"
+    if tuning.type == "Full" and run.model.adapter_from:
+        yield (
+            "spec.model.adapterFrom: Full trains all weights, and would leave the adapter out; set spec.tuning.type to LoRA or "
+            "QLoRA, or leave adapterFrom out"
+        )
     if tuning.type != "QLoRA" and tuning.quantization != config.Quantization():
         yield f"spec.tuning.quantization: {tuning.type} quantises nothing; leave it out, or set spec.tuning.type to QLoRA"
 

@@ -20,7 +20,7 @@ from finetune_trainer import (
 )
 from finetune_trainer.layout import Layout
 from finetune_trainer.report import LastWord
-from finetune_trainer.supervisor import Ending, LastMoment, serve
+from finetune_trainer.supervisor import Ending, LastMoment, earlier_job, serve
 
 DESCRIPTION = """\
 Runs one stage of a FineTuneJob inside its pod, told by run.json alone.
@@ -74,8 +74,16 @@ def prepare(
     layout.make_folders()
     server = serve.Server(lambda: report.read_progress(layout.progress), port=given.port)
     with contextlib.closing(server):
-        done = stage.prepare(spec, layout, _Checking(layout.progress, attempt=given.attempt, told=told))
-    return Ending(exit_code=0, reason=done.reason, message=done.message, result=done.result)
+        writer = _Checking(layout.progress, attempt=given.attempt, told=told)
+        done = stage.prepare(spec, layout, writer)
+        message = done.message
+        if done.reason == "Prepared":
+            digest = done.result["dataset"]["digest"]
+            taken = earlier_job.take_over(
+                spec, layout, digest=digest, tell=lambda said: writer.tell(message=said)
+            )
+            message += f"; training goes on from step {taken.step} of another job" if taken else ""
+    return Ending(exit_code=0, reason=done.reason, message=message, result=done.result)
 
 
 def train(

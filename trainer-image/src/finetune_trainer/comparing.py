@@ -1,11 +1,12 @@
 """Base against tuned: both are asked the same, on the same rows, by the same code. Rank 0 alone does this."""
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-from finetune_trainer import arguments, config, errors, evaluate, heldout, prepared, tables
+from finetune_trainer import arguments, config, errors, evaluate, heldout, prepared, start_adapter, tables
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.task import Evaluated, Measured, Task
 
@@ -20,8 +21,13 @@ class Base(config.Value):
     """None where nothing is held out."""
     answers: tuple[str, ...]
     """To the samples, in their order."""
+    start: Measured | None = None
+    """The base with the adapter that training goes on from; None where it starts from a new one."""
     log_probs: tuple[float, ...] = ()
-    """Of the held-out sequences (nats, in the order they are asked in): the reference of DPO and KTO."""
+    """Of the held-out sequences (nats, in the order they are asked in), by the reference of DPO and KTO: by the base, or with
+    the adapter that training goes on from."""
+    asked: str = ""
+    """Digest of the samples and of how long an answer may be: a job that goes on from another's checkpoint may ask others."""
 
 
 class Comparing:
@@ -49,23 +55,38 @@ class Comparing:
         """Loss and answers of the base, written to `base.json`; taken from the checkpoint where that has them."""
         file = self._task.work / BASE
         kept = self._task.resume / BASE if self._task.resume else None
-        if kept and kept.is_file():
+        if kept and kept.is_file() and Base.model_validate_json(kept.read_bytes()).asked == self._asked_for:
             file.write_bytes(kept.read_bytes())
         else:
             self._tell(stage="EvaluateBase", message="evaluating the base model")
-            with evaluate.without_adapter(trainer.model):
-                said = self._asked(trainer)
-                base = Base(
-                    measured=self._rows.judged(said, None) if said else None,
-                    answers=tuple(self._answers(trainer)),
-                    log_probs=tuple(said),
-                )
-            file.write_text(base.model_dump_json(by_alias=True), encoding="utf-8")
+            file.write_text(self._asked_first(trainer).model_dump_json(by_alias=True), encoding="utf-8")
         if measured := self._base.measured:
             self._tell(
                 eval_loss=measured.loss, message=f"held-out loss of the base model {measured.loss:.4f}"
             )
             print(f"base model: held-out loss {measured.loss:.4f}", flush=True)  # noqa: T201 - the pod's log
+
+    def _asked_first(self, trainer: Any) -> Base:
+        """What the base says, and, where training goes on from an adapter, the model with it: the reference then."""
+        start = None
+        if start_adapter.folder(self._run, self._task.dataset):
+            start = self._asked(trainer)
+        with evaluate.without_adapter(trainer.model):
+            said = self._asked(trainer)
+            answers = self._answers(trainer)
+        return Base(
+            measured=self._rows.judged(said, start) if said else None,
+            answers=tuple(answers),
+            start=self._rows.judged(start, None) if start else None,
+            log_probs=tuple(start or said),
+            asked=self._asked_for,
+        )
+
+    @property
+    def _asked_for(self) -> str:
+        """Digest of what the models are asked to answer."""
+        asked = [self._run.evaluation.max_new_tokens, [sample["inputIds"] for sample in self._samples]]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def loss_between(self, trainer: Any) -> float | None:
         """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
@@ -91,11 +112,13 @@ class Comparing:
         ]
         if not base.measured or not tuned:
             return None, samples
-        change = f"held-out loss {base.measured.loss:.4f} -> {tuned.loss:.4f}"
+        before = " -> ".join(f"{one.loss:.4f}" for one in (base.measured, base.start) if one)
+        change = f"held-out loss {before} -> {tuned.loss:.4f}"
         self._tell(eval_loss=tuned.loss, message=change)
         told = ", ".join([change, *(f"{name} {value:.4f}" for name, value in tuned.other.items())])
         print(told, flush=True)  # noqa: T201 - see above
-        return Evaluated(rows=self._prepared.eval_rows, base=base.measured, tuned=tuned), samples
+        found = Evaluated(rows=self._prepared.eval_rows, base=base.measured, start=base.start, tuned=tuned)
+        return found, samples
 
     @property
     def _base(self) -> Base:

@@ -9,6 +9,11 @@
     │   ├── ModelNotFound
     │   ├── ModelChanged                    other files than those that were prepared for
     │   ├── UnsupportedModelFiles           no config, no tokenizer, or no safetensors
+    │   ├── AdapterNotFound                 nothing lies where model.adapterFrom points
+    │   ├── UnsupportedAdapter              no adapter, a damaged one, or one that is more than a plain LoRA
+    │   ├── AdapterDoesNotFit               an adapter of another model, or another revision
+    │   ├── CheckpointNotFound              the job of checkpoint.resumeFrom has left none that is whole
+    │   ├── CheckpointDoesNotFit            it was made with other settings or data
     │   ├── InvalidChatTemplate             the template does not render, or loses words
     │   ├── TargetModulesNotFound
     │   ├── DataFileNotFound
@@ -137,6 +142,26 @@ class ModelChanged(AuthorError):
 
 class UnsupportedModelFiles(AuthorError):
     """The model's folder lacks config, tokenizer or safetensors weights."""
+
+
+class AdapterNotFound(AuthorError):
+    """Nothing lies where `model.adapterFrom` points."""
+
+
+class UnsupportedAdapter(AuthorError):
+    """What lies where `model.adapterFrom` points is no adapter, is damaged, or is more than a plain LoRA."""
+
+
+class AdapterDoesNotFit(AuthorError):
+    """The adapter of `model.adapterFrom` belongs to another base model, or to another revision of it."""
+
+
+class CheckpointNotFound(AuthorError):
+    """The job that `checkpoint.resumeFrom` names has left no checkpoint that is whole."""
+
+
+class CheckpointDoesNotFit(AuthorError):
+    """The checkpoint of `checkpoint.resumeFrom` was made with other settings or data; the sentence names them."""
 
 
 class InvalidChatTemplate(AuthorError):

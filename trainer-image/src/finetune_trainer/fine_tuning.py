@@ -15,6 +15,7 @@ from finetune_trainer import (
     prepared,
     publish,
     report,
+    start_adapter,
     tables,
     train,
     whole,
@@ -37,7 +38,7 @@ class FineTuning:
         self._interruption = interruption
         self._rank = rank
         self._world = world
-        self._run = config.load(task.run)
+        self._run = start_adapter.applied(config.load(task.run), task.dataset)
         ready = Prepared.model_validate_json((task.dataset / prepared.DOCUMENT).read_bytes())
         self._prepared = ready.at(task.micro_batch_size)
         self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
@@ -122,7 +123,7 @@ class FineTuning:
         if self._whole:
             whole.check_reloads(trainer.model, task.artefact, self._whole)
         else:
-            publish.check_base_named(task.artefact / publish.CONFIG, facts.model.id)
+            publish.check_base_named(task.artefact / start_adapter.CONFIG, facts.model.id)
             probe = tables.first_sequence(task.dataset / prepared.TRAIN, self._run)[:PROBE_TOKENS]
             publish.check_reloads(trainer.model, task.artefact, probe)
         publish.check_no_paths(task.artefact, (task.work, task.model, task.dataset, task.run))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -36,6 +37,15 @@ def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: s
     model.name_or_path = model.config.name_or_path = name
     loaded: PreTrainedModel = model
     return loaded
+
+
+def with_adapter(base: PreTrainedModel, start: Path, run: config.Run, *, revision: str | None) -> PeftModel:
+    """`base` with the adapter in the folder `start`, which learns on. `revision`: the Hub's, for whoever loads the result."""
+    settings = LoraConfig.from_pretrained(str(start))
+    settings.lora_dropout = run.tuning.lora.dropout
+    settings.base_model_name_or_path = base.name_or_path
+    settings.revision = revision
+    return PeftModel.from_pretrained(base, str(start), config=settings, is_trainable=True)
 
 
 def _quantized(run: config.Run, arithmetic: Arithmetic) -> dict[str, Any]:

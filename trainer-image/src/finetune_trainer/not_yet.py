@@ -19,7 +19,6 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         run.model.uri.startswith("oci://"),
         "hf://, s3://, gs://, az:// and pvc:// work today",
     )
-    yield "spec.model.adapterFrom", run.model.adapter_from, "leave it out"
     yield (
         "spec.model.trustRemoteCode",
         run.model.trust_remote_code,
@@ -28,7 +27,6 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
     yield "spec.training.packing", run.training.packing, "leave it out"
     yield "spec.evaluation.gate", run.evaluation.gate, "leave it out"
     yield "spec.evaluation.keepBest", run.evaluation.keep_best, "leave it out"
-    yield "spec.checkpoint.resumeFrom", run.checkpoint.resume_from, "leave it out"
     yield "spec.output.merged", run.output.merged, "leave it out"
     yield "spec.output.hub", run.output.hub, "leave it out"
     yield "spec.tracking", run.tracking, "leave it out"

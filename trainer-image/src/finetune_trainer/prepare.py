@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_trainer import (
+    adapter_source,
     base_model,
+    checkpoint,
     combinations,
     config,
     errors,
@@ -23,6 +25,7 @@ from finetune_trainer import (
     not_yet,
     outcome,
     resolve,
+    start_adapter,
 )
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data import (
@@ -181,11 +184,14 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
         sources.fetch(run, layout, part, lambda name: progress.tell(message=f"fetching {name}"))
         for part in ("train", "eval")
     ]
-    model = _model(run, layout, progress)
+    base = _base(run, layout, progress)
+    asked, run = run, adapter_source.fetch(run, layout, base.facts)
+    adapter_source.check_fits(run, layout)
+    model = _model(run, layout, base)
     read = _sources(run, fetched[0], fetched[1], model)
     data = _tables(run, layout, progress, model, read)
     combinations.check_held_out(run, data.held.rows)
-    prepared = _document(run, model, read, data)
+    prepared = _document(run, model, read, data).model_copy(update={"shaping": checkpoint.shaping(asked)})
     progress.tell(stage="Fetch")
     model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))
     progress.tell(stage="Publish", message="writing the prepared dataset")
@@ -195,11 +201,16 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     return _result(prepared, area.uri_of(f"{key_of(prepared.digest)}/{data_report.MARKDOWN}"))
 
 
-def _model(run: config.Run, layout: Layout, progress: ProgressWriter) -> Model:
-    """Config and tokenizer of the base model, and what they say. The weights are the GPU pod's, or go to the model cache."""
+def _base(run: config.Run, layout: Layout, progress: ProgressWriter) -> BaseModel:
+    """The base model, its config and tokenizer fetched. The weights are the GPU pod's, or go to the model cache."""
     progress.tell(message=f"looking at the model {run.model.uri}")
     base = base_model.locate(run, layout)
     base.fetch(base.small, layout.model, lambda item: progress.tell(message=f"fetching {item.key}"))
+    return base
+
+
+def _model(run: config.Run, layout: Layout, base: BaseModel) -> Model:
+    """What config and tokenizer say."""
     found = inspection.architecture(layout.model)
     names = [item.key for item in base.small if item.key != "config.json"]
     lora = run.tuning.lora
@@ -308,7 +319,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
     needed = _estimate(run, model, facts, resolved, data)
     tokenizer = _tokenizer_facts(model.words, data)
     _write_samples(run, model.words, read, data)
-    names = [TRAIN, *([EVAL] if data.held.rows else [])]
+    names = [TRAIN, *([EVAL] if data.held.rows else []), *start_adapter.names(run)]
     identity = Identity(
         method=run.method,
         files={name: FileFacts.of(data.folder / name) for name in names},

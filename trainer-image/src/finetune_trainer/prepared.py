@@ -2,6 +2,7 @@
 
     dataset/<64 hex>/train.parquet    the columns of the method (`data.table`), token ids as list<int32>; cut to maxLength
                      eval.parquet     the same, held out; absent where nothing is held out
+                     start/           the adapter that training goes on from (`start_adapter`), if there is one
                      samples.json     the prompts to be answered, rendered and tokenised
                      data-report.json, data-report.md   what was read, left out and advised, for programs and for people
                      prepared.json    this model; written last
@@ -80,7 +81,7 @@ class Identity(config.Value):
     method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
     """Which says what columns the tables have."""
     files: dict[str, FileFacts]
-    """train.parquet and, if anything is held out, eval.parquet."""
+    """train.parquet; if anything is held out, eval.parquet; the files of the adapter that training goes on from."""
     model: BaseModelFacts
     tokenizer: TokenizerFacts
     max_length: int
@@ -173,6 +174,8 @@ class Prepared(config.Value):
     """Tokens of the longest training row."""
     advice: tuple[str, ...]
     resolved: Resolved
+    shaping: dict[str, Any] = pydantic.Field(default={})
+    """What the spec says that shapes the weights (`checkpoint.shaping`), for a job that goes on from this one's checkpoint."""
     estimate: Estimated | None = None
 
     @property

@@ -16,9 +16,8 @@ from safetensors import safe_open
 from transformers import PreTrainedTokenizerBase
 
 from finetune_trainer import errors, report
+from finetune_trainer.start_adapter import CONFIG
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 TEMPLATE = "chat_template.jinja"
 
 WHOLE_CONFIGS = frozenset({"config.json", "generation_config.json", "model.safetensors.index.json"})

@@ -85,6 +85,8 @@ class Evaluated(config.Value):
 
     rows: int
     base: Measured
+    start: Measured | None = None
+    """The base with the adapter that training went on from; None where it began a new one."""
     tuned: Measured
 
 

@@ -10,9 +10,20 @@ import transformers
 from peft import LoraConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-from finetune_trainer import arguments, callbacks, config, errors, failpoints, prepared, tables
+from finetune_trainer import (
+    arguments,
+    callbacks,
+    config,
+    errors,
+    failpoints,
+    prepared,
+    reference,
+    start_adapter,
+    tables,
+)
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.interruption import Interruption
+from finetune_trainer.model import with_adapter
 from finetune_trainer.prepared import Resolved
 from finetune_trainer.task import Task
 
@@ -55,8 +66,8 @@ def make_trainer(
 ) -> Trainer:
     """The method's trainer, around a base model that `load` gives; nothing has been trained yet.
 
-    With an adapter the reference of DPO and KTO is the same model with the adapter put aside; where all weights are
-    trained it is a second copy.
+    With a new adapter the reference of DPO and KTO is the same model with the adapter put aside; with one that training goes
+    on from, TRL keeps a copy of it (`reference.REFERENCE`). Where all weights are trained it is a second model.
     """
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -72,6 +83,8 @@ def make_trainer(
             f"spec.training.extra: the trainer of {run.method} refuses the settings: {said}"
         ) from error
     _learn_in_float32(trainer)
+    if start := start_adapter.folder(run, task.dataset):
+        reference.begin_exactly(_model(trainer), start)
     return trainer
 
 
@@ -86,12 +99,13 @@ def _made(
     revision: str | None,
 ) -> Trainer:
     full = run.tuning.type == "Full"
+    start = start_adapter.folder(run, task.dataset)
     args = arguments.arguments(run, resolved, arithmetic, task.output)
     given: dict[str, Any] = {
-        "model": load(),
+        "model": with_adapter(load(), start, run, revision=revision) if start else load(),
         "args": args,
         "processing_class": tokenizer,
-        "peft_config": None if full else lora(run.tuning, resolved, revision=revision),
+        "peft_config": None if full or start else lora(run.tuning, resolved, revision=revision),
     }
     if full and run.method in WITH_REFERENCE:
         given["ref_model"] = load()

@@ -229,6 +229,8 @@ class EvaluationSeen(Value):
     """Held-out rows."""
     base: Metrics | None = None
     """The base model."""
+    start: Metrics | None = None
+    """The base model with the adapter of `model.adapterFrom`; absent where training began a new one."""
     tuned: Metrics | None = None
     """The tuned model."""
 

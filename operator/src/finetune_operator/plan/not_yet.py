@@ -26,11 +26,6 @@ JOB: tuple[Row, ...] = (
         "hf://, s3://, gs://, az:// and pvc:// work today",
     ),
     (
-        "spec.model.adapterFrom",
-        lambda s: s.model.adapter_from,
-        "leave it out: training starts from a new adapter",
-    ),
-    (
         "spec.model.trustRemoteCode",
         lambda s: s.model.trust_remote_code,
         "models that transformers knows work today",
@@ -48,7 +43,6 @@ JOB: tuple[Row, ...] = (
     ),
     ("spec.evaluation.gate", lambda s: s.evaluation.gate, "leave it out"),
     ("spec.evaluation.keepBest", lambda s: s.evaluation.keep_best, "leave it out"),
-    ("spec.checkpoint.resumeFrom", lambda s: s.checkpoint.resume_from, "leave it out"),
     ("spec.output.merged", lambda s: s.output.merged, "leave it out"),
     ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
     (

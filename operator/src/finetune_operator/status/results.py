@@ -153,6 +153,7 @@ def _evaluation(raw: Any) -> EvaluationSeen | None:
     return EvaluationSeen(
         rows=rows if isinstance(rows, int) and not isinstance(rows, bool) else None,
         base=lenient(Metrics, raw.get("base")),
+        start=lenient(Metrics, raw.get("start")),
         tuned=lenient(Metrics, raw.get("tuned")),
     )
 

@@ -67,6 +67,13 @@ def test_the_adapter_of_llama_3_1_8b(llama):
     assert activations.adapter(llama, CUDA) == 32 * 16 * (2 * 8192 + 2 * 5120 + 3 * 18432) == 41_943_040
 
 
+@pytest.mark.parametrize(("method", "adapters"), [("SFT", 1), ("DPO", 2), ("ORPO", 1), ("KTO", 2)])
+def test_an_adapter_that_is_the_reference_is_held_twice(llama, method, adapters):
+    new = replace(CUDA, method=method)
+    one, both = (memory.memory(llama, setting).adapter for setting in (new, replace(new, started=True)))
+    assert both == adapters * one
+
+
 def test_parts_of_llama_3_1_8b_with_lora(llama):
     found = memory.memory(llama, replace(CUDA, length=2048, checkpointing=True))
 

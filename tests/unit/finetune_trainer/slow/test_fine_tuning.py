@@ -23,6 +23,7 @@ from finetune_trainer import (
     heldout,
     prepared,
     publish,
+    start_adapter,
     task,
     train,
 )
@@ -93,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 
 def weights(given: Task) -> bytes:
-    return (given.artefact / publish.WEIGHTS).read_bytes()
+    return (given.artefact / start_adapter.WEIGHTS).read_bytes()
 
 
 def test_the_result_holds_what_the_contract_says_and_nothing_else(whole: Task):
@@ -112,7 +113,7 @@ def test_the_result_holds_what_the_contract_says_and_nothing_else(whole: Task):
 
 
 def test_the_adapter_names_its_base_by_id_and_no_file_names_a_path_of_the_pod(whole: Task):
-    settings = json.loads((whole.artefact / publish.CONFIG).read_text())
+    settings = json.loads((whole.artefact / start_adapter.CONFIG).read_text())
     assert settings["base_model_name_or_path"] == "pvc://models/tiny"
     assert settings["target_modules"] == sorted(settings["target_modules"])
     root = str(whole.run.parent.parent)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_config import DPOConfig
@@ -17,6 +17,7 @@ from trl.trainer.kto_trainer import KTOTrainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+import trainer_adapters
 import trainer_runs
 import trainer_tiny_model
 from finetune_trainer import errors, fine_tuning, tables
@@ -98,8 +99,13 @@ def tokenised(method: str, rows: list[dict[str, Any]], tokenizer: Any) -> traine
     return {"prompt_ids": prompts, **sides}
 
 
-def plain(method: str, rows: list[dict[str, Any]], output: Path, tokenizer: Any) -> list[dict[str, Any]]:
-    """The log of the script that anybody would write with TRL: the same settings, text instead of tokens."""
+def plain(
+    method: str, rows: list[dict[str, Any]], output: Path, tokenizer: Any, start: Path | None = None
+) -> list[dict[str, Any]]:
+    """The log of the script that anybody would write with TRL: the same settings, text instead of tokens.
+
+    `start`: the adapter that it goes on from.
+    """
     trainer_class, config_class = PLAIN[method]
     dataset = Dataset.from_list(rows)
     args = config_class(
@@ -120,23 +126,31 @@ def plain(method: str, rows: list[dict[str, Any]], output: Path, tokenizer: Any)
         report_to="none",
         **({"train_sampling_strategy": "sequential"} if method == "KTO" else {}),
     )
+    model: Any = AutoModelForCausalLM.from_pretrained(trainer_tiny_model.folder(), dtype=torch.float32)
+    new = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = trainer_class(
-        model=AutoModelForCausalLM.from_pretrained(trainer_tiny_model.folder(), dtype=torch.float32),
+        model=PeftModel.from_pretrained(model, start, is_trainable=True) if start else model,
         args=args,
         processing_class=tokenizer,
         train_dataset=dataset.shuffle(seed=42) if method == "KTO" else dataset,
-        peft_config=LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=None if start else new,
     )
     trainer.train()
     return trainer.state.log_history
 
 
 def a_task(
-    root: Path, method: str, made: tuple[trainer_runs.Table, trainer_runs.Table] | None, **changes: Any
+    root: Path,
+    method: str,
+    made: tuple[trainer_runs.Table, trainer_runs.Table] | None,
+    start: Path | None = None,
+    **changes: Any,
 ) -> Task:
     layout = trainer_runs.pod(root, method=method, **changes)
     layout.make_folders()
-    trainer_runs.prepare_by_hand(layout.dataset, method=method, tables=made, max_length=MAX_LENGTH)
+    trainer_runs.prepare_by_hand(
+        layout.dataset, method=method, tables=made, max_length=MAX_LENGTH, start=start
+    )
     given = Task(
         run=layout.run,
         attempt=1,
@@ -157,8 +171,11 @@ def steps(log: list[dict[str, Any]]) -> list[tuple[float, float]]:
     return [(entry["loss"], entry["grad_norm"]) for entry in log if "loss" in entry]
 
 
+@pytest.mark.parametrize("begins", ["anew", "from an adapter"])
 @pytest.mark.parametrize("method", PLAIN)
-def test_every_loss_is_bitwise_that_of_trl_on_the_text(method: str, tmp_path: Path, tokenizer: Any):
+def test_every_loss_is_bitwise_that_of_trl_on_the_text(
+    method: str, begins: str, tmp_path: Path, tokenizer: Any
+):
     rows = raw(method)
     if (
         method == "KTO"
@@ -167,13 +184,15 @@ def test_every_loss_is_bitwise_that_of_trl_on_the_text(method: str, tmp_path: Pa
     table = tokenised(method, rows, tokenizer)
     if method == "KTO":
         assert longest_mismatch(table) > MAX_LENGTH
+    going_on = begins == "from an adapter"
+    start = trainer_adapters.make(tmp_path / "start") if going_on else None
     given = a_task(
-        tmp_path / "pod", method, (table, table), training={**TRAINING, "warmupRatio": 0.0},
-        tuning={"type": "LoRA", "lora": {"rank": 4}},
+        tmp_path / "pod", method, (table, table), start, training={**TRAINING, "warmupRatio": 0.0},
+        tuning={"type": "LoRA", "lora": {} if going_on else {"rank": 4}}, **(trainer_runs.STARTED if going_on else {}),
     )  # fmt: skip
     fine_tuning.FineTuning(given, Interruption(), rank=0, world=1).go()
 
-    found, expected = steps(history(given)), steps(plain(method, rows, tmp_path / "plain", tokenizer))
+    found, expected = steps(history(given)), steps(plain(method, rows, tmp_path / "plain", tokenizer, start))
     assert len(found) == STEPS
     assert found == expected
     assert found[0][0] != found[-1][0]

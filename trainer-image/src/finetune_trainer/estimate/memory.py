@@ -129,7 +129,7 @@ def _memory(shape: Shape, setting: Setting, *, kept: int, passing: int, moment: 
     held = kept + passing
     return Memory(
         weights=_weights(shape, setting),
-        adapter=0 if setting.full else learning * LEARNED_BYTES,
+        adapter=setting.adapters * learning * LEARNED_BYTES,
         gradients=_gradients(learning * LEARNED_BYTES, setting, held) if moment == "Train" else 0,
         optimizer=int(learning * STATES[setting.optimizer]),
         activations=kept,

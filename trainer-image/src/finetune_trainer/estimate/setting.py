@@ -48,6 +48,13 @@ class Setting:
     """Rows of a step of this process."""
     scored: int
     """Most learned tokens of a held-out row, for which evaluation builds logits; 0: nothing is held out."""
+    started: bool = False
+    """Whether training goes on from an adapter."""
+
+    @property
+    def adapters(self) -> int:
+        """Adapters that are held: where training goes on from one, the reference of DPO and KTO is a copy of it."""
+        return 0 if self.full else 2 if self.started and self.method in {"DPO", "KTO"} else 1
 
     @property
     def full(self) -> bool:
@@ -133,4 +140,5 @@ def of(
         share=share,
         length=length,
         scored=scored,
+        started=run.model.adapter_from is not None,
     )

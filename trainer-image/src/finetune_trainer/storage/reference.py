@@ -23,6 +23,8 @@ class Role(Enum):
     """What a place is for: decides which error a missing object is."""
 
     MODEL = errors.ModelNotFound
+    ADAPTER = errors.AdapterNotFound
+    CHECKPOINT = errors.CheckpointNotFound
     DATA = errors.DataFileNotFound
     OUTPUT = errors.InternalError
     """What the trainer wrote itself and does not find again."""

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, errors, not_yet, outcome, report, storage
+from finetune_trainer import config, errors, not_yet, outcome, report, start_adapter, storage
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
@@ -141,7 +141,8 @@ class _Pod:
     def _published(self, given: Task, ready: Prepared) -> Ending:
         """Send the result. SIGTERM may still come: sending goes on while the grace period lasts."""
         self._ranks.drop_rest()
-        run, output = self._run, outcome.output(self._run, self._layout)
+        run = start_adapter.applied(self._run, self._layout.dataset)
+        output = outcome.output(run, self._layout)
         trained = Trained.model_validate_json(given.trained.read_bytes())
         files = publication.files_of(given.artefact)
         told = publication.result(run, ready, trained, files=files, seconds=time.monotonic() - self._started)
@@ -171,7 +172,8 @@ def _sentence(run: config.Run, trained: Trained) -> str:
     """What was reached, for a person."""
     better = ""
     if found := trained.evaluation:
-        better = f"; held-out loss {found.base.loss:.3f} -> {found.tuned.loss:.3f} on {found.rows} rows"
+        losses = [found.base.loss, *([found.start.loss] if found.start else []), found.tuned.loss]
+        better = f"; held-out loss {' -> '.join(f'{one:.3f}' for one in losses)} on {found.rows} rows"
     what = "the model lies" if run.tuning.type == "Full" else f"the {run.tuning.type} adapter lies"
     return f"{trained.step} steps trained, {what} at {run.output.uri}{better}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, failpoints, outcome
+from finetune_trainer import config, failpoints, outcome, start_adapter
 from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.task import Trained
@@ -44,6 +44,7 @@ def result(
         made["evaluation"] = {
             "rows": found.rows,
             "base": found.base.wire(),
+            **({"start": found.start.wire()} if found.start else {}),
             "tuned": found.tuned.wire(),
         }
     return made
@@ -61,12 +62,21 @@ def manifest(
         "files": {name: facts.wire() for name, facts in files.items()},
         "baseModel": {"id": base.id, "uri": base.uri, "revision": base.revision},
         "data": {"digest": ready.digest, "rows": ready.rows},
+        **_started_from(run, ready),
         "image": run.image,
         "seed": run.training.seed,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "result": told,
     }
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _started_from(run: config.Run, ready: Prepared) -> dict[str, Any]:
+    """The adapter that training went on from, if it did."""
+    if not run.origins or not run.origins.adapter:
+        return {}
+    weights = ready.identity.files[f"{start_adapter.FOLDER}/{start_adapter.WEIGHTS}"]
+    return {"startedFrom": {"uri": run.origins.adapter.uri, "sha256": weights.sha256}}
 
 
 def files_of(artefact: Path) -> dict[str, FileFacts]:
