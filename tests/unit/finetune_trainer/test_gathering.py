@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -209,3 +211,17 @@ def test_the_cpus_of_the_pod_count_and_not_those_of_the_node(tmp_path, monkeypat
         (tmp_path / name).write_text(text + "\n")
 
     assert cpus.allowed(tmp_path) == wanted
+
+
+def test_a_worker_loads_nothing_heavy():
+    """Each library costs every worker seconds and memory; pyarrow loads pandas by itself for some calls."""
+    program = (
+        "import sys\n"
+        "from finetune_trainer.data import table, worker\n"
+        "from finetune_trainer.data.tokenise import Encoded\n"
+        "rows = table.batch([Encoded(None, [5, 6, 7], ((1, 3),))], 'SFT')\n"
+        "assert rows.to_pylist() == [{'input_ids': [5, 6, 7], 'labels': [-100, 6, 7]}]\n"
+        "print([name for name in ('torch', 'transformers', 'pandas', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finetune_trainer.data.facts import FITS, Facts, Indexes
+from finetune_trainer.data.table import column
 
 GROUP = 1_024
 """Rows of a row group."""
@@ -105,5 +106,5 @@ def _chosen(spots: Sequence[Spot], known: Facts, wanted: Indexes) -> Iterator[pa
             places = (
                 np.cumsum(known.reason[begin:end] == FITS) - 1
             )  # where a row stands among those that were stored
-            yield rows(spot).take(pa.array(places[mine]))
+            yield rows(spot).take(column(places[mine]))
         begin = end
