@@ -67,6 +67,9 @@ cluster: $(READY)  ## Start a real Kubernetes on this machine, or find it runnin
 cluster-down: $(READY)  ## Stop it and leave nothing behind
 	$(LOCALCLUSTER) down
 
+kueue: cluster  ## Install Kueue in the local cluster: queues, quota, preemption (cold build 3 min)
+	$(LOCALCLUSTER) kueue up
+
 images: cluster  ## Build both images and push them to the local registry
 	$(LOCALCLUSTER) images
 
@@ -108,4 +111,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down images bench-operator bench-estimate bench-data crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data crds generated lock venv clean help

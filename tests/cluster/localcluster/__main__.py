@@ -65,6 +65,10 @@ def arguments() -> argparse.ArgumentParser:
     account = command("s3-account", commands.s3_account, "make an account that may use its own buckets only")
     account.add_argument("access_key")
     account.add_argument("secret_key")
+    queues = command(
+        "kueue", commands.install_kueue, "install Kueue: queues, quota, preemption; or remove it"
+    )
+    queues.add_argument("action", choices=("up", "down"))
     text = "a second control plane without nodes, for benchmarks: kwok plays nodes and pods"
     kwok = command("kwok-control-plane", commands.kwok_control_plane, text)
     kwok.add_argument("action", choices=("up", "down"))

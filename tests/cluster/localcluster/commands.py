@@ -14,6 +14,7 @@ from localcluster import (
     gpus,
     images,
     information,
+    kueue,
     locking,
     programs,
     s3,
@@ -146,6 +147,13 @@ def kwok_control_plane(call: Call) -> int:
             return report(benchmark.down(places, call.steps))
         found = benchmark.up(places, call.options.stages, call.options.nodes, call.steps)
     print(json.dumps(found, indent=2))
+    return 0
+
+
+def install_kueue(call: Call) -> int:
+    """Install it, or remove it."""
+    with running(call):
+        (kueue.up if call.options.action == "up" else kueue.down)(call.places, call.steps)
     return 0
 
 

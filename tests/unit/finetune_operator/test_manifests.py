@@ -142,6 +142,14 @@ def test_jobs_of_one_name_and_different_uids_have_different_children():
     assert first != second
 
 
+def test_simulated_gpus_are_asked_for_and_training_goes_on_cpu():
+    trial = profile(kube_objects.fine_tune_profile("trial", gpu={"simulated": True}))
+    asked = job(kube_objects.fine_tune_job(profile="trial", resources={"gpusPerNode": 4}))
+    plan = accept(asked, {"trial": trial}, Installed(trainer_image="registry.example/finetune-trainer:1"))
+    assert plan.pods.gpus == 4
+    assert (plan.run["resources"]["accelerator"], plan.run["resources"]["processesPerNode"]) == ("cpu", 1)
+
+
 def test_a_gpu_is_asked_for_in_training_only():
     kinds = built("everything")
     prepare, train = (

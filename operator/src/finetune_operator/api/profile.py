@@ -73,6 +73,8 @@ class Gpu(Value):
     """Memory of one GPU."""
     teraflops: Annotated[float, pydantic.Field(gt=0)] | None = None
     """What one GPU computes in bf16, for estimates (10^12 operations a second)."""
+    simulated: bool = False
+    """The GPUs are only counted, not there: pods ask for them and hold them, and train on CPU. To try queues and quota."""
 
 
 class ModelCache(Value):

@@ -56,10 +56,11 @@ def run_config(
 def _resources(chosen: Chosen, sizes: Sizes) -> dict[str, Any]:
     """What the pods have."""
     gpu = chosen.spec.gpu
+    there = sizes.gpus > 0 and not gpu.simulated
     return {
         "nodes": sizes.nodes,
-        "processesPerNode": max(1, sizes.gpus),
-        "accelerator": "cuda" if sizes.gpus else "cpu",
+        "processesPerNode": sizes.gpus if there else 1,
+        "accelerator": "cuda" if there else "cpu",
         "gpuMemoryBytes": quantities.whole(gpu.memory) if gpu.memory else None,
         "gpuTeraflops": gpu.teraflops,
         "cpu": float(quantities.number(sizes.cpu)),
