@@ -14,6 +14,9 @@ LOST_AFTER = 60
 FINAL, UNCOUNTED = {64, 65, 77, 86}, {69, 75}
 """Exit codes that end the job at once; exit codes that cost the author no attempt."""
 
+GOOD = {"prepare": kube_objects.prepared(), "train": kube_objects.published()}
+"""Last words of pods that have done their work."""
+
 
 class WildCluster(FakeApiServer):
     """`tests/unit/finetune_operator/test_histories.py` says which of this happens when."""
@@ -111,8 +114,8 @@ class WildCluster(FakeApiServer):
 
     def end(self, pod, code, *, word=None, message=None, reason=None, disrupted=None):
         """Its container ends like this."""
-        if code == 0 and word is not None:
-            self.good_ends += word["reason"] != "Prepared"
+        if code == 0 and word == GOOD[stage_of(pod)]:
+            self.good_ends += stage_of(pod) == "train"
         elif stage_of(pod) == "train" and self._by_its_own_fault(pod, code, disrupted, reason):
             self.real_failures.add(pod["metadata"]["ownerReferences"][0]["name"])
         began = (pod["status"].get("containerStatuses") or [{}])[0].get("state", {}).get("running", {})
@@ -128,7 +131,7 @@ class WildCluster(FakeApiServer):
         )
 
     def _by_its_own_fault(self, pod, code, disrupted, reason):
-        if code in FINAL or reason == "OOMKilled":
+        if code == 0 or code in FINAL or reason == "OOMKilled":
             return True
         return code not in UNCOUNTED and not disrupted and "deletionTimestamp" not in pod["metadata"]
 

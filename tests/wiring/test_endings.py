@@ -164,3 +164,12 @@ async def test_a_refused_create_is_told_in_the_servers_words_and_tried_again(lab
     lab.server.faults.clear()
     operator.sync.enqueue()
     assert (await lab.settled())["state"] == "Succeeded"
+
+
+async def test_a_status_that_the_api_server_refuses_is_told_by_an_event(lab):
+    lab.server.faults.append(Fault("PATCH", "finetunejobs", 422, message="status.usage.cost: Invalid value"))
+    await lab.start()
+    lab.create()
+    assert (await lab.settled())["state"] == "Succeeded"
+    told = [one["message"] for one in lab.server.all("events") if one["reason"] == "StatusRefused"]
+    assert told == ["the API server refuses to take this job's status: status.usage.cost: Invalid value"]

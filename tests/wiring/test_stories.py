@@ -117,6 +117,43 @@ async def test_suspended_and_resumed(lab):
     assert lab.jobs("train") == ["train-2"]
 
 
+async def test_suspended_while_it_prepares_and_resumed(lab):
+    lab.kubelet.script = lambda stage, attempt: Ends(after=None) if attempt == 1 else happy(stage, attempt)
+    await lab.start()
+    lab.create(runPolicy={"suspend": False})
+    await until(lambda: lab.jobs() == ["prepare-1"] and lab.server.all("pods"))
+    lab.server.change(
+        "finetunejobs", "support-bot", lambda one: one["spec"]["runPolicy"].update(suspend=True)
+    )
+    await until(lambda: lab.status().get("state") == "Suspended" and not lab.jobs())
+    lab.kubelet.script = happy
+    lab.server.change(
+        "finetunejobs", "support-bot", lambda one: one["spec"]["runPolicy"].update(suspend=False)
+    )
+    assert (await lab.settled())["state"] == "Succeeded"
+    assert lab.jobs() == ["prepare-2", "train-1"]
+
+
+CLOCKS = {
+    "PendingDeadlineExceeded": (
+        {"pendingDeadlineSeconds": 1},
+        kube_objects.pod_status(unschedulable="0/1 nodes"),
+    ),
+    "ActiveDeadlineExceeded": ({"activeDeadlineSeconds": 1}, Ends(after=None)),
+}
+
+
+@pytest.mark.parametrize("reason", CLOCKS)
+async def test_a_deadline_ends_the_job_and_stops_its_pod(lab, reason):
+    policy, state = CLOCKS[reason]
+    lab.kubelet.script = lambda stage, attempt: state if stage == "train" else happy(stage, attempt)
+    await lab.start()
+    lab.create(runPolicy=policy)
+    await lab.settled()
+    assert lab.condition("Stalled")["reason"] == reason
+    await until(lambda: not lab.jobs("train"))
+
+
 async def test_a_settled_job_is_left_alone_whatever_is_deleted_under_it(lab):
     operator = await lab.start()
     lab.create()

@@ -30,7 +30,6 @@ from simulation import stamp
 HISTORIES = int(os.environ.get("FINETUNE_TEST_HISTORIES", "40"))
 STEPS = 40
 MOST_ATTEMPTS = 2
-GOOD = {"prepare": kube_objects.prepared(), "train": kube_objects.published()}
 WORDS = {
     "none": {},
     "good": {},
@@ -100,7 +99,7 @@ class Histories(RuleBasedStateMachine):
         self.the_job_controller_looks()
         for pod in self.cluster.all("pods"):
             self.cluster.start(pod)
-            self.cluster.end(self.cluster.all("pods")[0], 0, word=GOOD["prepare"])
+            self.cluster.end(self.cluster.all("pods")[0], 0, word=wild_cluster.GOOD["prepare"])
         self.the_job_controller_looks()
         self._told()
         assert self.cluster.live_jobs()
@@ -188,7 +187,7 @@ class Histories(RuleBasedStateMachine):
         if pod is not None:
             stage = wild_cluster.stage_of(pod)
             said = {
-                "good": {"word": GOOD[stage]},
+                "good": {"word": wild_cluster.GOOD[stage]},
                 "of its own": {"word": kube_objects.word(stage.title(), "Own", "told")},
             }
             self.cluster.end(pod, code, **said.get(word, WORDS[word]))
@@ -386,7 +385,7 @@ class Histories(RuleBasedStateMachine):
             elif pod["status"].get("phase") == "Pending":
                 self.cluster.start(pod)
             elif wild_cluster.running(pod):
-                self.cluster.end(pod, 0, word=GOOD[wild_cluster.stage_of(pod)])
+                self.cluster.end(pod, 0, word=wild_cluster.GOOD[wild_cluster.stage_of(pod)])
         return self.cluster.version != before
 
     def _the_promises_at_rest(self):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kube_objects import fine_tune_profile, prepared, saved, word
+from kube_objects import fine_tune_profile, prepared, published, saved, word
 from simulation import Simulation, prepared_job, stamp
 
 STAGES = ("Pending", "Preparing", "Queued", "Starting", "Running", "between attempts")
@@ -187,3 +187,14 @@ def test_a_job_whose_queued_attempt_was_deleted_is_not_queued():
     sim.step()
     assert sim.said("Ready") == ("False", "Ending")
     assert sim.said("Queued") is None
+
+
+def test_a_pod_that_ended_well_and_is_gone_before_it_was_heard_costs_no_attempt():
+    sim = at("Running")
+    sim.ends("train", 1, 0, published())
+    sim.pods = {name: pod for name, pod in sim.pods.items() if "-train-" not in name}
+    sim.step()
+    ended = sim.status["attempts"][1]
+    assert (ended["outcome"], ended["reason"]) == ("Interrupted", "NoLastWord")
+    assert "failures" not in sim.status
+    assert sim.created[-1] == "train-2"

@@ -53,6 +53,25 @@ def test_an_attempt_that_ran_for_long_and_is_suspended_by_its_queue_begins_to_wa
     assert sim.said("Stalled") == ("True", "PendingDeadlineExceeded")
 
 
+def test_prepare_that_ran_and_is_suspended_by_its_queue_begins_to_wait_then():
+    sim = Simulation(
+        runPolicy={"pendingDeadlineSeconds": DEADLINE}, scheduling={"prepareQueueName": "team-a"}
+    )
+    sim.step()
+    sim.runs("prepare", 1, running=True)
+    sim.step()
+    sim.passes(LONG)
+    sim.pods.clear()
+    sim.job("prepare", 1)["spec"]["suspend"] = True
+    sim.step()
+    sim.passes(DEADLINE - 1)
+    sim.step()
+    assert sim.status["state"] == "Queued"
+    sim.passes(1)
+    sim.step()
+    assert sim.said("Stalled") == ("True", "PendingDeadlineExceeded")
+
+
 def test_an_attempt_that_ran_for_long_and_then_waits_begins_to_wait_at_its_end():
     sim = training_job()
     began = stamp(sim.now)

@@ -153,7 +153,10 @@ class Reason(enum.StrEnum):
         "ScratchExceeded",
         "The kubelet evicted the pod for the size of its own scratch disk. Raise `spec.resources.scratch`.",
     )
-    NO_LAST_WORD = "NoLastWord", "Exit 0 without a valid last word: not taken for a success. Tried again."
+    NO_LAST_WORD = (
+        "NoLastWord",
+        "Exit 0 without a valid last word: no success. Tried again; costs an attempt, unless the pod was gone unheard.",
+    )
     EVICTED = "Evicted", "The node, the scheduler or the queue removed the pod. Resumed; costs no attempt."
     POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."
     NODE_LOST = (
@@ -177,4 +180,8 @@ class Reason(enum.StrEnum):
 
     # The API server
     API_DENIED = "ApiDenied", "The API server refused to create a child; the message is its own. Tried again."
+    STATUS_REFUSED = (
+        "StatusRefused",
+        "An Event alone: the API server refuses the job's status (a CRD older than the operator?). It says what was before.",
+    )
     API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. Tried again."

@@ -13,6 +13,7 @@ from finetune_operator.api import status as api_status
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api
+from finetune_operator.errors.reasons import Reason
 from finetune_operator.names import Key
 from finetune_operator.observe.job import JobSeen
 from finetune_operator.observe.job import job as job_of
@@ -26,7 +27,7 @@ from finetune_operator.reconcile.queue import WorkQueue
 from finetune_operator.reconcile.recorder import Recorder
 from finetune_operator.reconcile.world import CreateJob, Decision, World
 from finetune_operator.status import compose
-from finetune_operator.status.transitions import transitions
+from finetune_operator.status.transitions import Told, transitions
 
 LOG = logging.getLogger(__name__)
 AFTER_CONFLICT = 0.05
@@ -156,6 +157,10 @@ class Reconciler:
         body = {"metadata": {"resourceVersion": str(job.version)}, "status": status}
         try:
             raw = await self.cluster.patch_status(api.TUNE_JOBS, job.namespace, job.name, body)
+        except errors.Denied as error:
+            message = f"the API server refuses to take this job's status: {error}"
+            self.recorder.tell(job, [Told("Warning", Reason.STATUS_REFUSED, message)], self.clock())
+            raise
         except errors.NotFound:
             # Deleted meanwhile. Its DELETED event may be over already, and a late page of a list have brought it back since.
             self.caches.drop_job(job.key, job.uid)
