@@ -25,8 +25,8 @@ def attempt(judged: Judged, *, now: float, checkpoint_step: int | None = None) -
         message=clipped(judged.message, MAX_MESSAGE) or None if judged.outcome != "Succeeded" else None,
         exit_code=judged.exit_code,
         checkpoint_step=checkpoint_step if judged.stage == "Train" and not running else None,
-        node=(judged.node or None) if not running or _training(judged) else None,
-        nodes=_nodes(judged) if not running or _training(judged) else None,
+        node=(judged.node or None) if not running or _at_work(judged) else None,
+        nodes=_nodes(judged) if not running or _at_work(judged) else None,
         start_time=times.stamp(judged.start if judged.start is not None else now),
         end_time=None if running else times.stamp(judged.end if judged.end is not None else now),
     )
@@ -37,9 +37,11 @@ def _nodes(judged: Judged) -> list[str] | None:
     return [one.node for one in judged.pods] if len(judged.pods) > 1 else None
 
 
-def _training(judged: Judged) -> bool:
-    """Whether the node is worth a write before the end: where a GPU is at work."""
-    return judged.stage == "Train" and judged.pod is not None and judged.pod.running
+def _at_work(judged: Judged) -> bool:
+    """Whether the node is worth a write before the end: where a GPU is at work, or a queue may stop the pod and begin anew."""
+    if judged.pod is None or not judged.pod.running:
+        return False
+    return judged.stage == "Train" or (judged.child is not None and bool(judged.child.queue))
 
 
 def merged(old: Iterable[Attempt], new: Iterable[Attempt]) -> list[Attempt]:
