@@ -23,7 +23,6 @@ SAID = {
     "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
     "spec.output.merged": {"output": {"uri": "s3://a/b", "merged": True}},
     "spec.output.hub": {"output": {"uri": "s3://a/b", "hub": {"repo": "org/name"}}},
-    "spec.resources.nodes": {"resources": {"nodes": 2, "gpusPerNode": 1}},
     "spec.tracking": {"tracking": {"tensorboard": {}}},
 }
 """Field: a spec that asks for it."""

@@ -14,7 +14,8 @@ from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.running import Scheduling
 from finetune_operator.observe import job as observe_job
 from finetune_operator.plan import accept, pod, prepare_job, training_job
-from finetune_trainer import command, failpoints, prepared
+from finetune_operator.status import endings
+from finetune_trainer import command, errors, failpoints, prepared
 from finetune_trainer.layout import Layout
 from finetune_trainer.supervisor import serve
 
@@ -48,6 +49,21 @@ def test_the_trainer_understands_what_the_operator_asks_of_it(plan):
     assert (asked.name, asked.run, asked.attempt) == ("prepare", Layout().run, 2)
     asked = command.parser().parse_args(train["args"])
     assert (asked.name, asked.run, asked.attempt, asked.prepared) == ("train", Layout().run, 3, DIGEST)
+
+
+def test_the_trainer_understands_where_node_0_is():
+    seen = observe_job.job(kube_objects.fine_tune_job(**SPEC, resources={"nodes": 2}))
+    found = accept.accept(seen, {}, accept.Installed(trainer_image="registry/trainer:tag"))
+    made = training_job.training_job(contract_runs.OWNER, found, Scheduling(), 3, prepared=DIGEST)
+    template = made["spec"]["template"]["spec"]
+    asked = command.parser().parse_args(template["containers"][0]["args"])
+    host, _, port = asked.main.rpartition(":")
+    assert int(port) == serve.PORT
+    assert host.startswith(f"{made['metadata']['name']}-0.{template['subdomain']}.")
+
+
+def test_an_end_that_only_followed_another_is_known_to_both():
+    assert errors.PeerLost.__name__ == endings.CONSEQUENCE
 
 
 def test_the_digest_that_the_operator_passes_on_is_one_that_the_trainer_takes():

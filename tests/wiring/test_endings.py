@@ -72,7 +72,6 @@ REFUSED = {
         "NotYetSupported",
         "spec.model.uri: oci://registry/model is not supported yet; hf://",
     ),
-    "nodes": ({"resources": {"nodes": 2, "gpusPerNode": 1}}, "NotYetSupported", "spec.resources.nodes"),
     "climbing": ({"model": {"uri": "pvc://models/../../etc"}}, "SpecInvalid", "spec.model.uri"),
     "service account": ({"serviceAccountName": "robot"}, "PolicyDenied", "allowed.serviceAccounts: none"),
     "remote code": ({"model": {"trustRemoteCode": True}}, "NotYetSupported", "spec.model.trustRemoteCode"),

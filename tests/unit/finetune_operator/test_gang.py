@@ -4,19 +4,12 @@ import pytest
 
 import kube_objects
 from finetune_operator.observe.job import job
-from finetune_operator.plan import accept, gang, not_yet, queueing, training_job
+from finetune_operator.plan import accept, gang, queueing, training_job
 from kube_objects import published, saved, word
 from simulation import INSTALLED, prepared_job, stamp
 
 TWO = {"resources": {"nodes": 2, "gpusPerNode": 4}}
 HOUR = 3600
-
-
-@pytest.fixture(autouse=True)
-def supported(monkeypatch):
-    """The trainer's part is still to come; until then nobody may ask for it."""
-    rows = tuple(row for row in not_yet.JOB if row[0] != "spec.resources.nodes")
-    monkeypatch.setattr(not_yet, "JOB", rows)
 
 
 def running(**spec):

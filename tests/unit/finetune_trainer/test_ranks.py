@@ -9,7 +9,7 @@ import trainer_runs
 from finetune_trainer import base_model, config, errors, outcome, report, verdict
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.supervisor import micro_batch
+from finetune_trainer.supervisor import gang, micro_batch
 from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.ranks import Ranks
 from finetune_trainer.task import Task
@@ -41,7 +41,7 @@ def played(tmp_path: Path):
         ready = trainer_runs.prepare_by_hand(tmp_path / "made", facts=facts, method=run.method).at(4)
         layout.make_folders()
         ranks = Played(
-            run, layout.run, layout, outcome.work_area(run, layout), attempt=1,
+            run, layout.run, layout, outcome.work_area(run, layout), gang.Alone(), attempt=1,
             interruption=told or Interruption(), writer=report.ProgressWriter(layout.progress, attempt=1),
         )  # fmt: skip
         return ranks, ready
@@ -49,8 +49,12 @@ def played(tmp_path: Path):
     return play
 
 
+def task(ranks: Played, ready: Prepared) -> Task:
+    return ranks.task(ranks.plan(ready, epoch=1))
+
+
 def seen(ranks: Played, ready: Prepared) -> Verdict:
-    return ranks.see_through(ranks.prepare(ready), ready, Fence.raised(ranks._work))
+    return ranks.see_through(task(ranks, ready), ready, Fence.raised(ranks._work))
 
 
 def test_rows_are_halved_until_they_fit_and_each_number_is_remembered(played):
@@ -89,12 +93,12 @@ def test_on_several_nodes_all_of_them_begin_again(played):
     assert (said.exit_code, said.reason) == (75, "Interrupted")
     assert ranks.starts == [None]
     assert micro_batch.remembered(ranks._work).micro_batch_size == 1
-    assert ranks.prepare(ready).micro_batch_size == 1
+    assert task(ranks, ready).micro_batch_size == 1
 
 
 def test_a_run_that_was_taken_for_lost_remembers_nothing(played):
     ranks, ready = played()
-    given, fence = ranks.prepare(ready), Fence.raised(ranks._work)
+    given, fence = task(ranks, ready), Fence.raised(ranks._work)
     Fence.raised(ranks._work)
     with pytest.raises(errors.Superseded):
         ranks.see_through(given, ready, fence)
@@ -105,4 +109,4 @@ def test_a_number_that_cannot_be_read_is_told(played):
     ranks, ready = played()
     ranks._work.put(micro_batch.DOCUMENT, b"{}")
     with pytest.raises(errors.InternalError, match=r"micro-batch\.json cannot be read; remove it"):
-        ranks.prepare(ready)
+        task(ranks, ready)

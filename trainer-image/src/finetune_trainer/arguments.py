@@ -14,7 +14,7 @@ from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import Resolved
 
 GANG_TIMEOUT = 24 * 3600
-"""Seconds a rank waits for the others (CUDA): longer than any evaluation of rank 0. A gang that hangs is seen by the heartbeat."""
+"""Seconds a rank waits for the others: longer than any evaluation of rank 0. A gang that hangs is seen by the heartbeat."""
 
 BETA = 0.1
 """How close to the reference DPO and KTO stay, and ORPO's weight of the odds ratio: TRL's own, and the papers'."""

@@ -245,17 +245,33 @@ class SettingApart(TrainerCallback):
     ) -> None:
         """Called on all ranks when this one's part is written."""
         failpoints.reach("Checkpoint", step=state.global_step)
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if dist.is_initialized():
-            dist.barrier()
+            _bring_together(folder, here=args.local_process_index == 0 and not state.is_world_process_zero)
         if not state.is_world_process_zero:
             return
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         for path in self._beside:
             if path.exists():
                 shutil.copy(path, folder)
         self._finished.mkdir(parents=True, exist_ok=True)
         folder.rename(self._finished / f"step-{state.global_step}")
         self._tell(message=f"checkpoint of step {state.global_step} written")
+
+
+def _bring_together(folder: Path, *, here: bool) -> None:
+    """Bring what other nodes' ranks wrote into their own disk's `folder` to that of rank 0: the states of their dice.
+
+    `here`: whether this rank speaks for a node other than rank 0's. Returns when all ranks have written.
+    """
+    dist.barrier()
+    mine = {path.name: path.read_bytes() for path in folder.iterdir()} if here else {}
+    theirs: list[dict[str, bytes]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(theirs, mine)
+    if here:
+        shutil.rmtree(folder)
+    if dist.get_rank() == 0:
+        for name, content in (item for files in theirs for item in files.items()):
+            (folder / name).write_bytes(content)
 
 
 def _any_rank(flags: tuple[bool, ...], device: torch.device) -> tuple[bool, ...]:

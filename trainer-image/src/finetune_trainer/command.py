@@ -100,6 +100,7 @@ def train(
         layout,
         attempt=given.attempt,
         digest=given.prepared,
+        main=given.main,
         interruption=told,
         last_moment=last_moment,
         port=given.port,
@@ -141,6 +142,9 @@ def parser() -> argparse.ArgumentParser:
                 required=True,
                 metavar="DIGEST",
                 help="sha256:<64 hex digits>, as Prepare told it",
+            )
+            one.add_argument(
+                "--main", metavar="HOST:PORT", help="where node 0's /progress is served (several nodes)"
             )
     return made
 

@@ -39,8 +39,10 @@
     │   ├── ConfigMapMissing
     │   ├── EndpointUnreachable             refused, no such host, timeout, TLS
     │   ├── StorageUnavailable              storage or hub answers 5xx or 429
+    │   ├── PeerMissing                     another node's pod did not come
     │   └── ScratchFull
     ├── Interrupted                     75  stopped from outside; what stands, stands
+    │   ├── PeerLost                        another rank, or another node's pod, has gone
     │   └── Superseded                      taken for lost; a later run of the same job has started
     ├── DeniedError                     77  access denied
     │   ├── AccessDenied
@@ -49,7 +51,6 @@
     ├── InternalError                   70  anything else: our bug, or the machine's
     │   ├── AcceleratorMissing              GPUs were promised, and none is seen
     │   ├── RankDied                        a rank ended without a word, mostly killed
-    │   ├── PeerLost                        what the other ranks see of that
     │   ├── WorkerDied                      a process that reads data did
     │   └── Stalled                         nothing moved for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
@@ -272,10 +273,18 @@ class ScratchFull(OutsideError):
     """The pod's scratch disk is full; `resources.scratch` says how large it is."""
 
 
+class PeerMissing(OutsideError):
+    """The pod of another node did not come, or cannot be reached."""
+
+
 class Interrupted(TrainerError):
     """Stopped from outside (SIGTERM); a verified checkpoint or the previous one stands."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class PeerLost(Interrupted):
+    """Another rank, or another node's pod, went away in the middle of training; what ended it is told wherever it is known."""
 
 
 class Superseded(Interrupted):
@@ -320,10 +329,6 @@ class AcceleratorMissing(InternalError):
 
 class RankDied(InternalError):
     """A rank ended without a verdict: killed, most likely for memory."""
-
-
-class PeerLost(InternalError):
-    """A rank lost another in the middle of a step; what ended that one is told in its place wherever it is known."""
 
 
 class WorkerDied(InternalError):

@@ -11,6 +11,7 @@ from finetune_trainer import (
     accelerator,
     card,
     config,
+    meeting,
     model,
     prepared,
     publish,
@@ -46,6 +47,7 @@ class FineTuning:
     def go(self) -> None:
         """All stages. Raises our errors, `Interrupted` among them; a return means that everything is done."""
         self._tell(stage="Load", total_steps=self._prepared.resolved.total_steps, message="loading the model")
+        meeting.meet(self._run.resources, rank=self._rank, world=self._world)
         arithmetic = accelerator.arithmetic(self._run, accelerator.machine())
         trainer = self._trainer(arithmetic)
         train.assert_promised(trainer, self._run, rank=self._rank, world=self._world)

@@ -30,4 +30,3 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
     yield "spec.output.merged", run.output.merged, "leave it out"
     yield "spec.output.hub", run.output.hub, "leave it out"
     yield "spec.tracking", run.tracking, "leave it out"
-    yield "spec.resources.nodes", run.resources.nodes > 1, "one node works today"

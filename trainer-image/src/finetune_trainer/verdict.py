@@ -65,12 +65,13 @@ def gravest(verdicts: Iterable[Verdict]) -> Verdict:
     return min(verdicts, key=lambda one: (_gravity(one.exit_code), one.rank))
 
 
+OF_OTHERS = frozenset({errors.PeerLost.__name__, errors.PeerMissing.__name__})
+"""Reasons of a rank that only knows that another one is not there."""
+
+
 def knows(verdict: Verdict) -> bool:
     """Whether a rank tells a fault of its own: not that it was told to stop, not that another one went away."""
-    return (
-        verdict.exit_code not in {ExitCode.OK, ExitCode.INTERRUPTED}
-        and verdict.reason != errors.PeerLost.__name__
-    )
+    return verdict.exit_code not in {ExitCode.OK, ExitCode.INTERRUPTED} and verdict.reason not in OF_OTHERS
 
 
 def _gravity(code: int) -> int:

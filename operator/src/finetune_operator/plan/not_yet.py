@@ -45,17 +45,11 @@ JOB: tuple[Row, ...] = (
     ("spec.evaluation.keepBest", lambda s: s.evaluation.keep_best, "leave it out"),
     ("spec.output.merged", lambda s: s.output.merged, "leave it out"),
     ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
-    (
-        "spec.resources.nodes",
-        lambda s: (s.resources.nodes or 1) > 1,
-        "one node, with as many GPUs as it has, works today",
-    ),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
 )
 
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
-    ("spec.defaults.nodes", lambda p: p.defaults.nodes > 1, "one node works today"),
     (
         "spec.allowed.endpoints",
         lambda p: p.allowed.endpoints,

@@ -14,7 +14,7 @@ MOST_TRIES = 100
 
 
 class Fence:
-    """One run's number."""
+    """One run's number. Of several nodes the first takes it, for all."""
 
     def __init__(self, work: Store, epoch: int) -> None:
         self._work = work

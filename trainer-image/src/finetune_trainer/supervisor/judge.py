@@ -14,29 +14,42 @@ def judge(
     stall_seconds: float,
     exits: Mapping[int, int],
     memory_kills: int,
+    first_rank: int = 0,
+    lost: str | None = None,
 ) -> Verdict:
-    """The verdict of the gang.
+    """The verdict of this pod's ranks.
 
-    `verdicts`: by rank, None where one died without a word; `exits`: pid -> exit code; `memory_kills`: processes of this
-    pod that the kernel killed for memory meanwhile. Where a rank tells a fault of its own, those that were silenced by the
-    launcher, or lost it in the middle of a step, have nothing to add.
+    `verdicts`: from `first_rank` on, None where one died without a word; `exits`: pid -> exit code; `memory_kills`: processes
+    of this pod that the kernel killed for memory meanwhile; `lost`: which other node has gone. Where a rank tells a fault of
+    its own, those that were silenced by the launcher, or lost it in the middle of a step, have nothing to add.
     """
     told = [said for said in verdicts if said and verdict.knows(said)]
     if told:
         return verdict.gravest(told)
     silent = [
-        verdict.of(_silence(end, rank, stall_seconds, exits, memory_kills), rank=rank)
-        for rank, said in enumerate(verdicts)
+        verdict.of(
+            _silence(
+                end, rank, stall_seconds=stall_seconds, exits=exits, memory_kills=memory_kills, lost=lost
+            ),
+            rank=rank,
+        )
+        for rank, said in enumerate(verdicts, start=first_rank)
         if said is None
     ]
     spoken = [said for said in verdicts if said]
     return verdict.gravest(
-        [*silent, *(said for said in spoken if said.reason != errors.PeerLost.__name__)] or spoken
+        [*silent, *(said for said in spoken if said.reason not in verdict.OF_OTHERS)] or spoken
     )
 
 
 def _silence(
-    end: End, rank: int, stall_seconds: float, exits: Mapping[int, int], memory_kills: int
+    end: End,
+    rank: int,
+    *,
+    stall_seconds: float,
+    exits: Mapping[int, int],
+    memory_kills: int,
+    lost: str | None,
 ) -> errors.TrainerError:
     """Why a rank may have left no verdict."""
     if end is End.STALLED:
@@ -54,6 +67,10 @@ def _silence(
         return errors.RankDied(
             f"rank {rank} was killed because the pod's memory did not suffice; raise resources.memory, or lower "
             "training.microBatchSize or training.maxLength"
+        )
+    if lost:
+        return errors.PeerLost(
+            f"{lost}, so the ranks here were stopped; training goes on from the last checkpoint"
         )
     codes = ", ".join(str(code) for code in sorted(set(exits.values())))
     return errors.RankDied(

@@ -3,15 +3,22 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from finetune_trainer import config, failpoints
+from finetune_trainer import config, errors, failpoints
 from finetune_trainer.layout import Layout
 
 RANK_PROGRAM = "finetune_trainer.rank"
 MAIN_PORT = 29500
-"""Where the ranks of several nodes meet; torch's own default."""
+"""Where the ranks of several nodes meet, at node 0; torch's own default."""
+
+REACHING = 60.0
+"""Seconds in which node 0's launcher must be there, once all were told to start theirs."""
+
+CONNECTING, LOOK = 5.0, 0.5
+"""Seconds of one try, and between two."""
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 """What a program needs to run at all."""
@@ -75,6 +82,23 @@ def environment(run: config.Run, layout: Layout, inherited: Mapping[str, str]) -
 def node_of(inherited: Mapping[str, str]) -> int:
     """This pod's place in an Indexed Job."""
     return int(inherited.get("JOB_COMPLETION_INDEX") or 0)
+
+
+def reach(host: str, port: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Return when somebody listens there: a launcher that finds nobody says nothing for minutes. Raises `PeerMissing`."""
+    deadline = clock() + REACHING
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=CONNECTING).close()
+        except OSError as error:
+            if clock() > deadline:
+                raise errors.PeerMissing(
+                    f"node 0's launcher cannot be reached at {host}:{port} for {REACHING:.0f} s ({error}): the pods of a job must "
+                    "reach each other on every port (a NetworkPolicy?); tried again"
+                ) from error
+            time.sleep(LOOK)
+        else:
+            return
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ SIGTERM ── ranks save and end ──┬── upload ──┬── last wo
                                 └ a quarter, at most 20 s, are kept for these
 """
 
+import math
 import time
 
 from finetune_trainer import config
@@ -17,11 +18,12 @@ WITHOUT_HASTE = 60.0
 """Seconds that a checkpoint's upload is tried for where nobody waits: the ranks have failed, and the pod is about to end."""
 
 
-def for_ranks(limits: config.Limits) -> Patience:
-    """How long the ranks may take for what."""
+def for_ranks(limits: config.Limits, *, leads: bool = True) -> Patience:
+    """How long the ranks may take for what. Progress is rank 0's to tell: other nodes only see whether node 0 is there."""
     grace = float(limits.grace_period_seconds)
     return Patience(
-        stall=float(limits.stall_timeout_seconds), stop=grace - min(UPLOAD_SECONDS, UPLOAD_SHARE * grace)
+        stall=float(limits.stall_timeout_seconds) if leads else math.inf,
+        stop=grace - min(UPLOAD_SECONDS, UPLOAD_SHARE * grace),
     )
 
 

@@ -9,7 +9,7 @@ from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.storage import Store
-from finetune_trainer.supervisor import fetch, publication, serve
+from finetune_trainer.supervisor import fetch, gang, launch, publication, serve
 from finetune_trainer.supervisor.ending import OVERDUE, Ending, LastMoment
 from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.ranks import Ranks, say
@@ -27,25 +27,36 @@ def train(
     interruption: Interruption,
     last_moment: LastMoment,
     port: int = serve.PORT,
+    main: str | None = None,
 ) -> Ending:
     """Train and publish `run`, which stands in the file `document`, from the prepared dataset `digest`.
 
-    `last_moment` learns what stands. Raises our errors where something is missing or denied.
+    `main`: where node 0 of several is. `last_moment` learns what stands. Raises our errors where something is missing or denied.
     """
     not_yet.check(run)
-    work = outcome.work_area(run, layout)
+    work, node = outcome.work_area(run, layout), launch.node_of(launch.inherited())
     if (found := outcome.look(run, layout)) is not None:
-        _clean(run, layout)
+        if node == 0:
+            _clean(run, layout)
         return Ending(
             exit_code=0, reason="Published", message="published by an earlier attempt", result=found
         )
-    pod = _Pod(run, document, layout, work, attempt=attempt, interruption=interruption)
+    peers = gang.of(run, node=node, main=main, attempt=attempt, told_to_stop=lambda: interruption.noted)
+    pod = _Pod(run, document, layout, work, peers, attempt=attempt, interruption=interruption)
     last_moment.ending = lambda: pod.ended(OVERDUE)
-    server = serve.Server(pod.progress, port=port)
+    server = serve.Server(pod.progress, port=port, hear=peers.hear)
     (layout.state / "port").write_text(str(server.port))
+    code = int(errors.ExitCode.INTERNAL)
     try:
-        return pod.train(digest)
+        ending = pod.train(digest)
+        code = ending.exit_code
+    except errors.TrainerError as error:
+        code = errors.exit_code_of(error)
+        raise
+    else:
+        return ending
     finally:
+        peers.end(code)
         server.close()
 
 
@@ -58,6 +69,7 @@ class _Pod:
         document: Path,
         layout: Layout,
         work: Store,
+        peers: gang.Gang,
         *,
         attempt: int,
         interruption: Interruption,
@@ -66,12 +78,20 @@ class _Pod:
         self._run = run
         self._layout = layout
         self._work = work
+        self._gang = peers
         self._interruption = interruption
         self._started = time.monotonic()
         self._writer = report.ProgressWriter(layout.progress, attempt=attempt)
         self._fence: Fence | None = None
         self._ranks = Ranks(
-            run, document, layout, work, attempt=attempt, interruption=interruption, writer=self._writer
+            run,
+            document,
+            layout,
+            work,
+            peers,
+            attempt=attempt,
+            interruption=interruption,
+            writer=self._writer,
         )
 
     def progress(self) -> report.Progress | None:
@@ -87,11 +107,13 @@ class _Pod:
 
     def train(self, digest: str) -> Ending:
         """All stages, in order. Raises `Superseded` where a later run has taken over."""
-        self._fence = Fence.raised(self._work)
+        if self._gang.leads:
+            self._fence = Fence.raised(self._work)
         try:
             return self._stages(digest)
         except errors.TrainerError:
-            self._fence.check()  # what a run fails at that was taken for lost is not the job's failure
+            if self._fence:
+                self._fence.check()  # what a run fails at that was taken for lost is not the job's failure
             raise
 
     def ended(self, said: Verdict | errors.TrainerError) -> Ending:
@@ -111,12 +133,21 @@ class _Pod:
     def _stages(self, digest: str) -> Ending:
         ready = fetch.dataset(self._work, self._layout, digest, self._writer)
         fetch.model(self._run, self._layout, ready, self._writer)
-        given = self._ranks.prepare(ready)
+        plan = self._gang.plan(lambda: self._ranks.plan(ready, epoch=self._in_force.epoch))
+        if not self._gang.leads:
+            self._fence = Fence(self._work, plan.epoch)
+            self._ranks.follow(plan, ready)
+        given = self._ranks.task(plan)
+        self._gang.meet()
         with self._interruption.deferred():
             said = self._ranks.see_through(given, ready, self._in_force)
             if said.exit_code != errors.ExitCode.OK:
                 return self._failed(said)
-            return self._published(given, ready)
+            if self._gang.leads:
+                return self._published(given, ready)
+        return Ending(
+            exit_code=0, reason="Trained", message="trained to the end; node 0 publishes the result"
+        )
 
     @property
     def _in_force(self) -> Fence:

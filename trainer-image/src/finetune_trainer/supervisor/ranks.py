@@ -11,7 +11,7 @@ from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.report import CheckpointSeen
 from finetune_trainer.storage import Store
-from finetune_trainer.supervisor import judge, launch, micro_batch, patience, uploads, watch
+from finetune_trainer.supervisor import gang, judge, launch, micro_batch, patience, uploads, watch
 from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.micro_batch import MicroBatch
 from finetune_trainer.supervisor.processes import Processes
@@ -28,7 +28,7 @@ AGAIN = errors.Interrupted(
 
 
 class Ranks:
-    """The gang of one attempt on this node."""
+    """This node's ranks."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Ranks:
         document: Path,
         layout: Layout,
         work: Store,
+        peers: gang.Gang,
         *,
         attempt: int,
         interruption: Interruption,
@@ -45,6 +46,7 @@ class Ranks:
         self._document = document
         self._layout = layout
         self._work = work
+        self._gang = peers
         self._attempt = attempt
         self._interruption = interruption
         self._writer = writer
@@ -52,6 +54,7 @@ class Ranks:
         self._resumed: CheckpointSeen | None = None
         self._passed_over: frozenset[int] = frozenset()
         self._fingerprint = ""
+        self._port = 0
         self.micro_batch: MicroBatch | None = None
         """What is left after the accelerator ran out of memory; None where it never did."""
 
@@ -60,19 +63,41 @@ class Ranks:
         """The newest one that lies in the work area and is ours to go on from."""
         return (self._uploads and self._uploads.last) or self._resumed
 
-    def prepare(self, ready: Prepared) -> Task:
-        """What the ranks shall do: from the newest checkpoint that is whole, else from the start."""
-        work, resume = self._layout.scratch / "ranks", self._layout.scratch / "resume"
-        shutil.rmtree(work, ignore_errors=True)  # left-over files of another start would be read
+    def plan(self, ready: Prepared, *, epoch: int) -> gang.Plan:
+        """What all nodes shall do: go on from the newest checkpoint that is whole, else begin. Node 0 decides."""
         self._writer.tell(message="looking for a checkpoint")
-        self._fingerprint = checkpoint.fingerprint(
-            self._run, data=ready.digest, revision=ready.identity.model.revision
-        )
-        found = uploads.newest(self._work, resume, fingerprint=self._fingerprint, say=say)
+        self._fingerprint = _fingerprint(self._run, ready)
+        found = uploads.newest(self._work, self._resume_from, fingerprint=self._fingerprint, say=say)
         self._resumed, self._passed_over = found.checkpoint, found.passed_over
         self.micro_batch = self.micro_batch or micro_batch.remembered(self._work)
         if self._resumed:
             say(f"going on from the checkpoint of step {self._resumed.step}")
+        return gang.Plan(
+            epoch=epoch,
+            step=self._resumed.step if self._resumed else None,
+            port=launch.free_port() if self._run.resources.nodes == 1 else launch.MAIN_PORT,
+            micro_batch=self.micro_batch,
+        )
+
+    def follow(self, plan: gang.Plan, ready: Prepared) -> None:
+        """Fetch what node 0 goes on from."""
+        self._fingerprint = _fingerprint(self._run, ready)
+        self.micro_batch = plan.micro_batch
+        if plan.step is not None:
+            say(f"going on from the checkpoint of step {plan.step}, as node 0 does")
+            self._resumed = uploads.of_step(
+                self._work, plan.step, self._resume_from, fingerprint=self._fingerprint
+            )
+
+    @property
+    def _resume_from(self) -> Path:
+        return self._layout.scratch / "resume"
+
+    def task(self, plan: gang.Plan) -> Task:
+        """What the ranks shall do."""
+        self._port = plan.port
+        work = self._layout.scratch / "ranks"
+        shutil.rmtree(work, ignore_errors=True)  # left-over files of another start would be read
         return Task(
             run=self._document,
             attempt=self._attempt,
@@ -80,8 +105,8 @@ class Ranks:
             model=self._layout.model,
             progress=self._layout.progress,
             work=work,
-            resume=resume if self._resumed else None,
-            micro_batch_size=self.micro_batch and self.micro_batch.micro_batch_size,
+            resume=self._resume_from if self._resumed else None,
+            micro_batch_size=plan.micro_batch and plan.micro_batch.micro_batch_size,
         )
 
     def see_through(self, given: Task, ready: Prepared, fence: Fence) -> Verdict:
@@ -91,7 +116,7 @@ class Ranks:
             if self._run.resources.nodes > 1:  # the ranks of other pods are not ours to start again
                 return verdict.of(AGAIN, rank=said.rank)
             self.send_rest()
-            given = self.prepare(ready)
+            given = self.task(self.plan(ready, epoch=fence.epoch))
             said = self._once(given, fence)
         return said
 
@@ -135,16 +160,19 @@ class Ranks:
         killed_before = _memory_kills()
         self._writer.tell(stage="Load", message="starting the ranks")
         processes = self._start(given)
+        per_node = self._run.resources.processes_per_node
+        first = self._gang.node * per_node
 
         def said() -> list[Verdict | None]:
-            return [verdict.read(given.verdicts, rank) for rank in range(self._run.resources.processes)]
+            return [verdict.read(given.verdicts, rank) for rank in range(first, first + per_node)]
 
         end = watch.until_gone(
             processes,
-            stopping=lambda: self._interruption.noted,
+            stopping=lambda: self._interruption.noted or self._gang.stopping(),
+            deserted=lambda: self._gang.lost() is not None,
             spoken=lambda: _is_over(said()),
             heartbeat=watch.Heartbeat(self._layout.progress, time.monotonic),
-            patience=patience.for_ranks(self._run.limits),
+            patience=patience.for_ranks(self._run.limits, leads=self._gang.leads),
         )
         return judge.judge(
             end,
@@ -152,16 +180,20 @@ class Ranks:
             stall_seconds=self._run.limits.stall_timeout_seconds,
             exits=processes.exits,
             memory_kills=_memory_kills() - killed_before,
+            first_rank=first,
+            lost=self._gang.lost(),
         )
 
     def _start(self, given: Task) -> Processes:
+        if not self._gang.leads:
+            launch.reach(self._gang.main_host, self._port)
         inherited = launch.inherited()
         command = launch.command(
             self._run,
             given.save(),
-            node=launch.node_of(inherited),
-            main_address="127.0.0.1",
-            main_port=launch.free_port(),
+            node=self._gang.node,
+            main_address=self._gang.main_host,
+            main_port=self._port,
         )
         return Processes.start(command, launch.environment(self._run, self._layout, inherited))
 
@@ -169,6 +201,10 @@ class Ranks:
 def _is_over(said: list[Verdict | None]) -> bool:
     """Whether nothing more is to be heard: all have spoken, or one has failed, and the others wait for it in vain."""
     return all(said) or any(verdict.knows(one) for one in said if one)
+
+
+def _fingerprint(run: config.Run, ready: Prepared) -> str:
+    return checkpoint.fingerprint(run, data=ready.digest, revision=ready.identity.model.revision)
 
 
 def _memory_kills() -> int:

@@ -1,4 +1,4 @@
-"""`/progress`, `/metrics` and `/healthz` on one port.
+"""`/progress`, `/metrics` and `/healthz` on one port; at node 0 of several also what the others tell (gang.py).
 
 From a thread of the standard library's server: it answers a handful of requests a minute.
 """
@@ -12,11 +12,24 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from finetune_trainer import report
+from finetune_trainer.supervisor import gang
 
 PORT = 8080
 
+TEXT = "text/plain; charset=utf-8"
+CALLER_SECONDS = 10.0
+"""How long a caller may be silent."""
+
+NOTHING = 404, TEXT, b"no such path\n"
+
 CLOSE_SECONDS = 0.1
 """How soon the server notices that it shall close."""
+
+MAX_WORD = 4096
+"""Bytes of what may be told here."""
+
+Hear = Callable[[bytes], bytes | None]
+"""Answers a word of another node; None: it is told to go."""
 
 Source = Callable[[], report.Progress | None]
 """Where the progress document comes from; None: there is none yet."""
@@ -70,10 +83,10 @@ class ProgressCollector(Collector):
 class Server:
     """Serves until the process ends; a daemon thread never keeps a pod alive."""
 
-    def __init__(self, source: Source, *, port: int = PORT) -> None:
+    def __init__(self, source: Source, *, port: int = PORT, hear: Hear | None = None) -> None:
         registry = prometheus_client.CollectorRegistry()
         registry.register(ProgressCollector(source))
-        self._http = ThreadingHTTPServer(("", port), _handler(source, registry))
+        self._http = ThreadingHTTPServer(("", port), _handler(source, registry, hear))
         self._http.daemon_threads = True
         serving = threading.Thread(
             target=self._http.serve_forever, args=(CLOSE_SECONDS,), name="http", daemon=True
@@ -91,8 +104,10 @@ class Server:
         self._http.server_close()
 
 
-def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> type[BaseHTTPRequestHandler]:
-    """A handler class that knows where its answers come from: the server makes one object per request."""
+def _answers(
+    source: Source, registry: prometheus_client.CollectorRegistry
+) -> dict[str, Callable[[], tuple[int, str, bytes]]]:
+    """What is said to whoever asks, by path."""
 
     def metrics() -> tuple[int, str, bytes]:
         text: bytes = prometheus_client.generate_latest(registry)
@@ -101,21 +116,38 @@ def _handler(source: Source, registry: prometheus_client.CollectorRegistry) -> t
     def progress() -> tuple[int, str, bytes]:
         document = source()
         if document is None:
-            return 503, "text/plain; charset=utf-8", b"nothing to tell yet\n"
+            return 503, TEXT, b"nothing to tell yet\n"
         return 200, "application/json", report.encode_progress(document)
 
-    answers: dict[str, Callable[[], tuple[int, str, bytes]]] = {
-        "/progress": progress,
-        "/metrics": metrics,
-        "/healthz": lambda: (200, "text/plain; charset=utf-8", b"ok\n"),
-    }
+    return {"/progress": progress, "/metrics": metrics, "/healthz": lambda: (200, TEXT, b"ok\n")}
+
+
+def _handler(
+    source: Source, registry: prometheus_client.CollectorRegistry, hear: Hear | None
+) -> type[BaseHTTPRequestHandler]:
+    """A handler class that knows where its answers come from: the server makes one object per request."""
+    answers = _answers(source, registry)
 
     class Handler(BaseHTTPRequestHandler):
-        """Three fixed paths."""
+        """A few fixed paths."""
+
+        timeout = CALLER_SECONDS
 
         def do_GET(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
-            status, kind, body = answer() if answer else (404, "text/plain; charset=utf-8", b"no such path\n")
+            self._say(*(answer() if answer else NOTHING))
+
+        def do_POST(self) -> None:
+            self._say(*(NOTHING if hear is None or self.path != gang.PATH else self._heard(hear)))
+
+        def _heard(self, hear: Hear) -> tuple[int, str, bytes]:
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal() or int(length) > MAX_WORD:
+                return 413, TEXT, b"too much\n"
+            answer = hear(self.rfile.read(int(length)))
+            return (409, TEXT, b"not of this gang\n") if answer is None else (200, "application/json", answer)
+
+        def _say(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

@@ -161,6 +161,17 @@ def newest(store: Store, into: Path, *, fingerprint: str, say: Say) -> Found:
     return Found(checkpoint=None, passed_over=frozenset(passed_over))
 
 
+def of_step(store: Store, step: int, into: Path, *, fingerprint: str) -> CheckpointSeen:
+    """Fetch the very checkpoint that node 0 has found whole. Raises `StorageUnavailable` where this node finds another thing."""
+    try:
+        return _fetched(store, step, _listed(store).get(step, {}), into, fingerprint)
+    except _Unusable as error:
+        raise errors.StorageUnavailable(
+            f"{store.uri_of(f'{FOLDER}/step-{step}')}: node 0 goes on from this checkpoint, and here {error}; where the work area "
+            "is a claim, it must be ReadWriteMany"
+        ) from error
+
+
 class _Unusable(Exception):
     """Why a checkpoint is passed over, as half a sentence."""
 

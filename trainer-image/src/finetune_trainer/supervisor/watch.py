@@ -22,6 +22,7 @@ class End(Enum):
     INTERRUPTED = "told to stop, they did"
     OVERDUE = "told to stop, they had to be killed"
     STALLED = "killed, because nothing moved any more"
+    DESERTED = "killed, because another node's are gone"
 
 
 @dataclass
@@ -64,11 +65,16 @@ def until_gone(
     spoken: Callable[[], bool],
     heartbeat: Heartbeat,
     patience: Patience,
+    deserted: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> End:
-    """Watch until no process is left. `stopping`: the pod was told to end. `spoken`: every rank left its verdict."""
+    """Watch until no process is left. `stopping`: the pod was told to end. `spoken`: every rank left its verdict.
+
+    `deserted`: another node's ranks are gone, which these may learn by themselves, or never.
+    """
     told_at: float | None = None
+    deserted_at: float | None = None
     spoken_at: float | None = None
     while processes.alive():
         now = clock()
@@ -77,6 +83,11 @@ def until_gone(
             processes.interrupt()
         if spoken() and spoken_at is None:
             spoken_at = now
+        if deserted_at is None and told_at is None and deserted():
+            deserted_at = now
+        if deserted_at is not None and now - deserted_at > LINGER:
+            processes.kill()
+            return End.DESERTED
         if told_at is not None and now - told_at > patience.stop:
             processes.kill()
             return End.OVERDUE
