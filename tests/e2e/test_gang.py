@@ -14,7 +14,7 @@ import real_cluster
 import stories
 
 SECONDS = 600
-STEPS, SAVED = 80, 10
+STEPS, SAVED = 40, 8
 pytestmark = pytest.mark.timeout(1200)
 PROFILE = {
     "apiVersion": "finetune.dev/v1alpha1",
@@ -43,7 +43,8 @@ class Gangs:
             checkpoint={"everySteps": SAVED},
             **spec,
         )
-        resources = {**manifest["spec"]["resources"], "nodes": 2, "cpu": "250m"}
+        # More than half of a node of two CPUs: one pod on each.
+        resources = {**manifest["spec"]["resources"], "nodes": 2, "cpu": "1100m"}
         manifest["spec"]["resources"] = resources
         self.kube.apply(manifest)
 
@@ -125,7 +126,7 @@ def undisturbed(gangs) -> str:
     gangs.apply("undisturbed")
     job = gangs.succeeded("undisturbed")
     (only,) = attempts(job)
-    assert len(only["nodes"]) == 2
+    assert len(set(only["nodes"])) == 2
     return gangs.weights("undisturbed")
 
 

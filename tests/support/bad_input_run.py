@@ -117,6 +117,12 @@ RUN = [
         resources=RESOURCES,
     ),
     author(
+        "a batch that the GPUs of two nodes cannot share",
+        "InvalidBatchSize",
+        training={"globalBatchSize": 6},
+        resources={**RESOURCES, "nodes": 2},
+    ),
+    author(
         "micro-batches that do not fill a batch",
         "InvalidBatchSize",
         training={"globalBatchSize": 8, "microBatchSize": 3},

@@ -80,20 +80,28 @@ def test_a_pod_that_cannot_be_scheduled_is_told_with_its_waiting_peers_until_the
     assert sim.live() == [], "the pods that waited give their GPUs back"
 
 
+def told(sim, reason, message):
+    """Kubernetes tells why something does not start, a minute after it should have."""
+    sim.passes(60)
+    sim.events = [
+        {"metadata": {}, "reason": reason, "message": message, "lastTimestamp": stamp(sim.now)},
+    ]
+    sim.step()
+
+
 def test_a_pod_that_was_never_made_is_told():
     sim = prepared_job(**TWO)
     sim.gang(1, {"running": True})
-    sim.passes(60)
-    sim.events = [
-        {
-            "metadata": {},
-            "reason": "FailedCreate",
-            "message": "pods is forbidden: exceeded quota: gpus",
-            "lastTimestamp": stamp(sim.now),
-        }
-    ]
-    sim.step()
+    told(sim, "FailedCreate", "pods is forbidden: exceeded quota: gpus")
     assert sim.said("Running") == ("False", "QuotaExceeded")
+
+
+def test_a_claim_that_one_node_alone_may_use_is_told_with_what_to_do():
+    sim = prepared_job(**TWO)
+    sim.gang(1, {"running": True}, {"waiting": ("ContainerCreating", "")})
+    told(sim, "FailedAttachVolume", 'Multi-Attach error for volume "pv-1": already used by pod(s) a-0')
+    assert sim.said("Running") == ("False", "VolumeFailed")
+    assert "use one that is ReadWriteMany, or a bucket" in sim.condition("Running")["message"]
 
 
 ENDS = {

@@ -3,9 +3,10 @@
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from transformers import Trainer
 
 from finetune_trainer import (
     accelerator,
@@ -44,8 +45,8 @@ class FineTuning:
         self._prepared = ready.at(task.micro_batch_size)
         self._writer = report.ProgressWriter(task.progress, attempt=task.attempt) if rank == 0 else None
 
-    def go(self) -> None:
-        """All stages. Raises our errors, `Interrupted` among them; a return means that everything is done."""
+    def go(self) -> Trainer:
+        """All stages. Raises our errors, `Interrupted` among them; a return means that everything is done, with the trainer."""
         self._tell(stage="Load", total_steps=self._prepared.resolved.total_steps, message="loading the model")
         meeting.meet(self._run.resources, rank=self._rank, world=self._world)
         arithmetic = accelerator.arithmetic(self._run, accelerator.machine())
@@ -69,6 +70,7 @@ class FineTuning:
             trained = _trained(trainer.state, telling, evaluation)
             self._put_together(trainer, trained, samples, saved)
         trainer.end()  # else one of twenty gangs aborts at exit
+        return cast("Trainer", trainer)
 
     @functools.cached_property
     def _whole(self) -> torch.dtype | None:

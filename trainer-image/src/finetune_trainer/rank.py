@@ -21,6 +21,9 @@ NOT_NEWS = (
 )
 """Warnings of libraries about each other, or about what we do on purpose."""
 
+KEPT: list[object] = []
+"""What holds torch's objects, to the very end: the last reference to one may wait for another rank, which has gone."""
+
 
 def main() -> int:
     """Do the task; the exit code is the verdict's."""
@@ -47,8 +50,9 @@ def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:
         failpoints.arm(os.environ, attempt=given.attempt, rank=here.rank)
         from finetune_trainer import fine_tuning  # noqa: PLC0415 - imports torch: 6 s in which SIGTERM must be heard
 
-        fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go()
+        KEPT.append(fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go())
     except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
+        KEPT.append(error)
         ours = _ours(error, interruption)
         return verdict.of(_advised(ours, given) if isinstance(ours, errors.OutOfMemory) else ours, rank=rank)
     return verdict.Verdict(rank=rank, exit_code=0, reason="Trained", message="trained")
@@ -76,4 +80,7 @@ def _advised(error: errors.OutOfMemory, given: task.Task) -> errors.OutOfMemory:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # see KEPT
