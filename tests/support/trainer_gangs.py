@@ -1,17 +1,20 @@
 """Two nodes on one machine: two pods' trees with one cluster storage, two supervisors that meet over loopback."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer import process_tree
 from finetune_trainer.layout import Layout
 from finetune_trainer.supervisor import launch
 from trainer_processes import word
 
-PATIENCE = 300
+PATIENCE = 600
 
 
 class Gang:
@@ -74,9 +77,16 @@ class Gang:
         """Checkpoints in the work area that are whole."""
         return sorted(path.parent.name for path in self.output.rglob("checkpoint.json"))
 
-    def kill(self) -> None:
+    def kill(self, node: int) -> None:
+        """SIGKILL to everything in a pod, as when its container goes."""
+        pod = self.pods[node]
+        for pid in [pod.pid, *process_tree.descendants(pod.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        pod.wait()
+
+    def close(self) -> None:
         """Leave nothing behind."""
-        for pod in self.pods:
+        for node, pod in enumerate(self.pods):
             if pod.poll() is None:
-                pod.kill()
-                pod.wait()
+                self.kill(node)

@@ -1,6 +1,5 @@
 """Two nodes train one adapter over gloo, as their pods do: real supervisors, real ranks, one storage, two disks."""
 
-import signal
 import time
 from typing import Any
 
@@ -33,7 +32,7 @@ def make(tmp_path_factory):
 
     yield make
     for one in made:
-        one.kill()
+        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_one_killed_node_ends_both_as_interrupted_and_the_next_attempt_gives_the
     gang = make()
     gang.start()
     wait_for_checkpoint(gang)
-    gang.pods[1].send_signal(signal.SIGKILL)
+    gang.kill(1)
     assert gang.ends()[0] == (75, "PeerLost")
     gang.start()
     assert gang.ends() == [(0, "Published"), (0, "Trained")]

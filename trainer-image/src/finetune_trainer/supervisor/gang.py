@@ -29,6 +29,9 @@ SILENCE = 60.0
 MEETING = 600.0
 """Seconds that a node which is ready waits for one that has never been heard of: its pod may still want a GPU."""
 
+FAREWELLS = 5
+"""How often a node says that it has ended, where nobody answers: one who is done must not be taken for lost."""
+
 LOOK = 0.2
 """Seconds between two looks at what was heard."""
 
@@ -314,15 +317,18 @@ class Member:
         """See `Gang`."""
         self._ended.set()
         self._thread.join()
-        self._tell(exit_code)
+        for _try in range(FAREWELLS):
+            if self._tell(exit_code):
+                return
+            time.sleep(PAUSE)
 
     def _run(self) -> None:
         self._tell(None)
         while not self._ended.wait(PAUSE):
             self._tell(None)
 
-    def _tell(self, ended: int | None) -> None:
-        """One word, and what is heard. Whatever goes wrong, the next one may get through."""
+    def _tell(self, ended: int | None) -> bool:
+        """One word, and what is heard; whether it got through. Whatever goes wrong, the next one may."""
         answer = self._answer
         word = Word(
             attempt=self._attempt,
@@ -334,10 +340,12 @@ class Member:
         )
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
             status, body = _posted(self._main, word.model_dump_json(by_alias=True).encode())
+            if status == http.client.CONFLICT and answer:
+                self._turned_away = True
             if status == http.client.OK:
                 self._answer, self._heard_at = Answer.model_validate_json(body), self._clock()
-            elif status == http.client.CONFLICT and answer:
-                self._turned_away = True
+                return True
+        return False
 
 
 def _posted(main: str, body: bytes) -> tuple[int, bytes]:
