@@ -83,6 +83,9 @@ bench-estimate: $(READY)  ## The memory estimate against what real training take
 bench-data: $(READY)  ## Prepare against TRL's own dataset preparation: rows per second, and memory at a million rows
 	PYTHONPATH=tests/support $(PY) tests/bench/bench_data.py
 
+resume-table: $(READY)  ## Kill training at every moment and resume it: docs/interruptions.md (10 minutes)
+	PYTHONPATH=tests/support HF_HUB_OFFLINE=1 $(PY) tests/support/resume_table.py
+
 ##@ Generated files
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
@@ -111,4 +114,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data resume-table crds generated lock venv clean help

@@ -113,7 +113,7 @@ class Training(Value):
             }
         ),
     ] = "Auto"
-    """Rows per forward pass of one process; Auto takes what fits. Halved, for the same batch per step, where memory does not suffice."""
+    """Rows per forward pass of one process; Auto takes what fits. Halved, for the same batch per step, where memory runs out."""
     max_length: Annotated[int, pydantic.Field(ge=8, le=1048576)] = 1024
     """Longest row (tokens); longer ones are cut, and counted."""
     packing: bool = False
