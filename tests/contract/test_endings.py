@@ -68,6 +68,8 @@ PREPARED = {
         "truncated": 0,
         "tokens": 1500000,
         "supervisedTokens": 420000,
+        "packs": 1500,
+        "fillRate": 0.9766,
         "advice": ["more data would help"],
     },
     "model": {"baseModel": "Qwen/Qwen3-0.6B", "baseRevision": "abc"},

@@ -18,7 +18,6 @@ FULLEST = contract_runs.FULLEST
 SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
-    "spec.training.packing": {"training": {"packing": True}},
     "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
     "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
     "spec.output.merged": {"output": {"uri": "s3://a/b", "merged": True}},

@@ -99,6 +99,10 @@ MODEL = [
     author("an adapter on the model's head", "TargetModulesNotFound", tuning=lora("q_proj", "lm_head")),
 ]
 
+MPT = {"model_type": "mpt", "d_model": 64, "n_heads": 4, "n_layers": 2, "vocab_size": 4096}
+FALCON = {
+    "model_type": "falcon", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 4096,
+}  # fmt: skip
 RESOURCES = {**trainer_world.document()["resources"], "processesPerNode": 2}
 
 RUN = [
@@ -142,6 +146,22 @@ RUN = [
     ),
     author(
         "rows sorted by length for DPO", "SettingsDoNotFit", method="DPO", training={"groupByLength": True}
+    ),
+    author("packed pairs", "SettingsDoNotFit", method="DPO", training={"packing": True}),
+    author("packed verdicts", "SettingsDoNotFit", method="KTO", training={"packing": True}),
+    author("packed odds", "SettingsDoNotFit", method="ORPO", training={"packing": True}),
+    author("packs sorted by length", "SettingsDoNotFit", training={"packing": True, "groupByLength": True}),
+    author(
+        "packing for a model that takes no positions",
+        "SettingsDoNotFit",
+        written("config.json", json.dumps(MPT)),
+        training={"packing": True},
+    ),
+    author(
+        "packing for a model whose attention ignores positions",
+        "SettingsDoNotFit",
+        written("config.json", json.dumps(FALCON)),
+        training={"packing": True},
     ),
     author(
         "a rank for a model that is tuned whole",

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 import trainer_tiny_model
 from finetune_trainer import config, prepared, start_adapter
+from finetune_trainer.data import packing
 from finetune_trainer.layout import Layout
 
 JOB = {"namespace": "team-a", "name": "tiny", "uid": "6f1c9a52-7a53-4f0e-9d55-0c3d5a8b7e10"}
@@ -108,6 +109,7 @@ def prepare_by_hand(
     max_length: int = 128,
     start: Path | None = None,
     shaping: dict[str, Any] | None = None,
+    packed: bool = False,
 ) -> prepared.Prepared:
     """Write a prepared dataset into `folder`, for tests of what comes after Prepare: `tables`, or invented tokens.
 
@@ -126,6 +128,9 @@ def prepare_by_hand(
     counts = [len(next(iter(table.values()))) for table in made]
     if start:
         shutil.copytree(start, folder / start_adapter.FOLDER)
+    if packed:
+        lengths = [len(ids) for ids in made[0]["input_ids"]]
+        packing.write(packing.best_fit(lengths, max_length), folder / prepared.PACKS)
     document = _prepared(folder, facts, *counts, max_length).model_copy(update={"shaping": shaping or {}})
     (folder / prepared.DOCUMENT).write_text(document.model_dump_json(by_alias=True))
     return document

@@ -12,7 +12,7 @@ from finetune_trainer import resolve
 from finetune_trainer.data import advice
 from finetune_trainer.data.advice import Seen
 from finetune_trainer.data.figures import Lengths
-from finetune_trainer.prepared import Resolved
+from finetune_trainer.prepared import Packed, Resolved
 
 DOCS = Path(__file__).parents[3] / "docs/data-quality.md"
 
@@ -35,7 +35,15 @@ RESOLVED = Resolved(
 )
 
 
-def seen(run=None, resolved=None, *, positions: int | None = 8192, plain: bool = False, **figures) -> Seen:
+def seen(
+    run=None,
+    resolved=None,
+    *,
+    positions: int | None = 8192,
+    plain: bool = False,
+    packed: Packed | None = None,
+    **figures,
+) -> Seen:
     parsed = trainer_world.run(**(run or {}))
     rate = resolve.usual_rate(parsed)
     return Seen(
@@ -45,6 +53,7 @@ def seen(run=None, resolved=None, *, positions: int | None = 8192, plain: bool =
         usual_rate=rate,
         positions=positions,
         plain=plain,
+        packed=packed,
     )
 
 
@@ -221,6 +230,13 @@ CASES = {
             seen(resolved={"max_length": 512}),
             "maxLength 1024 is more than the model was made for; 512 is used",
             seen(),
+        )
+    ],
+    "hardly_packed": [
+        (
+            seen(packed=Packed(packs=700, fill_rate=0.74)),
+            "the 700 packs are 74% full, so packing gains little: rows are long beside maxLength (1024)",
+            seen(packed=Packed(packs=700, fill_rate=0.76)),
         )
     ],
     "endless": [(seen(endless=1), "does not end the assistant's turn", seen())],

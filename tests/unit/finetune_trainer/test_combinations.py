@@ -11,6 +11,10 @@ from finetune_trainer import combinations, errors
 
 REFUSED = {
     "spec.training.dpo: SFT has no such settings": {"training": {"dpo": {"beta": 0.1}}},
+    "spec.training.groupByLength: packs are all": {"training": {"groupByLength": True, "packing": True}},
+    "spec.training.packing: DPO compares": {"method": "DPO", "training": {"packing": True}},
+    "spec.training.packing: ORPO compares": {"method": "ORPO", "training": {"packing": True}},
+    "spec.training.packing: KTO compares": {"method": "KTO", "training": {"packing": True}},
     "spec.training.groupByLength: KTO draws its rows": {"method": "KTO", "training": {"groupByLength": True}},
     "spec.training.neftuneNoiseAlpha: the noise would also": {"method": "DPO", "training": {"neftuneNoiseAlpha": 5.0}},
     "spec.training.dpo.lossType: 'sigmod' is none of DPO's losses": {
@@ -42,6 +46,7 @@ REFUSED = {
 
 ACCEPTED = (
     {},
+    {"training": {"packing": True, "neftuneNoiseAlpha": 5.0}, "tuning": {"type": "QLoRA"}},
     {"training": {"groupByLength": True, "neftuneNoiseAlpha": 5.0}},
     {
         "method": "DPO",

@@ -175,7 +175,7 @@ def test_tokens_of_padding():
     # Two rows at a time of 10 and 30: three of four pairs are as long as 30.
     assert padded([10, 30], 2) == pytest.approx(2 * (0.25 * 10 + 0.75 * 30))
     assert padded([10, 30], 1) == 40
-    assert padded([10, 30], 2, grouped=True) == 40
+    assert padded([10, 30], 2, tight=True) == 40
 
 
 @given(st.lists(st.integers(1, 4096), min_size=1, max_size=50), st.integers(1, 16))

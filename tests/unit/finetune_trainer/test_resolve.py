@@ -57,6 +57,36 @@ def test_adapters_learn_ten_times_faster_than_whole_weights(method, whole, adapt
     assert resolved(10, method=method, tuning="QLoRA").learning_rate == adapter
 
 
+def packed(rows: int, *, length: int = 1_000, resources: dict | None = None, **training) -> Resolved:
+    """Settings where each pack holds ten of the `rows`."""
+    changes = {"training": {"packing": True, **training}, **({"resources": resources} if resources else {})}
+    facts = resolve.Facts(
+        lengths=[length] * (rows // 10), packed=rows, max_length=1024, target_modules=("q_proj",)
+    )
+    return resolve.resolve(trainer_world.run(**changes), facts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch", "steps"), [(300, 5.0, 1, 150), (1_500, 3.0, 2, 225), (20_000, 2.0, 3, 1_334)]
+)
+def test_packs_change_neither_the_passes_nor_about_how_many_rows_a_step_has(rows, epochs, batch, steps):
+    found = packed(rows)
+
+    assert (found.epochs, found.global_batch_size, found.total_steps) == (epochs, batch, steps)
+
+
+def test_packs_of_a_given_batch_are_counted_as_steps():
+    found = packed(1_000, globalBatchSize=8, epochs=2.0)
+
+    assert (found.total_steps, found.micro_batch_size) == (2 * 13, 1)
+
+
+def test_packs_go_through_the_model_one_by_one_where_attention_costs_the_square():
+    assert packed(1_000, length=10, globalBatchSize=8).micro_batch_size == 1
+    assert packed(1_000, length=10, globalBatchSize=32, resources=CUDA).micro_batch_size == 1
+    assert packed(1_000, globalBatchSize=8, microBatchSize=4).micro_batch_size == 4
+
+
 def test_kto_sees_at_least_two_rows_in_a_forward_pass():
     assert resolved(100, length=4_000, globalBatchSize=9, method="KTO").micro_batch_size == 3
     assert resolved(100, length=4_000, globalBatchSize=9).micro_batch_size == 1

@@ -65,7 +65,7 @@ def _common(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output:
         "neftune_noise_alpha": training.neftune_noise_alpha,
         "seed": training.seed,
         "data_seed": training.seed,
-        "train_sampling_strategy": "group_by_length" if training.group_by_length else "random",
+        "train_sampling_strategy": "sequential" if training.group_by_length else "random",  # see grouped.py
         # Arithmetic.
         "use_cpu": arithmetic.use_cpu,
         "bf16": arithmetic.bf16,
@@ -92,7 +92,13 @@ def _common(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output:
 def _of_method(run: config.Run, resolved: Resolved) -> dict[str, Any]:
     if run.method == "SFT":
         # The rows are tokenised, masked and cut already; TRL would drop rows without a word.
-        return {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False}
+        return {
+            "max_length": None,
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            # Prepare has said which rows share a sequence; here it only chooses the collator that keeps them apart.
+            "packing": run.training.packing,
+            "packing_strategy": "bfd",
+        }
     said = run.training.dpo or config.Dpo()
     shared = {
         # Nothing of ours is longer; but KTO puts a question beside another's answer, and that may be.

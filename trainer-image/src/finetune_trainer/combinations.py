@@ -30,7 +30,11 @@ def _method(run: config.Run) -> Iterator[str]:
     if run.method == "SFT":
         if said:
             yield "spec.training.dpo: SFT has no such settings; leave it out, or set spec.method to DPO, ORPO or KTO"
+        if training.packing and training.group_by_length:
+            yield "spec.training.groupByLength: packs are all of nearly one length; leave it out, or leave packing out"
         return
+    if training.packing:
+        yield f"spec.training.packing: {run.method} compares whole answers, which cannot share a sequence; leave it out, or use SFT"
     if training.group_by_length:
         yield f"spec.training.groupByLength: {run.method} draws its rows in an order of its own; leave it out, or use SFT"
     if training.neftune_noise_alpha:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune_trainer import errors
+from finetune_trainer import errors, isolation
 from finetune_trainer.base_model import FIELD
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import PLAIN_TEMPLATE
@@ -35,6 +35,10 @@ class Architecture:
     """Longest sequence that the model was made for (tokens)."""
     shape: Shape
     """Its sizes."""
+    kind: str = ""
+    """Its `model_type`."""
+    unpackable: str | None = None
+    """Why rows that share a sequence cannot be kept apart; None: nothing is known against it."""
 
     @property
     def vocabulary(self) -> int:
@@ -82,6 +86,8 @@ def architecture(folder: Path) -> Architecture:
         head=next((name for name, module in model.named_modules() if module is head), None),
         positions=getattr(text, "max_position_embeddings", None),
         shape=shape.read(model, text),
+        kind=settings.model_type,
+        unpackable=isolation.obstacle(model),
     )
 
 

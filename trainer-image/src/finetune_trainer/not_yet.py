@@ -24,7 +24,6 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         run.model.trust_remote_code,
         "models that transformers knows work today",
     )
-    yield "spec.training.packing", run.training.packing, "leave it out"
     yield "spec.evaluation.gate", run.evaluation.gate, "leave it out"
     yield "spec.evaluation.keepBest", run.evaluation.keep_best, "leave it out"
     yield "spec.output.merged", run.output.merged, "leave it out"

@@ -6,6 +6,7 @@ prepared dataset, its document last. Runs in the pod's main thread, where a SIGT
 
 import json
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ from finetune_trainer import (
     config,
     errors,
     inspection,
+    isolation,
     model_cache,
     not_yet,
     outcome,
@@ -34,6 +36,7 @@ from finetune_trainer.data import (
     deciding,
     figures,
     gathering,
+    packing,
     samples,
     sources,
     spool,
@@ -56,10 +59,12 @@ from finetune_trainer.inspection import Architecture, Words
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import (
     EVAL,
+    PACKS,
     SAMPLES,
     TRAIN,
     FileFacts,
     Identity,
+    Packed,
     Prepared,
     Resolved,
     TokenizerFacts,
@@ -155,7 +160,23 @@ class Data:
     decision: Decision
     train: Table
     held: Table
+    packs: list[packing.Pack] | None
+    """Which training rows share a sequence; None: none do."""
     folder: Path
+
+    @property
+    def sequences(self) -> Sequence[int]:
+        """Tokens of each training sequence: a row, or a pack."""
+        if self.packs is None:
+            return self.train.lengths
+        return [sum(self.train.lengths[row] for row in pack) for pack in self.packs]
+
+    def packed(self, max_length: int) -> Packed | None:
+        """How full the packs are."""
+        if self.packs is None:
+            return None
+        count = len(self.packs)
+        return Packed(packs=count, fill_rate=round(self.train.tokens / (count * max_length), 4))
 
     @property
     def used(self) -> Indexes:
@@ -216,6 +237,8 @@ def _model(run: config.Run, layout: Layout, base: BaseModel) -> Model:
     lora = run.tuning.lora
     targets = () if run.tuning.type == "Full" else inspection.target_modules(lora.target_modules, found)
     inspection.check_saved(lora.modules_to_save, targets, found)
+    if run.training.packing and found.unpackable:
+        raise isolation.refusal(found.kind, found.unpackable)
     return Model(
         base=base,
         words=inspection.words(layout.model, names, run.model.chat_template),
@@ -251,11 +274,13 @@ def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, model: Mo
         decision = deciding.decide(found.facts, Rules.of(run))
         if not len(decision.train):
             raise _nothing_left(decision.drops, len(found.facts), max_length=read.recipe.max_length)
+        train = Table.of(found.facts, decision.train)
         data = Data(
             facts=found.facts,
             decision=decision,
-            train=Table.of(found.facts, decision.train),
+            train=train,
             held=Table.of(found.facts, decision.held),
+            packs=packing.best_fit(train.lengths, read.recipe.max_length) if run.training.packing else None,
             folder=layout.dataset,
         )
         _check_vocabulary(model.found, int(found.facts.largest[data.used].max()))
@@ -269,6 +294,8 @@ def _write(found: Gathered, data: Data, schema: "pa.Schema") -> None:
     data.folder.mkdir(parents=True, exist_ok=True)
     for rows, name in ((data.decision.train, TRAIN), (data.decision.held, EVAL)):
         spool.copy(found.spots, found.facts, rows, data.folder / name, schema)
+    if data.packs is not None:
+        packing.write(data.packs, data.folder / PACKS)
 
 
 def _nothing_left(drops: Drops, read: int, *, max_length: int) -> errors.TrainerError:
@@ -309,7 +336,8 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
     """prepared.json, and the files it names."""
     max_length = read.recipe.max_length
     facts = resolve.Facts(
-        lengths=data.train.lengths,
+        lengths=data.sequences,
+        packed=None if data.packs is None else data.train.rows,
         max_length=max_length,
         target_modules=model.targets,
         shape=model.found.shape,
@@ -319,7 +347,8 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
     needed = _estimate(run, model, facts, resolved, data)
     tokenizer = _tokenizer_facts(model.words, data)
     _write_samples(run, model.words, read, data)
-    names = [TRAIN, *([EVAL] if data.held.rows else []), *start_adapter.names(run)]
+    packs_file = [] if data.packs is None else [PACKS]
+    names = [TRAIN, *([EVAL] if data.held.rows else []), *packs_file, *start_adapter.names(run)]
     identity = Identity(
         method=run.method,
         files={name: FileFacts.of(data.folder / name) for name in names},
@@ -330,6 +359,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         formats=tuple(one.format for one in read.meanings),
         seed=run.training.seed,
     )
+    packed = data.packed(max_length)
     found = figures.figures(data.facts, data.decision, _listed(run, read))
     seen = advice.Seen(
         figures=found,
@@ -338,9 +368,12 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         usual_rate=resolve.usual_rate(run),
         positions=model.found.positions,
         plain=tokenizer.chat_template_source == "Plain",
+        packed=packed,
     )
     said = (*needed.advice, *advice.advice(seen))[: advice.MOST]
-    report = DataReport.of(found, data.decision.drops.report, max_length=max_length, advice=said)
+    report = DataReport.of(
+        found, data.decision.drops.report, max_length=max_length, advice=said, packed=packed
+    )
     return Prepared(
         digest=identity.digest,
         identity=identity,
@@ -354,6 +387,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         tokens=data.train.tokens,
         supervised_tokens=data.train.supervised,
         longest=max(data.train.lengths),
+        packed=packed,
         advice=said,
         resolved=resolved,
         estimate=needed.estimated,
@@ -443,17 +477,21 @@ def _result(prepared: Prepared, report: str) -> PrepareResult:
         "truncated": prepared.truncated,
         "tokens": prepared.tokens,
         "supervisedTokens": prepared.supervised_tokens,
+        **(prepared.packed.wire() if prepared.packed else {}),
         "advice": list(prepared.advice),
     }
     facts = prepared.identity.model
     resolved = prepared.resolved.wire()
     told = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
+    shared = (
+        f" in {prepared.packed.packs} packs, {prepared.packed.fill_rate:.0%} full" if prepared.packed else ""
+    )
     where = f"; which rows, and why: {report}" if dropped or prepared.truncated else ""
     return PrepareResult(
         reason="Prepared",
         message=f"{prepared.rows_read} rows of {formats}: {prepared.rows} to train on, {prepared.eval_rows} held out, "
         f"{sum(dropped.values())} dropped{f' ({told})' if told else ''}, {prepared.truncated} cut; "
-        f"{prepared.tokens} tokens an epoch, {resolved['totalSteps']} steps{where}",
+        f"{prepared.tokens} tokens an epoch{shared}, {resolved['totalSteps']} steps{where}",
         result={
             "dataset": dataset,
             "model": {"baseModel": facts.id, "baseRevision": facts.revision},

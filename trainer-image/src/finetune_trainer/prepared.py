@@ -3,6 +3,7 @@
     dataset/<64 hex>/train.parquet    the columns of the method (`data.table`), token ids as list<int32>; cut to maxLength
                      eval.parquet     the same, held out; absent where nothing is held out
                      start/           the adapter that training goes on from (`start_adapter`), if there is one
+                     packs.parquet    with training.packing: which rows of train.parquet stand in one sequence (`data.packing`)
                      samples.json     the prompts to be answered, rendered and tokenised
                      data-report.json, data-report.md   what was read, left out and advised, for programs and for people
                      prepared.json    this model; written last
@@ -22,6 +23,7 @@ from finetune_trainer.storage import Store
 
 TRAIN = "train.parquet"
 EVAL = "eval.parquet"
+PACKS = "packs.parquet"
 SAMPLES = "samples.json"
 DOCUMENT = "prepared.json"
 
@@ -81,7 +83,8 @@ class Identity(config.Value):
     method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
     """Which says what columns the tables have."""
     files: dict[str, FileFacts]
-    """train.parquet; if anything is held out, eval.parquet; the files of the adapter that training goes on from."""
+    """train.parquet; if anything is held out, eval.parquet; if rows are packed, packs.parquet; the files of the adapter that training
+    goes on from."""
     model: BaseModelFacts
     tokenizer: TokenizerFacts
     max_length: int
@@ -107,6 +110,15 @@ class Dropped(config.Value):
     """The first of them, for example `tickets.jsonl line 41`."""
 
 
+class Packed(config.Value):
+    """What became of the training rows, where several of them share a sequence."""
+
+    packs: int
+    """Sequences."""
+    fill_rate: float
+    """Tokens among their positions, were each as long as maxLength (0..1)."""
+
+
 class Resolved(config.Value):
     """The training settings in force (contract section 4)."""
 
@@ -115,9 +127,9 @@ class Resolved(config.Value):
     """Optimiser steps."""
     learning_rate: float
     global_batch_size: int
-    """Rows per optimiser step, over all processes; a multiple of processes x microBatchSize."""
+    """Rows per optimiser step, over all processes; a multiple of processes x microBatchSize. With packing: packs."""
     micro_batch_size: int
-    """Rows per forward pass of one process."""
+    """Rows per forward pass of one process. With packing: packs."""
     max_length: int
     """Tokens."""
     target_modules: tuple[str, ...]
@@ -172,6 +184,8 @@ class Prepared(config.Value):
     supervised_tokens: int
     longest: int
     """Tokens of the longest training row."""
+    packed: Packed | None = None
+    """None where each row is a sequence of its own."""
     advice: tuple[str, ...]
     resolved: Resolved
     shaping: dict[str, Any] = pydantic.Field(default={})

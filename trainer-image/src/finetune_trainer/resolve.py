@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_trainer import config, errors
+from finetune_trainer import accelerator, config, errors
 from finetune_trainer.batches import FEWEST
 from finetune_trainer.estimate import fitting, setting
 from finetune_trainer.estimate.shape import Shape
@@ -42,7 +42,9 @@ class Facts:
     """What the choice depends on."""
 
     lengths: Sequence[int]
-    """Tokens of each training row, cut to maxLength."""
+    """Tokens of each training sequence, at most maxLength: a row, or with packing several."""
+    packed: int | None = None
+    """Rows in those sequences; None: each is a row."""
     max_length: int
     """Tokens; no more than the model's own."""
     target_modules: tuple[str, ...]
@@ -56,17 +58,20 @@ class Facts:
         """Tokens."""
         return max(self.lengths, default=1)
 
+    @property
+    def rows(self) -> int:
+        """Training rows."""
+        return len(self.lengths) if self.packed is None else self.packed
+
 
 def resolve(run: config.Run, facts: Facts) -> Resolved:
     """The settings in force. Raises `InvalidBatchSize` where the given ones cannot be shared by the processes."""
     training, processes = run.training, run.resources.processes
-    rows = len(facts.lengths)
-    per_process = _per_process(training, processes, rows)
+    per_process = _per_process(training, processes, facts)
     global_batch = per_process * processes
-    per_epoch = math.ceil(
-        rows / global_batch
-    )  # as transformers' Trainer counts: a last, smaller batch is a step too
-    epochs = training.epochs or _by_rows(rows)
+    # As transformers' Trainer counts: a last, smaller batch is a step too.
+    per_epoch = math.ceil(len(facts.lengths) / global_batch)
+    epochs = training.epochs or _by_rows(facts.rows)
     steps = training.max_steps or math.ceil(epochs * per_epoch)
     return Resolved(
         epochs=round(training.max_steps / per_epoch, 4) if training.max_steps else epochs,
@@ -89,11 +94,13 @@ def _by_rows(rows: int) -> float:
     return next((epochs for fewer, epochs in EPOCHS if rows < fewer), 1.0)
 
 
-def _per_process(training: config.Training, processes: int, rows: int) -> int:
-    """Rows per step of one process."""
+def _per_process(training: config.Training, processes: int, facts: Facts) -> int:
+    """Rows per step of one process; with packing packs, as many as hold about those rows: it changes speed, not what is learned."""
     if training.global_batch_size is None:
-        wished = next((size for fewer, size in BATCHES if rows < fewer), LARGEST_BATCH)
-        share = max(min(wished, rows) // processes, 1)
+        wished = next((size for fewer, size in BATCHES if facts.rows < fewer), LARGEST_BATCH)
+        if facts.rows:
+            wished = round(min(wished, facts.rows) * len(facts.lengths) / facts.rows)
+        share = max(wished // processes, 1)
         given = training.micro_batch_size
         return share if given == "Auto" else max(share // given, 1) * given
     if training.global_batch_size % processes:
@@ -123,6 +130,8 @@ def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
     sizes = [size for size in range(fewest, per_process + 1) if per_process % size == 0]
     within = [size for size in sizes if size <= _budget(run, facts)] or sizes[:1]
     limit = fitting.limit(run)
+    if run.training.packing and setting.expected(run).attention not in accelerator.FLASH_PACKAGES:
+        return sizes[0]  # packs in one pass are one sequence, whose attention costs its length's square
     if facts.shape is None or limit is None:
         return within[-1]
     # On CPU larger batches are no faster: memory only ever makes them smaller.
@@ -137,7 +146,7 @@ def needs(run: config.Run, facts: Facts, rows: int) -> setting.Setting:
         setting.expected(run),
         targets=facts.target_modules,
         rows=rows,
-        share=_per_process(run.training, run.resources.processes, len(facts.lengths)),
+        share=_per_process(run.training, run.resources.processes, facts),
         length=facts.longest,
         scored=facts.scored,
     )

@@ -11,9 +11,11 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
-from finetune_trainer import config
+from finetune_trainer import config, prepared
+from finetune_trainer.data import packing
 
 Columns = dict[str, list[Any]]
 
@@ -50,6 +52,13 @@ def first_sequence(file: Path, run: config.Run) -> list[int]:
     ]
 
 
+def first_neighbours(folder: Path, run: config.Run) -> list[list[int]]:
+    """The tokens of the first two rows that share a sequence; empty where none do."""
+    shared = (pack for pack in packing.read(folder / prepared.PACKS).to_pylist() if len(pack) > 1)
+    found = rows(folder / prepared.TRAIN, run)
+    return [list(found[row]["input_ids"]) for row in next(shared, [])[:2]]
+
+
 def placeholder(run: config.Run) -> datasets.Dataset:
     """What a trainer that insists on tokenising is made with."""
     return datasets.Dataset.from_list([PLACEHOLDERS[run.method]])
@@ -60,7 +69,28 @@ def training_rows(file: Path, run: config.Run, *, micro: int) -> datasets.Datase
     found = rows(file, run)
     if run.method == "KTO":
         return datasets.Dataset(mismatched(shuffled(found.data.table, run.training.seed), micro))
+    if run.training.packing:
+        return datasets.Dataset(packed(found.data.table, packing.read(file.with_name(prepared.PACKS))))
     return found.with_transform(orpo_columns) if run.method == "ORPO" else found
+
+
+def packed(table: pa.Table, rows_of: pa.ListArray) -> pa.Table:
+    """The sequences of packs: the rows that `rows_of` names for each, one behind the other, and `seq_lengths`, their tokens.
+
+    By those lengths TRL's collator lets positions begin anew with each row, and takes its first token's label away.
+    """
+    bounds = rows_of.offsets.to_numpy()
+    columns = {
+        name: table.column(name).cast(pa.large_list(pa.int32())).take(rows_of.flatten()).combine_chunks()
+        for name in COLUMNS["SFT"]
+    }
+    lengths = pc.list_value_length(columns["input_ids"]).cast(pa.int32())
+    ends = np.concatenate([[0], np.cumsum(lengths.to_numpy(), dtype=np.int64)])
+    made = {
+        name: pa.LargeListArray.from_arrays(ends[bounds], column.flatten())
+        for name, column in columns.items()
+    }
+    return pa.table({**made, "seq_lengths": pa.ListArray.from_arrays(rows_of.offsets, lengths)})
 
 
 def shuffled(table: pa.Table, seed: int) -> pa.Table:

@@ -16,6 +16,8 @@ from finetune_trainer import (
     config,
     errors,
     failpoints,
+    grouped,
+    isolation,
     prepared,
     reference,
     start_adapter,
@@ -85,6 +87,8 @@ def make_trainer(
     _learn_in_float32(trainer)
     if start := start_adapter.folder(run, task.dataset):
         reference.begin_exactly(_model(trainer), start)
+    if run.training.packing:
+        _check_apart(trainer, run, arithmetic, task)
     return trainer
 
 
@@ -118,7 +122,22 @@ def _made(
     else:
         trainer = made(train_dataset=tables.placeholder(run), **given)
         trainer.train_dataset = rows
+    if run.training.group_by_length:
+        batch = resolved.global_batch_size
+        trainer.train_dataset = grouped.Grouped(rows, batch=batch, seed=run.training.seed)
     return trainer
+
+
+def _check_apart(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
+    """Try whether this model, as it computes here, keeps rows apart that share a sequence. Raises `SettingsDoNotFit`."""
+    if neighbours := tables.first_neighbours(task.dataset, run):
+        with trainer.compute_loss_context_manager():  # type: ignore[no-untyped-call]
+            isolation.check(
+                _model(trainer),
+                trainer.data_collator,
+                neighbours,
+                sixteen=arithmetic.bf16 or arithmetic.fp16,
+            )
 
 
 def _learn_in_float32(trainer: Trainer) -> None:

@@ -117,7 +117,7 @@ class Training(Value):
     max_length: Annotated[int, pydantic.Field(ge=8, le=1048576)] = 1024
     """Longest row (tokens); longer ones are cut, and counted."""
     packing: bool = False
-    """Put several rows into one sequence, isolated from each other."""
+    """Put several rows into one sequence of at most `maxLength`, isolated from each other (SFT). Batches then count such packs."""
     loss_on: Literal["Assistant", "Completion", "All"] | None = None
     """Which tokens are learned: the assistant's turns, the completion, or everything. Absent: Assistant for conversations,
     Completion for prompt-completion, All for text."""

@@ -158,6 +158,10 @@ class DatasetSeen(Value):
     """Tokens of one pass over the training rows."""
     supervised_tokens: int | None = None
     """Those of them that are learned."""
+    packs: int | None = None
+    """Sequences that those rows share, where `training.packing` is set."""
+    fill_rate: float | None = None
+    """Tokens among the positions of those packs, were each as long as `maxLength` (0..1)."""
     advice: Annotated[list[Sentence], pydantic.Field(max_length=8)] | None = None
     """What a person would tell you about this data."""
 
@@ -172,9 +176,9 @@ class Resolved(Value):
     learning_rate: float | None = None
     """Peak learning rate."""
     global_batch_size: int | None = None
-    """Rows per optimiser step."""
+    """Rows per optimiser step; with packing packs."""
     micro_batch_size: int | None = None
-    """Rows per forward pass of one process; what is left where training ran out of memory."""
+    """Rows (with packing: packs) per forward pass of one process; what is left where training ran out of memory."""
     out_of_memory: int | None = None
     """How often training ran out of the accelerator's memory and went on with half as many rows per forward pass."""
     max_length: int | None = None

@@ -35,7 +35,6 @@ JOB: tuple[Row, ...] = (
         lambda s: s.model.attention.startswith("flash"),
         "Auto, sdpa and eager work today",
     ),
-    ("spec.training.packing", lambda s: s.training.packing, "leave it out"),
     (
         "spec.evaluation.metrics",
         lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},

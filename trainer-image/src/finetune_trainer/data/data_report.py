@@ -10,7 +10,7 @@ from typing import Literal
 from finetune_trainer import config
 from finetune_trainer.data.figures import Figures, Lengths, Source
 from finetune_trainer.data.filters import REASONS
-from finetune_trainer.prepared import Dropped
+from finetune_trainer.prepared import Dropped, Packed
 
 JSON = "data-report.json"
 MARKDOWN = "data-report.md"
@@ -39,11 +39,19 @@ class DataReport(config.Value):
     """Of training rows."""
     learned: Lengths
     """Tokens that are learned, of training rows."""
+    packed: Packed | None = None
+    """With packing alone."""
     advice: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, figures: Figures, dropped: Mapping[str, Dropped], *, max_length: int, advice: Iterable[str]
+        cls,
+        figures: Figures,
+        dropped: Mapping[str, Dropped],
+        *,
+        max_length: int,
+        advice: Iterable[str],
+        packed: Packed | None = None,
     ) -> "DataReport":
         """The report of a dataset, with as many places as fit."""
         whole = cls(
@@ -56,6 +64,7 @@ class DataReport(config.Value):
             cut=Dropped(rows=figures.cut, places=figures.cut_places),
             tokens=figures.tokens,
             learned=figures.learned,
+            packed=packed,
             advice=tuple(advice),
         )
         shorter = [whole.with_places(most) for most in FEWER_PLACES]
@@ -92,6 +101,9 @@ class DataReport(config.Value):
             f"{self.rows_read:,} rows read: {self.rows:,} to train on, {self.eval_rows:,} held out, {out:,} left out, "
             f"{self.cut.rows:,} longer than {self.max_length:,} tokens."
         )
+        if self.packed:
+            count, share = self.packed.packs, self.packed.fill_rate
+            yield f"Packed into {count:,} sequences of at most {self.max_length:,} tokens, {share:.1%} full."
         if self.advice:
             yield from ("", "## Advice", "", *(f"- {_plain(sentence)}" for sentence in self.advice))
 

@@ -60,7 +60,7 @@ def _attention(shape: Shape, setting: Setting) -> int:
     groups = shape.key_value if flash or not setting.masked else shape.query
     fused = (2 * shape.query + 2 * groups) * setting.compute_bytes + shape.heads * 4
     if setting.attention == "eager":
-        return fused + shape.heads * setting.length * (4 + 2 * setting.compute_bytes)
+        return fused + shape.heads * setting.span * (4 + 2 * setting.compute_bytes)
     return fused
 
 
@@ -68,7 +68,7 @@ def _mask(shape: Shape, setting: Setting) -> int:
     """Each layer makes its own mask of numbers out of the common one of booleans, L x L for each sequence."""
     if not setting.masked or setting.attention != "sdpa":
         return 0
-    return shape.layers * setting.length * setting.compute_bytes
+    return shape.layers * setting.span * setting.compute_bytes
 
 
 def _mlp(shape: Shape, setting: Setting) -> int:

@@ -50,6 +50,8 @@ class Setting:
     """Most learned tokens of a held-out row, for which evaluation builds logits; 0: nothing is held out."""
     started: bool = False
     """Whether training goes on from an adapter."""
+    packed: bool = False
+    """Whether the rows of a forward pass are one sequence, whose parts a mask keeps from each other."""
 
     @property
     def adapters(self) -> int:
@@ -78,8 +80,13 @@ class Setting:
 
     @property
     def masked(self) -> bool:
-        """Whether attention gets a mask: several sequences are padded to one length."""
-        return self.sequences > 1
+        """Whether attention gets a mask: several sequences are padded to one length, or share one."""
+        return self.sequences > 1 or self.packed
+
+    @property
+    def span(self) -> int:
+        """Positions that the mask, or the scores, of one position go over."""
+        return self.tokens if self.packed else self.length
 
     @property
     def accumulates(self) -> bool:
@@ -133,6 +140,7 @@ def of(
         weight_bytes=4 if arithmetic.dtype == "float32" else 2,
         compute_bytes=2 if sixteen else 4,
         attention=kinds.get(arithmetic.attention, "flash"),
+        packed=run.training.packing,
         checkpointing=arithmetic.activation_checkpointing,
         optimizer=run.training.optimizer,
         processes=run.resources.processes,

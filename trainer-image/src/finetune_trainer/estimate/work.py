@@ -39,7 +39,7 @@ class Work:
     """What is to be done."""
 
     lengths: Sequence[int]
-    """Tokens of each training row; of pairs, those of the longer sequence."""
+    """Tokens of each training row, or pack; of pairs, those of the longer sequence."""
     steps: int
     epochs: float
     held_out_tokens: int
@@ -47,13 +47,13 @@ class Work:
     """Samples to answer, by base and tuned model each."""
 
 
-def padded(lengths: Sequence[int], rows: int, *, grouped: bool = False) -> float:
+def padded(lengths: Sequence[int], rows: int, *, tight: bool = False) -> float:
     """Positions of one epoch, padding included: `rows` at a time, each batch as long as its longest row.
 
-    With rows in a random order, the expected longest of a batch; grouped by length, next to nothing is padded.
+    With rows in a random order, the expected longest of a batch; `tight`: grouped by length, or packed, next to nothing is padded.
     """
     counted, total = Counter(int(length) for length in lengths), len(lengths)
-    if grouped or rows <= 1:
+    if tight or rows <= 1:
         return float(sum(length * number for length, number in counted.items()))
     expected, below = 0.0, 0
     for length in sorted(counted):
@@ -78,9 +78,8 @@ def seconds(run: config.Run, shape: Shape, setting: Setting, work: Work) -> int 
     # Attention grows with the square of the length: the mean row stands for all.
     mean = max(1, round(sum(work.lengths) / max(1, len(work.lengths))))
     usual = setting.at(length=mean)
-    positions = (
-        padded(work.lengths, setting.rows, grouped=run.training.group_by_length) * SEQUENCES[run.method]
-    )
+    tight = run.training.group_by_length or run.training.packing
+    positions = padded(work.lengths, setting.rows, tight=tight) * SEQUENCES[run.method]
     training = work.epochs * positions * operations(shape, usual) / speed
     every = run.evaluation.every_steps
     evaluations = 2 + (work.steps // every if every else 0)

@@ -31,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     of_rows.copies_kept,
     of_rows.dwarfed,
     of_settings.shortened,
+    of_settings.hardly_packed,
     of_settings.endless,
     of_settings.quoting,
     of_settings.plain,

@@ -14,6 +14,8 @@ EPOCHS_FOR_ALL = 30.0
 FEW_STEPS = 10
 LITTLE_SEEN = 0.5
 """Passes over the data."""
+HARDLY_FULL = 0.75
+"""Share of a pack's positions."""
 
 
 def nothing_held_out(seen: Seen) -> str | None:
@@ -61,6 +63,17 @@ def shortened(seen: Seen) -> str | None:
     asked, given = seen.run.training.max_length, seen.resolved.max_length
     return (
         f"maxLength {asked} is more than the model was made for; {given} is used" if given < asked else None
+    )
+
+
+def hardly_packed(seen: Seen) -> str | None:
+    """Packs are less than 75 % full."""
+    packed = seen.packed
+    if packed is None or packed.fill_rate >= HARDLY_FULL:
+        return None
+    return (
+        f"the {packed.packs} packs are {packed.fill_rate:.0%} full, so packing gains little: rows are long beside maxLength "
+        f"({seen.resolved.max_length}), or few; a larger maxLength fills packs better"
     )
 
 

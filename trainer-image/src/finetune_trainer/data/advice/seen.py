@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from finetune_trainer import config
 from finetune_trainer.data.figures import Figures
-from finetune_trainer.prepared import Resolved
+from finetune_trainer.prepared import Packed, Resolved
 
 ENOUGH_TO_JUDGE = 20
 """Rows below which shares say nothing."""
@@ -24,6 +24,8 @@ class Seen:
     """The longest row that the model was made for (tokens); None: it does not say."""
     plain: bool
     """Whether the model has no chat template and its conversations are rendered by a plain one."""
+    packed: Packed | None = None
+    """None where each row is a sequence of its own."""
 
     @property
     def share(self) -> float:
