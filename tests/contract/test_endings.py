@@ -45,6 +45,7 @@ ADAPTER = {
     "rank": 16,
     "baseModel": "Qwen/Qwen3-0.6B",
     "baseRevision": "abc",
+    "step": 1070,
     "sizeBytes": 19000000,
 }
 TRAINED = {
@@ -192,7 +193,7 @@ def test_what_training_tells_is_in_the_status():
     run = config.parse(contract_runs.text(contract_runs.run(contract_runs.SHORTEST)))
     steps = {"step": 10, "total_steps": 10, "epoch": 1.0, "loss": 2.0, "tokens_per_second": 9.0}
     trained = type("Trained", (), steps)
-    trained.evaluation = None
+    trained.evaluation = trained.kept_step = None
     base = type("Base", (), {"id": "Qwen/Qwen3-0.6B", "revision": "abc"})
     ready = type("Ready", (), {"identity": type("Identity", (), {"model": base})})
     made = publication.result(run, ready, trained, files={}, seconds=1.0)

@@ -19,7 +19,6 @@ SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
     "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
-    "spec.evaluation.keepBest": {"evaluation": {"keepBest": True}},
     "spec.output.merged": {"output": {"uri": "s3://a/b", "merged": True}},
     "spec.output.hub": {"output": {"uri": "s3://a/b", "hub": {"repo": "org/name"}}},
     "spec.tracking": {"tracking": {"tensorboard": {}}},

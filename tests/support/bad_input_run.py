@@ -163,6 +163,13 @@ RUN = [
         written("config.json", json.dumps(FALCON)),
         training={"packing": True},
     ),
+    author("the best of nothing measured", "SettingsDoNotFit", evaluation={"keepBest": True}),
+    author(
+        "the best by no held-out row",
+        "SettingsDoNotFit",
+        dataset={"train": [{"uri": "pvc://data/train.jsonl"}], "evalFraction": 0},
+        evaluation={"keepBest": True, "everySteps": 5},
+    ),
     author(
         "a rank for a model that is tuned whole",
         "SettingsDoNotFit",

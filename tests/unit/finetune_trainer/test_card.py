@@ -1,5 +1,7 @@
 """What a person reads about the result."""
 
+import dataclasses
+
 import pytest
 
 import trainer_runs
@@ -51,6 +53,16 @@ def test_a_model_of_a_bucket_is_no_id_of_the_hub():
     ]
     assert "base_model:" not in readme
     assert 'from_pretrained("a local copy of s3://models/name")' in readme
+
+
+def test_the_step_that_was_kept_is_told():
+    made = facts()
+    kept = dataclasses.replace(made, trained=made.trained.model_copy(update={"kept_step": 20}))
+    assert "30 of 30 steps were trained. Checksums" in card.render(made)["README.md"]
+    assert (
+        "these are the weights of step 20, which had the lowest held-out loss."
+        in card.render(kept)["README.md"]
+    )
 
 
 def test_what_was_not_measured_is_not_told():

@@ -40,6 +40,7 @@ REFUSED = {
         "method": "KTO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
     "spec.training.earlyStopping: nothing measures": {"training": {"earlyStopping": {}}},
+    "spec.evaluation.keepBest: nothing measures": {"evaluation": {"keepBest": True}},
     "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
     "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
 }  # fmt: skip
@@ -55,7 +56,7 @@ ACCEPTED = (
     {"method": "ORPO", "training": {"dpo": {"beta": 0.2}}},
     {"method": "KTO", "training": {"dpo": {"lossType": ["apo_zero_unpaired"]}}},
     {"tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}},
-    {"training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5}},
+    {"training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5, "keepBest": True}},
     {"tuning": {"type": "QLoRA", "quantization": {"type": "fp4", "double": False}}},
 )
 
@@ -83,4 +84,11 @@ def test_stopping_early_needs_something_held_out():
     combinations.check_held_out(run, 1)
     combinations.check_held_out(trainer_runs.run(), 0)
     with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.training\.earlyStopping: no row is held out"):
+        combinations.check_held_out(run, 0)
+
+
+def test_keeping_the_best_needs_something_held_out():
+    run = trainer_runs.run(evaluation={"everySteps": 5, "keepBest": True})
+    combinations.check_held_out(run, 1)
+    with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.evaluation\.keepBest: no row is held out"):
         combinations.check_held_out(run, 0)

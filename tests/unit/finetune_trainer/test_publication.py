@@ -95,6 +95,7 @@ def test_the_result_has_the_contracts_shape(artefact, tmp_path):
             "rank": 4,
             "baseModel": "pvc://models/tiny",
             "baseRevision": "sha256:" + "0" * 64,
+            "step": 6,
             "sizeBytes": sum(path.stat().st_size for path in artefact.iterdir()),
         },
         "evaluation": {
@@ -105,6 +106,13 @@ def test_the_result_has_the_contracts_shape(artefact, tmp_path):
         "progress": {"step": 6, "totalSteps": 6, "epoch": 1.0, "loss": 2.5, "tokensPerSecond": 100.0},
         "usage": {"gpuSeconds": 0.0, "seconds": 12.3},
     }
+
+
+def test_the_step_that_was_kept_is_told(artefact, tmp_path):
+    ready = trainer_runs.prepare_by_hand(tmp_path / "made")
+    kept = TRAINED.model_copy(update={"kept_step": 4})
+    told = publication.result(trainer_runs.run(), ready, kept, files={}, seconds=1.0)
+    assert (told["adapter"]["step"], told["progress"]["step"]) == (4, 6)
 
 
 def test_gpu_seconds_count_every_gpu(artefact, tmp_path):

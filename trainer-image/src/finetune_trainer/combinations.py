@@ -96,13 +96,22 @@ def _stopping(run: config.Run) -> Iterator[str]:
             "spec.training.earlyStopping: nothing measures the held-out loss between the steps; set "
             "spec.evaluation.everySteps, or leave it out"
         )
+    if run.evaluation.keep_best and not run.evaluation.every_steps:
+        yield (
+            "spec.evaluation.keepBest: nothing measures the held-out loss between the steps, so there is only the last one; set "
+            "spec.evaluation.everySteps, or leave it out"
+        )
 
 
 def check_held_out(run: config.Run, rows: int) -> None:
     """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none."""
-    if run.training.early_stopping and not rows:
+    asked = {
+        "spec.training.earlyStopping": run.training.early_stopping,
+        "spec.evaluation.keepBest": run.evaluation.keep_best,
+    }
+    if not rows and (fields := [field for field, said in asked.items() if said]):
         raise errors.SettingsDoNotFit(
-            "spec.training.earlyStopping: no row is held out, so there is no loss to go by; set spec.dataset.evalFraction or "
+            f"{fields[0]}: no row is held out, so there is no loss to go by; set spec.dataset.evalFraction or "
             "spec.dataset.eval, or leave it out"
         )
 

@@ -91,9 +91,13 @@ class Comparing:
     def loss_between(self, trainer: Any) -> float | None:
         """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
         try:
-            measured = self._tuned(trainer)
+            return self.loss(trainer)
         except errors.Interrupted:
             return None
+
+    def loss(self, trainer: Any) -> float | None:
+        """Held-out loss of the model as it is now; None where nothing is held out. Raises `Interrupted`."""
+        measured = self._tuned(trainer)
         if measured is None:
             return None
         self._tell(eval_loss=measured.loss)

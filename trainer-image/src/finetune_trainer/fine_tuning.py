@@ -22,6 +22,7 @@ from finetune_trainer import (
     train,
     whole,
 )
+from finetune_trainer.best import Best, Kept
 from finetune_trainer.callbacks import Telling
 from finetune_trainer.comparing import BASE, Comparing
 from finetune_trainer.interruption import Interruption
@@ -57,9 +58,11 @@ class FineTuning:
             self._comparing.measure_base(trainer)
         telling = train.fit(
             trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
-            measure=lambda: self._comparing.loss_between(trainer), tokens_per_epoch=self._prepared.tokens,
-            beside=(self._task.work / BASE,),
+            measure=lambda: self._measured(trainer), tokens_per_epoch=self._prepared.tokens,
+            beside=(self._task.work / BASE, *(self._best.files if self._best else ())),
         )  # fmt: skip
+        if self._best:
+            self._return_to_best(trainer, self._best)
         saved = self._task.work / "saved"
         if self._whole:
             whole.round_to(trainer.model, self._whole)
@@ -67,7 +70,8 @@ class FineTuning:
             trainer.save_model(str(saved))
         if self._rank == 0:
             evaluation, samples = self._comparing.compare(trainer)
-            trained = _trained(trainer.state, telling, evaluation)
+            kept = self._best.kept if self._best else None
+            trained = _trained(trainer.state, telling, evaluation, kept)
             self._put_together(trainer, trained, samples, saved)
         trainer.end()  # else one of twenty gangs aborts at exit
         return cast("Trainer", trainer)
@@ -93,6 +97,33 @@ class FineTuning:
     def _hub_revision(self) -> str | None:
         """PEFT's `revision` is one of the Hub; a digest would be looked for there."""
         return self._prepared.identity.model.revision if self._run.model.uri.startswith("hf://") else None
+
+    @functools.cached_property
+    def _best(self) -> Best | None:
+        """The weights to publish, if not the last; rank 0 alone measures and publishes."""
+        wanted = self._run.evaluation.keep_best and self._rank == 0
+        return Best(self._task.work, self._task.resume) if wanted else None
+
+    def _measured(self, trainer: Any) -> float | None:
+        """Held-out loss between the steps; None where SIGTERM came first."""
+        loss = self._comparing.loss_between(trainer)
+        if self._best and loss is not None:
+            self._best.see(trainer.model, step=trainer.state.global_step, loss=loss)
+        return loss
+
+    def _return_to_best(self, trainer: Any, best: Best) -> None:
+        """Measure the last step like those before it, and take the weights of the best one."""
+        step = trainer.state.global_step
+        measured = {entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry}
+        if step not in measured:
+            self._tell(stage="Evaluate", message=f"evaluating step {step}")
+            if (loss := self._comparing.loss(trainer)) is not None:
+                best.see(trainer.model, step=step, loss=loss)
+        if kept := best.kept:
+            best.restore(trainer.model)
+            told = f"step {kept.step} has the lowest held-out loss, {kept.loss:.4f}, and is kept"
+            self._tell(message=told)
+            print(told, flush=True)  # noqa: T201 - the pod's log
 
     @functools.cached_property
     def _comparing(self) -> Comparing:
@@ -161,7 +192,7 @@ class FineTuning:
         self._tell(message=message)
 
 
-def _trained(state: Any, telling: Telling, evaluation: Evaluated | None) -> Trained:
+def _trained(state: Any, telling: Telling, evaluation: Evaluated | None, kept: Kept | None) -> Trained:
     """What training came to, by transformers' own state and what was told last."""
     return Trained(
         step=state.global_step,
@@ -170,6 +201,7 @@ def _trained(state: Any, telling: Telling, evaluation: Evaluated | None) -> Trai
         loss=telling.loss if telling.loss is not None else _last_loss(state.log_history),
         tokens_per_second=telling.tokens_per_second,
         evaluation=evaluation,
+        kept_step=kept.step if kept else None,
     )
 
 

@@ -26,7 +26,9 @@ class Grouped(torch.utils.data.Dataset[dict[str, Any]]):
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch (from 0). Accelerate calls it."""
         dice = torch.Generator().manual_seed(self._seed + epoch)
-        self._order: list[int] = get_length_grouped_indices(self._lengths, self._batch, generator=dice)
+        self._order: list[int] = get_length_grouped_indices(  # type: ignore[no-untyped-call]
+            self._lengths, self._batch, generator=dice
+        )
 
     def __len__(self) -> int:
         """Rows."""

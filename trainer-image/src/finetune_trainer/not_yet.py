@@ -25,7 +25,6 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         "models that transformers knows work today",
     )
     yield "spec.evaluation.gate", run.evaluation.gate, "leave it out"
-    yield "spec.evaluation.keepBest", run.evaluation.keep_best, "leave it out"
     yield "spec.output.merged", run.output.merged, "leave it out"
     yield "spec.output.hub", run.output.hub, "leave it out"
     yield "spec.tracking", run.tracking, "leave it out"

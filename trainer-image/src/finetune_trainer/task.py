@@ -101,3 +101,5 @@ class Trained(config.Value):
     tokens_per_second: float | None = None
     evaluation: Evaluated | None = None
     """None where nothing is held out."""
+    kept_step: int | None = None
+    """The step whose weights are published; None: the last."""

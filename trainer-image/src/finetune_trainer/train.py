@@ -131,7 +131,7 @@ def _made(
 def _check_apart(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
     """Try whether this model, as it computes here, keeps rows apart that share a sequence. Raises `SettingsDoNotFit`."""
     if neighbours := tables.first_neighbours(task.dataset, run):
-        with trainer.compute_loss_context_manager():  # type: ignore[no-untyped-call]
+        with trainer.compute_loss_context_manager():
             isolation.check(
                 _model(trainer),
                 trainer.data_collator,

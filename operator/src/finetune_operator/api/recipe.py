@@ -188,7 +188,7 @@ class Evaluation(Value):
     gate: Annotated[list[Gate], pydantic.Field(max_length=16)] = pydantic.Field(default=[])
     """What must hold before anything is published."""
     keep_best: bool = False
-    """Publish the best evaluated step instead of the last."""
+    """Publish the step with the lowest held-out loss instead of the last; measured every `everySteps`."""
 
 
 class ResumeFrom(Value):

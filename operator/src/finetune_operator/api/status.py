@@ -254,6 +254,8 @@ class AdapterSeen(Value):
     """Id of the base model, as the adapter names it."""
     base_revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
     """Revision of the base model."""
+    step: int | None = None
+    """Optimiser step whose weights these are: the last, or with `evaluation.keepBest` the best."""
     size_bytes: int | None = None
     """Size of all files."""
     serving: (

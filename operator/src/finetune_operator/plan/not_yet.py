@@ -41,7 +41,6 @@ JOB: tuple[Row, ...] = (
         "loss and perplexity work today",
     ),
     ("spec.evaluation.gate", lambda s: s.evaluation.gate, "leave it out"),
-    ("spec.evaluation.keepBest", lambda s: s.evaluation.keep_best, "leave it out"),
     ("spec.output.merged", lambda s: s.output.merged, "leave it out"),
     ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),

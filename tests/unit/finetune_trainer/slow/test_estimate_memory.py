@@ -168,9 +168,13 @@ def saved_bytes(layers: int, setting: Setting) -> int:
     mask = torch.ones_like(ids)
     if setting.rows > 1:
         mask[0, -5:] = 0
+    apart = {"attention_mask": mask}
+    if setting.packed:  # one sequence; each row of `ids` is a pack of two
+        ids = ids.reshape(1, -1)
+        apart = {"position_ids": torch.arange(setting.length // 2).repeat(2 * setting.rows)[None]}
     narrow = torch.autocast("cpu", dtype=torch.bfloat16) if setting.autocast else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), narrow:
-        model(input_ids=ids, attention_mask=mask, labels=ids, fused_lm_head=True)
+        model(input_ids=ids, labels=ids, fused_lm_head=True, use_cache=False, **apart)
     return sum(size for size, _ in kept.values())
 
 
@@ -188,6 +192,9 @@ COUNTED = {
     "float32, padded rows": {"rows": 3},
     "bf16 under autocast": {"weight_bytes": 2, "compute_bytes": 2},
     "bf16 under autocast, padded rows": {"weight_bytes": 2, "compute_bytes": 2, "rows": 3},
+    "float32, one pack": {"packed": True},
+    "float32, two packs in a pass": {"packed": True, "rows": 2},
+    "bf16 under autocast, one pack": {"weight_bytes": 2, "compute_bytes": 2, "packed": True},
     "float32, attention only": {"targets": ("k_proj", "o_proj", "q_proj", "v_proj")},
     "bf16, attention only": {"targets": ("q_proj", "v_proj"), "weight_bytes": 2, "compute_bytes": 2},
     "float32, dropout": {"dropout": True},

@@ -82,7 +82,7 @@ def seconds(run: config.Run, shape: Shape, setting: Setting, work: Work) -> int 
     positions = padded(work.lengths, setting.rows, tight=tight) * SEQUENCES[run.method]
     training = work.epochs * positions * operations(shape, usual) / speed
     every = run.evaluation.every_steps
-    evaluations = 2 + (work.steps // every if every else 0)
+    evaluations = 2 + (work.steps // every if every else 0) + run.evaluation.keep_best
     one_process = speed / run.resources.processes
     evaluating = evaluations * work.held_out_tokens * 2.0 * shape.active / one_process
     tokens = 2 * work.answers * run.evaluation.max_new_tokens

@@ -206,7 +206,8 @@ def _sentence(run: config.Run, trained: Trained) -> str:
         losses = [found.base.loss, *([found.start.loss] if found.start else []), found.tuned.loss]
         better = f"; held-out loss {' -> '.join(f'{one:.3f}' for one in losses)} on {found.rows} rows"
     what = "the model lies" if run.tuning.type == "Full" else f"the {run.tuning.type} adapter lies"
-    return f"{trained.step} steps trained, {what} at {run.output.uri}{better}"
+    kept = "" if trained.kept_step is None else f", step {trained.kept_step} kept"
+    return f"{trained.step} steps trained{kept}, {what} at {run.output.uri}{better}"
 
 
 def _clean(run: config.Run, layout: Layout) -> None:

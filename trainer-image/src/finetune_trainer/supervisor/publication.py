@@ -29,6 +29,7 @@ def result(
             **({} if run.tuning.type == "Full" else {"rank": run.tuning.lora.rank}),
             "baseModel": base.id,
             "baseRevision": base.revision,
+            "step": trained.step if trained.kept_step is None else trained.kept_step,
             "sizeBytes": sum(facts.size for facts in files.values()),
         },
         "progress": {
