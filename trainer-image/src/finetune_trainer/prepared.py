@@ -83,8 +83,8 @@ class Identity(config.Value):
     method: Literal["SFT", "DPO", "ORPO", "KTO"] = "SFT"
     """Which says what columns the tables have."""
     files: dict[str, FileFacts]
-    """train.parquet; if anything is held out, eval.parquet; if rows are packed, packs.parquet; the files of the adapter that training
-    goes on from."""
+    """train.parquet; if anything is held out, eval.parquet; if rows are packed, packs.parquet; the files of the adapter that is
+    gone on from."""
     model: BaseModelFacts
     tokenizer: TokenizerFacts
     max_length: int
