@@ -21,7 +21,9 @@ class Fault:
     silent_after: int | None = None
     """Bytes of answers after which nothing more comes, and the connection stays open."""
     pause: float = 0.0
-    """Seconds before each piece."""
+    """Seconds before each piece of an answer."""
+    upload_pause: float = 0.0
+    """Seconds before each piece that is sent to the server."""
     piece: int = 65536
     """Bytes that are passed on at once."""
     passed: int = 0
@@ -56,13 +58,14 @@ def _accept(listening: socket.socket, port: int, fault: Fault, ended: threading.
 
 def _serve(client: socket.socket, port: int, fault: Fault, ended: threading.Event) -> None:
     with client, socket.create_connection(("127.0.0.1", port)) as server, contextlib.suppress(OSError):
-        threading.Thread(target=_questions, args=(client, server), daemon=True).start()
+        threading.Thread(target=_questions, args=(client, server, fault), daemon=True).start()
         _answers(server, client, fault, ended)
 
 
-def _questions(client: socket.socket, server: socket.socket) -> None:
+def _questions(client: socket.socket, server: socket.socket, fault: Fault) -> None:
     with contextlib.suppress(OSError):
-        while piece := client.recv(65536):
+        while piece := client.recv(fault.piece):
+            time.sleep(fault.upload_pause)
             server.sendall(piece)
         server.shutdown(socket.SHUT_WR)
 

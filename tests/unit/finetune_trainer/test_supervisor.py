@@ -86,7 +86,6 @@ def pod(tmp_path: Path) -> Iterator[Any]:
     def start(
         behaviour: str,
         *,
-        direct: bool = True,
         attempt: int = 1,
         fault: dict[str, Any] | None = None,
         **changes: Any,
@@ -104,7 +103,7 @@ def pod(tmp_path: Path) -> Iterator[Any]:
         )
         ready.save(outcome.work_area(run, layout), tmp_path / f"made-{attempt}")
         command = [
-            *(sys.executable, "-m", "trainer_pid1", *(["--direct"] if direct else [])),
+            *(sys.executable, "-m", "trainer_pid1"),
             *("train", "--run", str(layout.run), "--attempt", str(attempt), "--prepared", ready.digest),
             *("--layout-root", str(root), "--port", "0"),
         ]
@@ -288,25 +287,8 @@ def test_a_dataset_that_is_gone_is_told(pod, tmp_path):
 
 
 @pytest.mark.slow
-def test_below_accelerate_launch_the_rank_saves_although_its_launcher_dies_at_once(pod):
-    job = pod("train", direct=False)
-    job.rank_is_training()
-    job.sigterm()
-    code, word = job.ended()
-    assert (code, word["reason"]) == (75, "Interrupted")
-    assert "the checkpoint of step 7 lies at" in word["message"]
-    assert job.survivors() == []
-
-
-@pytest.mark.slow
-def test_below_accelerate_launch_a_killed_rank_is_other(pod):
-    code, word = pod("killed", direct=False).ended()
-    assert (code, word["reason"]) == (70, "RankDied")
-
-
-@pytest.mark.slow
 def test_two_ranks_below_torchrun_are_told_both(pod):
-    job = pod("train", direct=False, resources={"processesPerNode": 2})
+    job = pod("train", resources={"processesPerNode": 2})
     job.rank_is_training(ranks=2)
     job.sigterm()
     code, word = job.ended()
@@ -316,7 +298,7 @@ def test_two_ranks_below_torchrun_are_told_both(pod):
 
 @pytest.mark.slow
 def test_the_rank_that_knows_why_speaks_for_the_two_below_torchrun(pod):
-    job = pod("split", direct=False, resources={"processesPerNode": 2})
+    job = pod("split", resources={"processesPerNode": 2})
     code, word = job.ended()
     assert (code, word["reason"], word["message"]) == (64, "NonFiniteLoss", "rank 1 NonFiniteLoss")
     assert job.survivors() == []

@@ -17,6 +17,7 @@ from finetune_trainer import (
     process_tree,
     report,
     supervisor,
+    unneeded,
 )
 from finetune_trainer.layout import Layout
 from finetune_trainer.report import LastWord
@@ -69,6 +70,7 @@ def prepare(
     _: LastMoment,
 ) -> Ending:
     """The Prepare stage."""
+    unneeded.leave_out(unneeded.IN_PREPARE)
     from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
 
     layout.make_folders()

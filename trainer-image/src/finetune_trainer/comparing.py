@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from finetune_trainer import arguments, config, errors, evaluate, heldout, prepared, start_adapter, tables
@@ -51,7 +52,13 @@ class Comparing:
             (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
         )
 
-    def measure_base(self, trainer: Any) -> None:
+    def before(self, trainer: Any) -> None:
+        """Measure the base now where training changes it; else whenever it is asked for: the first step need not wait."""
+        started = start_adapter.folder(self._run, self._task.dataset)
+        if (self._run.tuning.type == "Full" or started) and (measured := self._base(trainer).measured):
+            self._tell(eval_loss=measured.loss)
+
+    def _measure_base(self, trainer: Any) -> None:
         """Loss and answers of the base, written to `base.json`; taken from the checkpoint where that has them."""
         file = self._task.work / BASE
         kept = self._task.resume / BASE if self._task.resume else None
@@ -60,10 +67,8 @@ class Comparing:
         else:
             self._tell(stage="EvaluateBase", message="evaluating the base model")
             file.write_text(self._asked_first(trainer).model_dump_json(by_alias=True), encoding="utf-8")
-        if measured := self._base.measured:
-            self._tell(
-                eval_loss=measured.loss, message=f"held-out loss of the base model {measured.loss:.4f}"
-            )
+        if measured := _read(file).measured:
+            self._tell(message=f"held-out loss of the base model {measured.loss:.4f}")
             print(f"base model: held-out loss {measured.loss:.4f}", flush=True)  # noqa: T201 - the pod's log
 
     def _asked_first(self, trainer: Any) -> Base:
@@ -108,8 +113,9 @@ class Comparing:
 
         None where nothing is held out.
         """
+        base = self._base(trainer)
         self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
-        tuned, answers, base = self._tuned(trainer), self._answers(trainer), self._base
+        tuned, answers = self._tuned(trainer), self._answers(trainer)
         samples = [
             {**_shown(sample), "base": before, "tuned": after}
             for sample, before, after in zip(self._samples, base.answers, answers, strict=True)
@@ -124,15 +130,17 @@ class Comparing:
         found = Evaluated(rows=self._prepared.eval_rows, base=base.measured, start=base.start, tuned=tuned)
         return found, samples
 
-    @property
-    def _base(self) -> Base:
-        """What `base.json` holds."""
-        return Base.model_validate_json((self._task.work / BASE).read_bytes())
+    def _base(self, trainer: Any) -> Base:
+        """What the base said, once."""
+        file = self._task.work / BASE
+        if not file.exists():
+            self._measure_base(trainer)
+        return _read(file)
 
     def _tuned(self, trainer: Any) -> Measured | None:
         """The model as it is now, on the held-out rows; None where there are none."""
         said = self._asked(trainer)
-        return self._rows.judged(said, self._base.log_probs) if said else None
+        return self._rows.judged(said, self._base(trainer).log_probs) if said else None
 
     def _answers(self, trainer: Any) -> list[str]:
         """The answers to the samples."""
@@ -167,6 +175,11 @@ class Comparing:
             loss_type=said.loss_type[0] if said and said.loss_type else None,
             max_length=self._prepared.resolved.max_length,
         )
+
+
+def _read(file: Path) -> Base:
+    """What `base.json` holds."""
+    return Base.model_validate_json(file.read_bytes())
 
 
 def _shown(sample: dict[str, Any]) -> dict[str, Any]:

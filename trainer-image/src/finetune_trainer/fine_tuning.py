@@ -55,7 +55,7 @@ class FineTuning:
         train.assert_promised(trainer, self._run, rank=self._rank, world=self._world)
         if self._rank == 0:
             print(arithmetic.told, flush=True)  # noqa: T201 - the pod's log
-            self._comparing.measure_base(trainer)
+            self._comparing.before(trainer)
         telling = train.fit(
             trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
             measure=lambda: self._measured(trainer), tokens_per_epoch=self._prepared.tokens,

@@ -1,4 +1,4 @@
-"""The rank program: what `accelerate launch` starts. However it ends, it leaves a verdict.
+"""The rank program. However it ends, it leaves a verdict.
 
 python -m finetune_trainer.rank --task FILE
 """
@@ -11,7 +11,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from finetune_trainer import config, errors, failpoints, place, rank_errors, task, verdict
+from finetune_trainer import config, errors, failpoints, place, rank_errors, task, unneeded, verdict
 from finetune_trainer.interruption import Interruption
 
 NOT_NEWS = (
@@ -46,8 +46,10 @@ def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:
     """Do everything, and say how it ended."""
     rank = int(os.environ.get("RANK") or 0)
     try:
-        here = place.told(os.environ, config.load(given.run).resources)
+        run = config.load(given.run)
+        here = place.told(os.environ, run.resources)
         failpoints.arm(os.environ, attempt=given.attempt, rank=here.rank)
+        unneeded.leave_out(unneeded.of(run))
         from finetune_trainer import fine_tuning  # noqa: PLC0415 - imports torch: 6 s in which SIGTERM must be heard
 
         KEPT.append(fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go())

@@ -173,7 +173,6 @@ def test_checkpoints_are_set_apart_whole(whole: Task):
     assert set(sealed.files) == {
         "adapter_config.json",
         "adapter_model.safetensors",
-        "base.json",
         "optimizer.pt",
         "rng_state.pth",
         "scheduler.pt",
@@ -193,7 +192,7 @@ def test_resumed_after_sigterm_the_weights_are_bitwise_those_of_the_undisturbed_
 
 
 def test_sigterm_while_the_base_is_evaluated_is_heard_at_once(tmp_path: Path):
-    given = a_task(tmp_path / "pod")
+    given = a_task(tmp_path / "pod", tuning={"type": "Full"})
     ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
     tell = ran._tell
 

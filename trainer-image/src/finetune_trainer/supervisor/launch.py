@@ -1,4 +1,4 @@
-"""How the ranks are started: the command and the environment of `accelerate launch`. Nothing here starts anything."""
+"""How the ranks are started: command and environment. Nothing here starts anything."""
 
 import os
 import socket
@@ -28,26 +28,26 @@ PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_")
 
 
 def command(run: config.Run, task: Path, *, node: int, main_address: str, main_port: int) -> list[str]:
-    """`accelerate launch` for this node's ranks. Everything is said: what it guesses, it guesses wrong on CPU.
+    """The command for this node's ranks. A single one needs no launcher, which would import torch for seconds, and wait.
 
-    On CPU `--num_processes 2` starts one process without a word, and two machines train apart; torchrun underneath is
-    reached by `--multi_gpu` alone, on CPU too (over gloo).
+    Several have `accelerate launch`. Everything is said: what it guesses, it guesses wrong on CPU. There
+    `--num_processes 2` starts one process without a word, and two machines train apart; torchrun underneath is reached by
+    `--multi_gpu` alone, on CPU too (over gloo).
     """
     resources = run.resources
-    count = resources.processes
-    several = ["--multi_gpu"] if count > 1 else ["--cpu"] if resources.accelerator == "cpu" else []
+    program = [RANK_PROGRAM, "--task", str(task)]
+    if resources.processes == 1:
+        return [sys.executable, "-m", *program]
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--quiet"),
-        *several,
-        *("--num_processes", str(count)),
+        *(sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--multi_gpu"),
+        *("--num_processes", str(resources.processes)),
         *("--num_machines", str(resources.nodes)),
         *("--machine_rank", str(node)),
         *("--main_process_ip", main_address),
         *("--main_process_port", str(main_port)),
         *("--mixed_precision", "no"),  # decided in the rank program, for both worlds alike
         *("--dynamo_backend", "no"),
-        *("--module", RANK_PROGRAM),
-        *("--task", str(task)),
+        *("--module", *program),
     ]
 
 

@@ -1,7 +1,7 @@
-"""The launcher and every process below it: started, signalled, killed and reaped.
+"""The rank, or the launcher of several, and every process below: started, signalled, killed and reaped.
 
-As PID 1 of the pod we inherit whatever loses its parent: after SIGTERM `accelerate launch` dies at once, and its rank, which
-is still saving, becomes ours. Where we are not PID 1 (tests, a run by hand) the kernel is asked for the same.
+As PID 1 of the pod we inherit whatever loses its parent: where a launcher dies at once, its rank, which is still saving,
+becomes ours. Where we are not PID 1 (tests, a run by hand) the kernel is asked for the same.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ class Processes:
         return self._launcher not in self.exits
 
     def interrupt(self) -> None:
-        """SIGTERM to the launcher and to the ranks: below one process both share its group, torchrun forwards it.
+        """SIGTERM to the rank, or to the launcher: torchrun forwards it.
 
         Orphans of the launcher are told as well: their group outlives it.
         """
