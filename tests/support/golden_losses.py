@@ -76,6 +76,8 @@ CASES = (
     Case("KTO weights", "KTO", LORA, {"extra": {"undesirable_weight": 2.0, "adam_beta2": 0.9}}),
     Case("KTO QLoRA", "KTO", QLORA),
     Case("KTO Full", "KTO", FULL),
+    Case("SFT LoRA from an adapter", "SFT", {"type": "LoRA"}, start={}),
+    Case("DPO LoRA from an adapter", "DPO", {"type": "LoRA"}, start={}),
 )  # fmt: skip
 
 
