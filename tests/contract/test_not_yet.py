@@ -18,8 +18,7 @@ FULLEST = contract_runs.FULLEST
 SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
-    "spec.evaluation.gate": {"evaluation": {"gate": [{"metric": "loss", "max": 2.0}]}},
-    "spec.output.merged": {"output": {"uri": "s3://a/b", "merged": True}},
+    "spec.evaluation.metrics": {"evaluation": {"metrics": ["loss", "bertscore"]}},
     "spec.output.hub": {"output": {"uri": "s3://a/b", "hub": {"repo": "org/name"}}},
     "spec.tracking": {"tracking": {"tensorboard": {}}},
 }

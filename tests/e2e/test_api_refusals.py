@@ -94,11 +94,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"checkpoint": {"everyMinutes": 5, "everySteps": 10}},
         INVALID + "spec.checkpoint: Invalid value: set everyMinutes or everySteps, not both",
     ),
-    "a gate that is always open": (
-        {"evaluation": {"gate": [{"metric": "loss"}]}},
+    "a gate that compares nothing": (
+        {"evaluation": {"gate": ["tuned.loss"]}},
         INVALID
-        + "spec.evaluation.gate[0]: Invalid value: set at least one of max, min and improvement: else every result "
-        "passes",
+        + 'spec.evaluation.gate[0]: Invalid value: "tuned.loss": must be one comparison of figures of base and tuned, for '
+        "example: tuned.loss < 0.9 * base.loss",
     ),
 }
 

@@ -99,6 +99,8 @@ MODEL = [
     author("an adapter on the model's head", "TargetModulesNotFound", tuning=lora("q_proj", "lm_head")),
 ]
 
+ALL_TRAIN = {"train": [{"uri": "pvc://data/train.jsonl"}], "evalFraction": 0.0}
+
 MPT = {"model_type": "mpt", "d_model": 64, "n_heads": 4, "n_layers": 2, "vocab_size": 4096}
 FALCON = {
     "model_type": "falcon", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 4096,
@@ -179,10 +181,45 @@ RUN = [
         "quantisation for LoRA", "SettingsDoNotFit", tuning={"type": "LoRA", "quantization": {"type": "fp4"}}
     ),
     author(
+        "merged weights of a model that is tuned whole",
+        "SettingsDoNotFit",
+        tuning={"type": "Full"},
+        output={"uri": "pvc://out/result", "merged": True},
+    ),
+    author(
         "more memory than the pod has",
         "ModelDoesNotFit",
         resources={**RESOURCES, "processesPerNode": 1, "memoryBytes": 2**20},
     ),
+    author("a gate that is no comparison", "InvalidGate", evaluation={"gate": ["tuned.loss"]}),
+    author(
+        "a gate that would run code",
+        "InvalidGate",
+        evaluation={"gate": ["tuned.loss < __import__('os').getpid()"]},
+    ),
+    author(
+        "a gate over a metric that is not computed",
+        "InvalidGate",
+        evaluation={"gate": ["tuned.rougeL > 0.3"]},
+    ),
+    author(
+        "a gate over another method's figure",
+        "InvalidGate",
+        evaluation={"gate": ["tuned.rewardAccuracy > 0.5"]},
+    ),
+    author(
+        "a gate, and no row held out",
+        "SettingsDoNotFit",
+        dataset=ALL_TRAIN,
+        evaluation={"gate": ["tuned.loss < base.loss"]},
+    ),
+    author(
+        "metrics, and no row held out",
+        "SettingsDoNotFit",
+        dataset=ALL_TRAIN,
+        evaluation={"metrics": ["rouge"]},
+    ),
+    author("a metric that needs a second model", "NotYetSupported", evaluation={"metrics": ["bertscore"]}),
     author("a model in a registry of images", "NotYetSupported", model={"uri": "oci://registry/model"}),
     author(
         "a kind of URI that nobody knows",

@@ -110,10 +110,11 @@ FULLEST: dict[str, Any] = {
     },
     "evaluation": {
         "everySteps": 50,
-        "metrics": ["loss", "rouge"],
+        "metrics": ["loss", "rouge", "bertscore"],
         "samples": ["Hello?"],
+        "maxAnswers": 32,
         "maxNewTokens": 64,
-        "gate": [{"metric": "loss", "max": 2.0, "min": 0.0, "improvement": 0.1}],
+        "gate": ["tuned.loss < base.loss", "tuned.rewardAccuracy >= 0.6"],
         "keepBest": True,
     },
     "checkpoint": {

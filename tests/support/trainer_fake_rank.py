@@ -85,6 +85,16 @@ def refused(given: Task, writer: report.ProgressWriter) -> None:
     end(given, 64, "NonFiniteLoss")
 
 
+def gated(given: Task, writer: report.ProgressWriter) -> None:
+    """Trained and compared, and the gate does not hold."""
+    given.artefact.mkdir()
+    (given.artefact / "adapter_model.safetensors").write_bytes(b"weights")
+    compared = task.Evaluated(rows=6, base=task.Measured(loss=2.0), tuned=task.Measured(loss=2.5))
+    trained = task.Trained(step=6, total_steps=6, epoch=1.0, evaluation=compared)
+    given.trained.write_text(json.dumps(trained.wire()))
+    end(given, 65, "GateNotMet")
+
+
 def split(given: Task, writer: report.ProgressWriter) -> None:
     """Rank 1 fails; rank 0 is told to stop by the launcher."""
     if RANK == 1:
@@ -131,7 +141,7 @@ RESOLVED_ROWS = 2
 """What trainer_runs' prepared data says."""
 
 NAMES = (
-    "train", "hang", "killed", "linger", "refused", "split", "orphan", "hungry", "starved", "overloaded",
+    "train", "hang", "killed", "linger", "refused", "gated", "split", "orphan", "hungry", "starved", "overloaded",
 )  # fmt: skip
 BEHAVIOURS = {name: globals()[name] for name in NAMES}
 

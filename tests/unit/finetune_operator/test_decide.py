@@ -84,6 +84,18 @@ def test_a_final_exit_code_fails_at_once_in_the_trainers_words(stage, exit_code,
         assert not [name for name in sim.created if name.startswith("train")]
 
 
+def test_the_figures_of_a_gate_that_does_not_hold_stand_in_the_status():
+    sim = prepared_job()
+    sim.step()
+    compared = {"rows": 40, "base": {"loss": 2.0}, "tuned": {"loss": 2.5, "other": {"rougeL": 0.1}}}
+    said = word("Train", "GateNotMet", "tuned.loss < base.loss (tuned.loss is 2.5, base.loss is 2)")
+    sim.ends("train", 1, 65, {**said, "result": {"evaluation": compared}})
+    sim.step()
+    assert sim.said("Stalled") == ("True", "GateNotMet")
+    assert sim.status["evaluation"] == compared
+    assert "adapter" not in sim.status
+
+
 def test_what_is_not_there_yet_is_waited_for_with_pauses_that_double():
     sim = Simulation()
     sim.step()

@@ -42,6 +42,9 @@ REFUSED = {
     "spec.training.earlyStopping: nothing measures": {"training": {"earlyStopping": {}}},
     "spec.evaluation.keepBest: nothing measures": {"evaluation": {"keepBest": True}},
     "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
+    "spec.output.merged: Full publishes whole weights": {
+        "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}, "output": {"merged": True},
+    },
     "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
 }  # fmt: skip
 
@@ -79,16 +82,35 @@ def test_the_losses_are_those_of_trl():
     assert set(re.findall(r"'(\w+)'", told[1])) == combinations.DPO_LOSSES
 
 
-def test_stopping_early_needs_something_held_out():
-    run = trainer_runs.run(training={"earlyStopping": {}}, evaluation={"everySteps": 5})
-    combinations.check_held_out(run, 1)
-    combinations.check_held_out(trainer_runs.run(), 0)
-    with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.training\.earlyStopping: no row is held out"):
-        combinations.check_held_out(run, 0)
+NEEDS_ROWS = {
+    "spec.training.earlyStopping: no row is held out": {
+        "training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5},
+    },
+    "spec.evaluation.keepBest: no row is held out": {"evaluation": {"everySteps": 5, "keepBest": True}},
+    "spec.evaluation.gate: no row is held out": {"evaluation": {"gate": ["tuned.loss < base.loss"]}},
+    "spec.evaluation.metrics: no row is held out to measure tokenAccuracy on": {
+        "evaluation": {"metrics": ["loss", "tokenAccuracy"]},
+    },
+}  # fmt: skip
 
 
-def test_keeping_the_best_needs_something_held_out():
-    run = trainer_runs.run(evaluation={"everySteps": 5, "keepBest": True})
-    combinations.check_held_out(run, 1)
-    with pytest.raises(errors.SettingsDoNotFit, match=r"^spec\.evaluation\.keepBest: no row is held out"):
-        combinations.check_held_out(run, 0)
+@pytest.mark.parametrize("sentence", NEEDS_ROWS)
+def test_what_goes_by_held_out_rows_needs_some(sentence):
+    run = trainer_runs.run(**NEEDS_ROWS[sentence])
+    combinations.check_held_out(run, rows=1, answered=1)
+    with pytest.raises(errors.SettingsDoNotFit, match="^" + re.escape(sentence)):
+        combinations.check_held_out(run, rows=0, answered=0)
+
+
+def test_loss_alone_needs_nothing_held_out():
+    combinations.check_held_out(trainer_runs.run(), rows=0, answered=0)
+
+
+def test_metrics_of_answers_need_answers():
+    run = trainer_runs.run(evaluation={"metrics": ["loss", "rouge"]})
+    combinations.check_held_out(run, rows=3, answered=1)
+    with pytest.raises(
+        errors.SettingsDoNotFit,
+        match=r"^spec\.evaluation\.metrics: rouge compares answers, and no held-out row has one",
+    ):
+        combinations.check_held_out(run, rows=3, answered=0)

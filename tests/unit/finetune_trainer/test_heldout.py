@@ -74,3 +74,17 @@ def test_what_is_no_number_is_no_result(method):
     held = heldout.held_out(method, VERDICTS if method == "KTO" else PAIRS, beta=0.1, max_length=9)
     with pytest.raises(errors.NonFiniteLoss):
         held.judged([math.nan] * len(held.sequences), [0.0] * len(held.sequences))
+
+
+@pytest.mark.parametrize(
+    ("method", "table", "right", "share"),
+    [
+        ("SFT", {"input_ids": [[1, 2, 3], [4, 5]], "labels": [[-100, 2, 3], [-100, 5]]}, [1, 1], 2 / 3),
+        ("DPO", PAIRS, [1, 1, 9, 9], 2 / 3),  # rejected answers count for nothing
+        ("ORPO", PAIRS, [2, 0, 9, 9, 9, 9], 2 / 3),
+        ("KTO", VERDICTS, [1, 9, 9, 9], 1 / 2),  # nor do unwelcome ones
+    ],
+)
+def test_token_accuracy_is_over_the_tokens_of_good_answers(method, table, right, share):
+    held = heldout.held_out(method, table, beta=0.1, max_length=9)
+    assert held.token_accuracy(right) == pytest.approx(share)

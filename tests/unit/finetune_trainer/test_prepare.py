@@ -54,6 +54,25 @@ def test_a_run_is_prepared_from_its_sources_to_its_document(world):
     assert report.read_progress(world.layout.progress).stage == "Done"
 
 
+def test_metrics_of_answers_ask_a_sample_that_the_seed_draws(world):
+    def asked(seed: int) -> list[str]:
+        run = trainer_world.run(
+            dataset={"train": [{"uri": "pvc://data/train.jsonl"}], "evalFraction": 0.5},
+            evaluation={"metrics": ["rouge"], "maxAnswers": 6},
+            training={"seed": seed},
+        )
+        tables(world, run, world.prepare(run))
+        said = json.loads((world.layout.scratch / "again/samples.json").read_text())
+        assert {one["source"] for one in said} == {"held-out"}
+        for one in said:
+            number = int(one["messages"][0]["content"].split()[2])
+            assert one["expected"] == f"It is {number + 1}."
+        return [one["messages"][0]["content"] for one in said]
+
+    assert len(set(asked(1))) == 6
+    assert asked(1) == asked(1) != asked(2)
+
+
 def test_the_last_word_fits_and_holds_what_the_status_wants(world):
     result = world.prepare(trainer_world.run())
 

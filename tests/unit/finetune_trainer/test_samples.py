@@ -116,3 +116,9 @@ def test_tools_are_shown_and_a_call_is_an_answer():
 
 def test_plain_rows_beside_conversations_are_asked_as_they_were_trained_on():
     assert asked(Continuation("Title:\n", "x")) == [("\x01Title:\n", "x")]
+
+
+def test_metrics_of_answers_ask_as_many_as_they_are_told():
+    held = [talk(("user", str(n)), ("assistant", "x")) for n in range(9)]
+
+    assert len(prompts(chat=True).samples([], held, most=5)) == 5

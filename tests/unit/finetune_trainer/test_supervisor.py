@@ -227,6 +227,20 @@ def test_a_final_failure_is_kept_and_told_again(pod):
     assert not (again.layout.scratch / "ranks").exists()
 
 
+def test_what_the_gate_keeps_back_is_kept_and_not_published(pod):
+    job = pod("gated")
+    code, word = job.ended()
+    assert (code, word["reason"]) == (65, "GateNotMet")
+    uri = f"pvc://output/tiny/.finetune/{trainer_runs.JOB['uid']}/unpublished"
+    assert word["message"] == f"rank 0 GateNotMet; what was trained lies at {uri}"
+    assert word["result"]["unpublished"] == {"uri": uri}
+    assert word["result"]["evaluation"]["tuned"] == {"loss": 2.5, "other": {}}
+    assert "adapter" not in word["result"]
+    assert job.kept() == ["epochs/1", "outcome.json", "unpublished/adapter_model.safetensors"]
+    assert not (job.layout.claims / "output/tiny" / outcome.MANIFEST).exists()
+    assert pod("gated", attempt=2).ended() == (65, word)
+
+
 def test_a_rank_that_has_spoken_but_does_not_go_is_helped(pod):
     code, word = pod("linger").ended(seconds=20)
     assert (code, word["reason"]) == (86, "OutOfMemory")

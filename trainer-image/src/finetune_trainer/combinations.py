@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from finetune_trainer import config, errors
+from finetune_trainer import config, errors, metrics
 
 DPO_LOSSES = frozenset(
     {
@@ -86,6 +86,8 @@ def _tuning(run: config.Run) -> Iterator[str]:
             "spec.model.adapterFrom: Full trains all weights, and would leave the adapter out; set spec.tuning.type to LoRA or "
             "QLoRA, or leave adapterFrom out"
         )
+    if tuning.type == "Full" and run.output.merged:
+        yield "spec.output.merged: Full publishes whole weights already; leave it out, or set spec.tuning.type to LoRA"
     if tuning.type != "QLoRA" and tuning.quantization != config.Quantization():
         yield f"spec.tuning.quantization: {tuning.type} quantises nothing; leave it out, or set spec.tuning.type to QLoRA"
 
@@ -103,16 +105,33 @@ def _stopping(run: config.Run) -> Iterator[str]:
         )
 
 
-def check_held_out(run: config.Run, rows: int) -> None:
-    """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none."""
-    asked = {
-        "spec.training.earlyStopping": run.training.early_stopping,
-        "spec.evaluation.keepBest": run.evaluation.keep_best,
-    }
-    if not rows and (fields := [field for field, said in asked.items() if said]):
-        raise errors.SettingsDoNotFit(
-            f"{fields[0]}: no row is held out, so there is no loss to go by; set spec.dataset.evalFraction or "
-            "spec.dataset.eval, or leave it out"
+def check_held_out(run: config.Run, *, rows: int, answered: int) -> None:
+    """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none.
+
+    `answered`: those of them that have an answer of their own.
+    """
+    for problem in _held_out(run, rows, answered):
+        raise errors.SettingsDoNotFit(problem)
+
+
+def _held_out(run: config.Run, rows: int, answered: int) -> Iterator[str]:
+    none = "no row is held out"
+    cure = "set spec.dataset.evalFraction or spec.dataset.eval, or leave it out"
+    asked = [name for name in run.evaluation.metrics if name not in {"loss", "perplexity"}]
+    generated = [name for name in asked if name in metrics.GENERATED]
+    if not rows:
+        if run.training.early_stopping:
+            yield f"spec.training.earlyStopping: {none}, so there is no loss to go by; {cure}"
+        if run.evaluation.keep_best:
+            yield f"spec.evaluation.keepBest: {none}, so there is no loss to go by; {cure}"
+        if run.evaluation.gate:
+            yield f"spec.evaluation.gate: {none}, so there are no figures to go by; {cure}"
+        if asked:
+            yield f"spec.evaluation.metrics: {none} to measure {asked[0]} on; {cure}"
+    elif generated and not answered:
+        yield (
+            f"spec.evaluation.metrics: {generated[0]} compares answers, and no held-out row has one of its own; leave it out, or "
+            "hold out rows that are answered"
         )
 
 

@@ -3,11 +3,22 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import arguments, config, errors, evaluate, heldout, prepared, start_adapter, tables
+from finetune_trainer import (
+    arguments,
+    config,
+    errors,
+    evaluate,
+    heldout,
+    metrics,
+    prepared,
+    scoring,
+    start_adapter,
+    tables,
+)
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.task import Evaluated, Measured, Task
 
@@ -28,7 +39,7 @@ class Base(config.Value):
     """Of the held-out sequences (nats, in the order they are asked in), by the reference of DPO and KTO: by the base, or with
     the adapter that training goes on from."""
     asked: str = ""
-    """Digest of the samples and of how long an answer may be: a job that goes on from another's checkpoint may ask others."""
+    """Digest of the samples, the metrics and how long an answer may be: a job that goes on from another's checkpoint may ask others."""
 
 
 class Comparing:
@@ -77,20 +88,21 @@ class Comparing:
         if start_adapter.folder(self._run, self._task.dataset):
             start = self._asked(trainer)
         with evaluate.without_adapter(trainer.model):
-            said = self._asked(trainer)
-            answers = self._answers(trainer)
+            said, answers = self._asked(trainer), self._answers(trainer)
+        reference = start or said
         return Base(
-            measured=self._rows.judged(said, start) if said else None,
+            measured=self._measured(said, start.log_probs if start else None, answers) if said else None,
             answers=tuple(answers),
-            start=self._rows.judged(start, None) if start else None,
-            log_probs=tuple(start or said),
+            start=self._rows.judged(start.log_probs, None) if start else None,
+            log_probs=tuple(reference.log_probs) if reference else (),
             asked=self._asked_for,
         )
 
     @property
     def _asked_for(self) -> str:
-        """Digest of what the models are asked to answer."""
-        asked = [self._run.evaluation.max_new_tokens, [sample["inputIds"] for sample in self._samples]]
+        """Digest of what the models are asked, and what is made of it."""
+        said = self._run.evaluation
+        asked = [said.max_new_tokens, list(said.metrics), [sample["inputIds"] for sample in self._samples]]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def loss_between(self, trainer: Any) -> float | None:
@@ -102,11 +114,12 @@ class Comparing:
 
     def loss(self, trainer: Any) -> float | None:
         """Held-out loss of the model as it is now; None where nothing is held out. Raises `Interrupted`."""
-        measured = self._tuned(trainer)
-        if measured is None:
+        said = self._asked(trainer)
+        if said is None:
             return None
-        self._tell(eval_loss=measured.loss)
-        return measured.loss
+        loss = self._rows.judged(said.log_probs, self._base(trainer).log_probs).loss
+        self._tell(eval_loss=loss)
+        return loss
 
     def compare(self, trainer: Any) -> tuple[Evaluated | None, list[dict[str, Any]]]:
         """The tuned model, measured as the base was, and the samples with both answers.
@@ -115,7 +128,8 @@ class Comparing:
         """
         base = self._base(trainer)
         self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
-        tuned, answers = self._tuned(trainer), self._answers(trainer)
+        said, answers = self._asked(trainer), self._answers(trainer)
+        tuned = self._measured(said, base.log_probs, answers) if said else None
         samples = [
             {**_shown(sample), "base": before, "tuned": after}
             for sample, before, after in zip(self._samples, base.answers, answers, strict=True)
@@ -127,7 +141,10 @@ class Comparing:
         self._tell(eval_loss=tuned.loss, message=change)
         told = ", ".join([change, *(f"{name} {value:.4f}" for name, value in tuned.other.items())])
         print(told, flush=True)  # noqa: T201 - see above
-        found = Evaluated(rows=self._prepared.eval_rows, base=base.measured, start=base.start, tuned=tuned)
+        answered = len(self._pairs(answers)) if metrics.generates(self._run.evaluation.metrics) else None
+        found = Evaluated(
+            rows=self._prepared.eval_rows, answered=answered, base=base.measured, start=base.start, tuned=tuned
+        )
         return found, samples
 
     def _base(self, trainer: Any) -> Base:
@@ -137,10 +154,22 @@ class Comparing:
             self._measure_base(trainer)
         return _read(file)
 
-    def _tuned(self, trainer: Any) -> Measured | None:
-        """The model as it is now, on the held-out rows; None where there are none."""
-        said = self._asked(trainer)
-        return self._rows.judged(said, self._base(trainer).log_probs) if said else None
+    def _measured(
+        self, said: evaluate.Said, reference: Sequence[float] | None, answers: Sequence[str]
+    ) -> Measured:
+        """All figures of one model. `reference`: what the base said; None where it is the base."""
+        found, asked = self._rows.judged(said.log_probs, reference), self._run.evaluation.metrics
+        more = {"tokenAccuracy": self._rows.token_accuracy(said.right)} if "tokenAccuracy" in asked else {}
+        more |= scoring.scores(self._pairs(answers), asked, self._move)
+        return found.model_copy(update={"other": {**found.other, **more}})
+
+    def _pairs(self, answers: Sequence[str]) -> list[scoring.Pair]:
+        """The answers to held-out rows, each with the row's own."""
+        return [
+            (answer, sample["expected"])
+            for sample, answer in zip(self._samples, answers, strict=True)
+            if sample.get("expected") is not None
+        ]
 
     def _answers(self, trainer: Any) -> list[str]:
         """The answers to the samples."""
@@ -149,17 +178,18 @@ class Comparing:
             tokenizer=trainer.processing_class,
             facts=self._prepared.identity.tokenizer,
             max_new_tokens=self._run.evaluation.max_new_tokens,
+            batch_size=self._prepared.resolved.micro_batch_size,
             move=self._move,
         )
         with trainer.compute_loss_context_manager():
             return answering.answers(trainer.model, prompts)
 
-    def _asked(self, trainer: Any) -> list[float]:
-        """How likely the model finds the held-out rows; empty where there are none."""
+    def _asked(self, trainer: Any) -> evaluate.Said | None:
+        """What the model as it is now says of the held-out rows; None where there are none."""
         if not self._prepared.eval_rows:
-            return []
+            return None
         with trainer.compute_loss_context_manager():
-            return evaluate.log_probs(
+            return evaluate.said_of(
                 trainer.model, self._rows.sequences,
                 batch_size=self._prepared.resolved.micro_batch_size, move=self._move,
             )  # fmt: skip

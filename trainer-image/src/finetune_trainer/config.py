@@ -209,26 +209,18 @@ class Training(Value):
     extra: dict[str, Any] | None = None
 
 
-class Gate(Value):
-    """What must hold before anything is published."""
-
-    metric: Text
-    max: float | None = None
-    min: float | None = None
-    improvement: float | None = None
-
-
 class Evaluation(Value):
     """How good the result is, beside the base model."""
 
     every_steps: Positive | None = None
-    metrics: tuple[Literal["loss", "perplexity", "rouge", "bleu", "bertscore", "accuracy"], ...] = (
-        "loss",
-        "perplexity",
-    )
+    metrics: tuple[
+        Literal["loss", "perplexity", "tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch", "bertscore"],
+        ...,
+    ] = ("loss", "perplexity")
     samples: tuple[Text, ...] = ()
+    max_answers: Positive = 64
     max_new_tokens: Positive = 128
-    gate: tuple[Gate, ...] = ()
+    gate: tuple[Text, ...] = ()
     keep_best: bool = False
 
 

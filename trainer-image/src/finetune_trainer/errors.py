@@ -30,6 +30,7 @@
     │   ├── AllRowsTooLong                  nothing learned is left after the cut to maxLength
     │   ├── InvalidBatchSize                batches that the processes cannot share
     │   ├── SettingsDoNotFit                two settings contradict each other
+    │   ├── InvalidGate                     an entry of the gate that cannot be read
     │   ├── ModelDoesNotFit                 more memory than the GPU, or the pod, has
     │   ├── UnsupportedHere                 a setting that this GPU, or CPU, cannot do
     │   └── NonFiniteLoss                   training diverged
@@ -235,6 +236,10 @@ class NonFiniteLoss(AuthorError):
 
 class SettingsDoNotFit(AuthorError):
     """Two settings contradict each other, or one would be ignored beside the other."""
+
+
+class InvalidGate(AuthorError):
+    """An entry of `evaluation.gate` that cannot be read, or that goes by a figure which is not measured."""
 
 
 class InvalidBatchSize(AuthorError):

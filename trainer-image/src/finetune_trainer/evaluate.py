@@ -28,17 +28,27 @@ def without_adapter(model: Any) -> AbstractContextManager[Any]:
     return context
 
 
-def log_probs(model: Any, rows: Sequence[Row], *, batch_size: int, move: Move) -> list[float]:
-    """Log probability of each row's labelled tokens together (nats), in the order of `rows`."""
-    found = [0.0] * len(rows)
+@dataclass(frozen=True)
+class Said:
+    """How likely a model finds the labelled tokens of some rows, in their order."""
+
+    log_probs: list[float]
+    """Of all of a row's together (nats)."""
+    right: list[int]
+    """How many of a row's the model finds likelier than any other token in their place."""
+
+
+def said_of(model: Any, rows: Sequence[Row], *, batch_size: int, move: Move) -> Said:
+    """What `model` says of `rows`."""
+    found = Said([0.0] * len(rows), [0] * len(rows))
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for done, places in _batches(rows, batch_size, model.config.vocab_size):
-                summed = _summed(model, [rows[place] for place in places])
-                for place, value in zip(places, summed, strict=True):
-                    found[place] = value
+                summed, right = _summed(model, [rows[place] for place in places])
+                for place, log_prob, hits in zip(places, summed, right, strict=True):
+                    found.log_probs[place], found.right[place] = log_prob, hits
                 move(f"{done} of {len(rows)} held-out sequences")
     finally:
         model.train(was_training)
@@ -62,8 +72,8 @@ def _batches(rows: Sequence[Row], size: int, vocabulary: int) -> Iterator[tuple[
         yield len(rows), batch
 
 
-def _summed(model: torch.nn.Module, batch: list[Row]) -> list[float]:
-    """Summed log probability (nats) of the labelled tokens of each row of `batch`.
+def _summed(model: torch.nn.Module, batch: list[Row]) -> tuple[list[float], list[int]]:
+    """Summed log probability (nats) of the labelled tokens of each row of `batch`, and how many are the likeliest.
 
     Only the positions that predict a labelled token go through the head: full logits of a large vocabulary are the
     largest tensor there is.
@@ -73,14 +83,15 @@ def _summed(model: torch.nn.Module, batch: list[Row]) -> list[float]:
     targets = labels[:, 1:]
     positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
     if not len(positions):
-        return [0.0] * len(batch)
+        return [0.0] * len(batch), [0] * len(batch)
     logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=positions, use_cache=False).logits
     wanted = targets[:, positions]
     losses = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1).float(), wanted.flatten(), ignore_index=IGNORED, reduction="none"
     )
     summed: list[float] = (-losses.view(wanted.shape).double().sum(dim=1)).tolist()
-    return summed
+    right: list[int] = ((logits.argmax(dim=-1) == wanted) & (wanted != IGNORED)).sum(dim=1).tolist()
+    return summed, right
 
 
 def _padded(batch: list[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -99,38 +110,64 @@ class Answering:
     tokenizer: Any
     facts: TokenizerFacts
     max_new_tokens: int
+    batch_size: int
+    """Prompts answered together: longer ones wait for each other, and each token costs one pass."""
     move: Move
 
-    def answers(self, model: Any, prompts: list[list[int]]) -> list[str]:
+    @property
+    def _ends(self) -> list[int]:
+        """Tokens that end an answer."""
+        return list(dict.fromkeys([*self.facts.end_of_turn_ids, self.facts.eos_token_id]))
+
+    def answers(self, model: Any, prompts: Sequence[Sequence[int]]) -> list[str]:
         """What `model` says next after each prompt (token ids), always taking the likeliest token."""
         was_training = model.training
         model.eval()
-        said = []
-        for number, prompt in enumerate(prompts, start=1):
-            self.move(f"answering sample {number} of {len(prompts)}")
-            said.append(self._answer(model, prompt))
-        model.train(was_training)
+        said = [""] * len(prompts)
+        by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        try:
+            for done in range(0, len(prompts), self.batch_size):
+                places = by_length[done : done + self.batch_size]
+                self.move(f"answering: {done} of {len(prompts)} done")
+                answers = self._answered(model, [prompts[place] for place in places])
+                for place, answer in zip(places, answers, strict=True):
+                    said[place] = answer
+        finally:
+            model.train(was_training)
         return said
 
-    def _answer(self, model: Any, prompt: list[int]) -> str:
-        ids = torch.tensor([prompt], device=model.device)
+    def _answered(self, model: Any, prompts: list[Sequence[int]]) -> list[str]:
+        """One batch, padded on the left so that all answers begin in one column."""
+        length = max(map(len, prompts))
+        padding = [[self.facts.pad_token_id] * (length - len(prompt)) for prompt in prompts]
+        ids = torch.tensor(
+            [[*pad, *prompt] for pad, prompt in zip(padding, prompts, strict=True)], device=model.device
+        )
+        mask = torch.tensor(
+            [[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device
+        )
         greedy = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             max_new_tokens=self.max_new_tokens,
-            eos_token_id=list(dict.fromkeys([*self.facts.end_of_turn_ids, self.facts.eos_token_id])),
+            eos_token_id=self._ends,
             pad_token_id=self.facts.pad_token_id,
         )
         with torch.inference_mode():
             made = model.generate(
                 input_ids=ids,
-                attention_mask=torch.ones_like(ids),
+                attention_mask=mask,
                 generation_config=greedy,
                 stopping_criteria=StoppingCriteriaList([self._moved]),
             )
-        return str(self.tokenizer.decode(made[0, len(prompt) :], skip_special_tokens=True)).strip()
+        return [self._text(row) for row in made[:, length:].tolist()]
+
+    def _text(self, tokens: list[int]) -> str:
+        """An answer up to its end; what comes after it is padding."""
+        end = next((place for place, token in enumerate(tokens) if token in self._ends), len(tokens))
+        return str(self.tokenizer.decode(tokens[:end], skip_special_tokens=True)).strip()
 
     def _moved(self, ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         """Never a reason to stop, but called for every token."""
         del scores
-        self.move("answering samples")
+        self.move("")
         return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)

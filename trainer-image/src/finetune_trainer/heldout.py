@@ -1,6 +1,6 @@
 """What a model is asked about the held-out rows, and what the answers come to, for each method. Plain arithmetic.
 
-A model says how likely it finds each of some sequences (`evaluate.log_probs`). It is asked the same, by the same code,
+A model says how likely it finds each of some sequences (`evaluate.said_of`). It is asked the same, by the same code,
 before and after training: what the base said is the reference of DPO and KTO.
 """
 
@@ -27,6 +27,16 @@ class HeldOut:
     rows: int
     sequences: list[Row]
     """What the model is asked."""
+
+    @property
+    def welcome(self) -> list[int]:
+        """Places of the sequences whose labelled tokens a good model says: each answer that is one to give, once."""
+        return list(range(self.rows))
+
+    def token_accuracy(self, right: Sequence[int]) -> float:
+        """The share of those tokens that the model finds likelier than any other; `right`: how many, by sequence."""
+        asked = sum(_asked(self.sequences[place]) for place in self.welcome)
+        return sum(right[place] for place in self.welcome) / max(asked, 1)
 
     def judged(self, own: Sequence[float], reference: Sequence[float] | None) -> Measured:
         """What the log probabilities `own` (nats, one per sequence) come to.
@@ -116,10 +126,15 @@ class Feedback(HeldOut):
     with_distance: bool
     """Whether the loss knows that distance (`kto`), or takes it for 0 (`apo_zero_unpaired`)."""
 
+    @property
+    def welcome(self) -> list[int]:
+        """Those that people liked."""
+        return [place for place, label in enumerate(self.desirable) if label]
+
     def _judged(self, own: Sequence[float], reference: Sequence[float] | None) -> Measured:
         count = self.rows
         other = {}
-        liked = [place for place, label in enumerate(self.desirable) if label]
+        liked = self.welcome
         if liked:
             other["desirableLoss"] = _per_token(
                 [self.sequences[at] for at in liked], [own[at] for at in liked]

@@ -6,7 +6,7 @@ prepared dataset, its document last. Runs in the pod's main thread, where a SIGT
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +21,10 @@ from finetune_trainer import (
     combinations,
     config,
     errors,
+    gate,
     inspection,
     isolation,
+    metrics,
     model_cache,
     not_yet,
     outcome,
@@ -49,7 +51,7 @@ from finetune_trainer.data.filters import Drops
 from finetune_trainer.data.gathering import Gathered
 from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.reading import Recipe
-from finetune_trainer.data.rows import Conversation, Text
+from finetune_trainer.data.rows import Conversation, Example, Text
 from finetune_trainer.data.sources import Fetched
 from finetune_trainer.data.vocabulary import Vocabulary
 from finetune_trainer.estimate import verdict
@@ -67,6 +69,7 @@ from finetune_trainer.prepared import (
     Packed,
     Prepared,
     Resolved,
+    Sample,
     TokenizerFacts,
     key_of,
 )
@@ -78,7 +81,7 @@ if TYPE_CHECKING:
 MOST_ENDS = 4
 """Different tokens that may end an answer."""
 LOOKED_AT = 8
-"""Held-out rows that are looked at for those that can be asked again."""
+"""Held-out rows that are looked at beyond those that are asked again: not every one can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +197,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     progress.tell(stage="Fetch", message="looking at the output")
     not_yet.check(run)
     combinations.check(run)
+    gate.check(run)
     if run.training.extra:
         from finetune_trainer import extra  # noqa: PLC0415 - imports TRL: 10 s that nobody else should wait for
 
@@ -211,8 +215,12 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     model = _model(run, layout, base)
     read = _sources(run, fetched[0], fetched[1], model)
     data = _tables(run, layout, progress, model, read)
-    combinations.check_held_out(run, data.held.rows)
-    prepared = _document(run, model, read, data).model_copy(update={"shaping": checkpoint.shaping(asked)})
+    made = _samples(run, model.words, read, data)
+    answered = sum(one.expected is not None for one in made)
+    combinations.check_held_out(run, rows=data.held.rows, answered=answered)
+    prepared = _document(run, model, read, data, made).model_copy(
+        update={"shaping": checkpoint.shaping(asked)}
+    )
     progress.tell(stage="Fetch")
     model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))
     progress.tell(stage="Publish", message="writing the prepared dataset")
@@ -332,7 +340,7 @@ def _check_vocabulary(found: Architecture, largest: int) -> None:
         )
 
 
-def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepared:
+def _document(run: config.Run, model: Model, read: Sources, data: Data, asked: list[Sample]) -> Prepared:
     """prepared.json, and the files it names."""
     max_length = read.recipe.max_length
     facts = resolve.Facts(
@@ -344,9 +352,11 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
         scored=int(data.facts.supervised[data.decision.held].max(initial=0)),
     )
     resolved = resolve.resolve(run, facts)
-    needed = _estimate(run, model, facts, resolved, data)
+    needed = _estimate(run, model, facts, resolved, data, answers=len(asked))
     tokenizer = _tokenizer_facts(model.words, data)
-    _write_samples(run, model.words, read, data)
+    (data.folder / SAMPLES).write_text(
+        json.dumps([one.wire() for one in asked], ensure_ascii=False, indent=1), encoding="utf-8"
+    )
     packs_file = [] if data.packs is None else [PACKS]
     names = [TRAIN, *([EVAL] if data.held.rows else []), *packs_file, *start_adapter.names(run)]
     identity = Identity(
@@ -395,7 +405,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data) -> Prepa
 
 
 def _estimate(
-    run: config.Run, model: Model, facts: resolve.Facts, resolved: Resolved, data: Data
+    run: config.Run, model: Model, facts: resolve.Facts, resolved: Resolved, data: Data, *, answers: int
 ) -> Estimate:
     """What training will need. Raises `ModelDoesNotFit`."""
     work = Work(
@@ -403,7 +413,7 @@ def _estimate(
         steps=resolved.total_steps,
         epochs=resolved.epochs,
         held_out_tokens=data.held.tokens,
-        answers=len(run.evaluation.samples) + min(samples.HELD_OUT, data.held.rows),
+        answers=answers,
     )
     needs = resolve.needs(run, facts, resolved.micro_batch_size)
     return verdict.estimate(run, model.found.shape, needs, work)
@@ -453,14 +463,21 @@ def _most_common(ends: npt.NDArray[np.int32]) -> list[int]:
     return found
 
 
-def _write_samples(run: config.Run, words: Words, read: Sources, data: Data) -> None:
-    """What base and tuned model will be asked."""
+def _samples(run: config.Run, words: Words, read: Sources, data: Data) -> list[Sample]:
+    """What base and tuned model will be asked: the first few held-out rows, or a drawn sample where metrics compare answers."""
     prompts = samples.Prompts(tokenizer=words.tokenizer, renderer=words.renderer, chat=data.chat)
     held = data.decision.held
-    asking = held[data.facts.kind[held] != KINDS.index(Text.__name__)][:LOOKED_AT]
-    found = gathering.again(read.every, read.recipe, data.facts, asking)
-    made = [one.wire() for one in prompts.samples(run.evaluation.samples, found)]
-    (data.folder / SAMPLES).write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
+    asking = np.unique(held[data.facts.kind[held] != KINDS.index(Text.__name__)])
+
+    def rows(wanted: Indexes) -> Iterator[Example]:
+        return gathering.again(read.every, read.recipe, data.facts, wanted)
+
+    if not metrics.generates(run.evaluation.metrics):
+        return prompts.samples(run.evaluation.samples, rows(asking[: samples.HELD_OUT + LOOKED_AT]))
+    most, dice = run.evaluation.max_answers, np.random.default_rng(run.training.seed)
+    found = list(rows(np.sort(dice.permutation(asking)[: 2 * most + LOOKED_AT])))
+    drawn = (found[place] for place in dice.permutation(len(found)))
+    return prompts.samples(run.evaluation.samples, drawn, most=most)
 
 
 def _result(prepared: Prepared, report: str) -> PrepareResult:

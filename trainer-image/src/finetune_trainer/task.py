@@ -84,6 +84,8 @@ class Evaluated(config.Value):
     """Base against tuned, on the same rows by the same code."""
 
     rows: int
+    answered: int | None = None
+    """Those of them whose answers were compared with their own; None where no metric asks for it."""
     base: Measured
     start: Measured | None = None
     """The base with the adapter that training went on from; None where it began a new one."""

@@ -149,24 +149,12 @@ class Training(Value):
     """Further settings of the trainer, checked against its own fields."""
 
 
-class Gate(Value):
-    """What must hold before anything is published."""
-
-    model_config = with_rules(
-        rule(
-            "has(self.max) || has(self.min) || has(self.improvement)",
-            "set at least one of max, min and improvement: else every result passes",
-        ),
-    )
-
-    metric: Annotated[str, pydantic.Field(min_length=1, max_length=64)]
-    """A metric of the evaluation, for example `loss`."""
-    max: float | None = None
-    """Largest value that passes."""
-    min: float | None = None
-    """Smallest value that passes."""
-    improvement: float | None = None
-    """Smallest improvement over the base model that passes."""
+_FIGURE = r"(base|tuned)[.][A-Za-z][A-Za-z0-9]*"
+_NUMBER = r"([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)?"
+_TERM = rf"[ (]*([-+][ (]*)?({_FIGURE}|{_NUMBER})[ )]*"
+_SIDE = f"{_TERM}([-+*/]{_TERM})*"
+GATE = f"^{_SIDE}(<|<=|>|>=){_SIDE}$"
+"""One comparison of figures. All but the balance of its parentheses, and which figures there are, which Prepare looks at."""
 
 
 class Evaluation(Value):
@@ -175,18 +163,39 @@ class Evaluation(Value):
     every_steps: Positive | None = None
     """Evaluate during training, too."""
     metrics: Annotated[
-        list[Literal["loss", "perplexity", "rouge", "bleu", "bertscore", "accuracy"]],
+        list[
+            Literal["loss", "perplexity", "tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch", "bertscore"]
+        ],
         pydantic.Field(max_length=8),
     ] = pydantic.Field(default=["loss", "perplexity"])
-    """What is measured on the held-out rows."""
+    """What is measured on the held-out rows, of base and tuned model alike."""
     samples: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=8192)]], pydantic.Field(max_length=64)
     ] = pydantic.Field(default=[])
     """Prompts answered by the base and by the tuned model."""
+    max_answers: Annotated[int, pydantic.Field(ge=1, le=10000)] = 64
+    """Most held-out rows that are answered for rouge, bleu, chrf and exactMatch; drawn by training.seed."""
     max_new_tokens: Annotated[int, pydantic.Field(ge=1, le=4096)] = 128
-    """Longest answer to a sample (tokens)."""
-    gate: Annotated[list[Gate], pydantic.Field(max_length=16)] = pydantic.Field(default=[])
-    """What must hold before anything is published."""
+    """Longest answer (tokens)."""
+    gate: Annotated[
+        list[
+            Annotated[
+                str,
+                pydantic.Field(
+                    min_length=1,
+                    max_length=200,
+                    json_schema_extra=rules(
+                        rule(
+                            f"self.matches('{GATE}')",
+                            "must be one comparison of figures of base and tuned, for example: tuned.loss < 0.9 * base.loss",
+                        )
+                    ),
+                ),
+            ]
+        ],
+        pydantic.Field(max_length=16),
+    ] = pydantic.Field(default=[])
+    """What must hold before anything is published: comparisons like `tuned.loss < base.loss`, all of which must be true."""
     keep_best: bool = False
     """Publish the step with the lowest held-out loss instead of the last; measured every `everySteps`."""
 

@@ -195,6 +195,6 @@ class Output(Value):
     work_uri: Annotated[str, uri_of(OUTPUT_SCHEMES)] | None = None
     """Where work in progress lies (`output.uri`)."""
     merged: bool = False
-    """Publish merged weights too."""
+    """Publish the adapter merged into the base model's weights too, below `merged/`."""
     hub: Hub | None = None
     """A copy on the Hub."""

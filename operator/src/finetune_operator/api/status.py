@@ -231,6 +231,8 @@ class EvaluationSeen(Value):
 
     rows: int | None = None
     """Held-out rows."""
+    answered: int | None = None
+    """Those of them whose answers were compared with their own."""
     base: Metrics | None = None
     """The base model."""
     start: Metrics | None = None

@@ -37,11 +37,9 @@ JOB: tuple[Row, ...] = (
     ),
     (
         "spec.evaluation.metrics",
-        lambda s: set(s.evaluation.metrics) - {"loss", "perplexity"},
-        "loss and perplexity work today",
+        lambda s: "bertscore" in s.evaluation.metrics,
+        "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
     ),
-    ("spec.evaluation.gate", lambda s: s.evaluation.gate, "leave it out"),
-    ("spec.output.merged", lambda s: s.output.merged, "leave it out"),
     ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),

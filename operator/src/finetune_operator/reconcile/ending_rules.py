@@ -125,8 +125,14 @@ def fail(found: Case, rule: str, reason: str, message: str, *, judged: Judged | 
         for one in found.world.children
         if not one.finished and not one.deleting and (judged is None or one is not judged.child)
     )
+    compared = results.evaluation(judged.word) if judged is not None else None  # the gate's figures
     return found.decided(
-        rule, "Failed", says, actions=(*stop, *_expiry(found)), completion_time=times.stamp(found.world.now)
+        rule,
+        "Failed",
+        says,
+        actions=(*stop, *_expiry(found)),
+        completion_time=times.stamp(found.world.now),
+        evaluation=compared or found.old.evaluation,
     )
 
 

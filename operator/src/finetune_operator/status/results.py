@@ -76,6 +76,12 @@ def published(word: LastWord | None, *, name: str) -> Published | None:
     )
 
 
+def evaluation(word: LastWord | None) -> EvaluationSeen | None:
+    """Base against tuned, also where the gate kept the result back; None where nothing was compared."""
+    result = word.result if word is not None and word.stage == "Train" else None
+    return _evaluation((result or {}).get("evaluation"))
+
+
 def progress(document: dict[str, Any]) -> Progress:
     """The progress document as the status shows it."""
     seen = _rounded(lenient(Progress, document) or Progress())
@@ -149,9 +155,10 @@ def _evaluation(raw: Any) -> EvaluationSeen | None:
     """Base against tuned; one damaged side does not cost the other."""
     if not isinstance(raw, dict):
         return None
-    rows = raw.get("rows")
+    counted = lenient(EvaluationSeen, {name: raw.get(name) for name in ("rows", "answered")})
     return EvaluationSeen(
-        rows=rows if isinstance(rows, int) and not isinstance(rows, bool) else None,
+        rows=counted.rows if counted else None,
+        answered=counted.answered if counted else None,
         base=lenient(Metrics, raw.get("base")),
         start=lenient(Metrics, raw.get("start")),
         tuned=lenient(Metrics, raw.get("tuned")),

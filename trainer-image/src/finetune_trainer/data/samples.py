@@ -18,7 +18,7 @@ from finetune_trainer.data.rows import (
 from finetune_trainer.prepared import Sample
 
 HELD_OUT = 3
-"""Held-out rows that are answered too."""
+"""Held-out rows that are answered too, where no metric asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,8 @@ class Prompts:
     chat: bool
     """Whether the spec's prompts are rendered by the chat template. Held-out rows are asked as they were trained on."""
 
-    def samples(self, asked: Iterable[str], held: Iterable[Example]) -> list[Sample]:
-        """`asked` as one user turn each, then up to three of `held`."""
+    def samples(self, asked: Iterable[str], held: Iterable[Example], *, most: int = HELD_OUT) -> list[Sample]:
+        """`asked` as one user turn each, then up to `most` of `held`."""
         spec = [
             self._sample("spec", _Asked(messages=(Message("user", prompt),), chat=self.chat))
             for prompt in asked
@@ -50,7 +50,7 @@ class Prompts:
         answerable = (found for example in held if (found := _asked(example.content)))
         return [
             *spec,
-            *(self._sample("held-out", one) for one in itertools.islice(answerable, HELD_OUT)),
+            *(self._sample("held-out", one) for one in itertools.islice(answerable, most)),
         ]
 
     def _sample(self, source: str, asked: _Asked) -> Sample:

@@ -16,6 +16,9 @@ from finetune_trainer.supervisor.ranks import Ranks, say
 from finetune_trainer.task import Task, Trained
 from finetune_trainer.verdict import Verdict
 
+UNPUBLISHED = "unpublished"
+"""Folder of the work area: a result that the gate kept back."""
+
 
 def train(
     run: config.Run,
@@ -141,6 +144,8 @@ class _Pod:
         self._gang.meet()
         with self._interruption.deferred():
             said = self._ranks.see_through(given, ready, self._in_force)
+            if said.exit_code == errors.ExitCode.GATE and given.trained.is_file():
+                return self._refused(given, ready, said)
             if said.exit_code != errors.ExitCode.OK:
                 return self._failed(said)
             if self._gang.leads:
@@ -168,6 +173,24 @@ class _Pod:
         self._ranks.send_rest()
         self._in_force.check()
         return self.ended(said)
+
+    def _refused(self, given: Task, ready: Prepared, said: Verdict) -> Ending:
+        """The gate does not hold: the result is kept in the work area, where nobody takes it for published."""
+        self._ranks.drop_rest()
+        trained = Trained.model_validate_json(given.trained.read_bytes())
+        files = publication.files_of(given.artefact)
+        for name in files:
+            self._sending(name)
+            self._work.put(f"{UNPUBLISHED}/{name}", given.artefact / name)
+        uri = self._work.uri_of(UNPUBLISHED)
+        told = publication.result(
+            self._run, ready, trained, files=files, seconds=time.monotonic() - self._started
+        )
+        del told["adapter"]
+        return Ending(
+            exit_code=said.exit_code, reason=said.reason, message=f"{said.message}; what was trained lies at {uri}",
+            result={**told, "unpublished": {"uri": uri}},
+        )  # fmt: skip
 
     def _published(self, given: Task, ready: Prepared) -> Ending:
         """Send the result. SIGTERM may still come: sending goes on while the grace period lasts."""

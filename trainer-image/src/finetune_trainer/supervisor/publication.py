@@ -1,19 +1,15 @@
 """Sending the result to the output: files first, then the manifest with their checksums. It is there whole or not at all."""
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import config, failpoints, outcome, start_adapter
+from finetune_trainer import config, environment, failpoints, outcome, start_adapter
 from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.task import Trained
-
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "finetune-trainer")
-"""Whose versions the manifest tells."""
 
 
 def result(
@@ -44,6 +40,7 @@ def result(
     if found := trained.evaluation:
         made["evaluation"] = {
             "rows": found.rows,
+            **({} if found.answered is None else {"answered": found.answered}),
             "base": found.base.wire(),
             **({"start": found.start.wire()} if found.start else {}),
             "tuned": found.tuned.wire(),
@@ -66,7 +63,7 @@ def manifest(
         **_started_from(run, ready),
         "image": run.image,
         "seed": run.training.seed,
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": environment.versions(),
         "result": told,
     }
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -81,8 +78,9 @@ def _started_from(run: config.Run, ready: Prepared) -> dict[str, Any]:
 
 
 def files_of(artefact: Path) -> dict[str, FileFacts]:
-    """What is to be sent, by name."""
-    return {path.name: FileFacts.of(path) for path in sorted(artefact.iterdir())}
+    """What is to be sent, by name: its place below `artefact`."""
+    paths = sorted(path for path in artefact.rglob("*") if path.is_file())
+    return {path.relative_to(artefact).as_posix(): FileFacts.of(path) for path in paths}
 
 
 def send(
@@ -116,4 +114,6 @@ def _files_named(raw: bytes | None) -> set[str]:
         named = set(json.loads(raw or b"{}").get("files", {}))
     except (ValueError, AttributeError, TypeError):
         return set()
-    return {name for name in named if "/" not in name and not name.startswith(".")}
+    return {
+        name for name in named if not any(part in {"", ".."} or part[0] == "." for part in name.split("/"))
+    }
