@@ -126,7 +126,7 @@ def _logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
 def check_no_paths(artefact: Path, paths: Iterable[Path]) -> None:
     """No file that we write names a path of this pod. Raises `InternalError`."""
     forbidden = [str(path) for path in paths]
-    for path in sorted(artefact.iterdir()):
+    for path in sorted(filter(Path.is_file, artefact.rglob("*"))):
         if path.suffix != ".safetensors" and path.name not in NOT_SEARCHED:
             text = path.read_text(encoding="utf-8")
             leaked = [one for one in forbidden if one in text]
