@@ -5,38 +5,9 @@ import dataclasses
 import pytest
 
 import trainer_runs
+from card_facts import facts
 from finetune_trainer import card
-from finetune_trainer.task import Evaluated, Measured, Trained
-
-EVALUATION = Evaluated(
-    rows=40, base=Measured(loss=3.5719, perplexity=35.58), tuned=Measured(loss=2.9978, perplexity=None)
-)
-
-
-def facts(
-    *, evaluation: Evaluated | None = EVALUATION, uri: str = "hf://org/name@main", **changes
-) -> card.Facts:
-    given = {
-        "run": trainer_runs.run(model={"uri": uri}),
-        "base_model": "org/name",
-        "revision": "c0ffee",
-        "data": {"digest": "sha256:d", "format": "messages", "rows": 400, "evalRows": 40, "tokens": 54215},
-        "resolved": {"learningRate": 0.0005, "targetModules": ["k_proj", "q_proj"]},
-        "trained": Trained(
-            step=30, total_steps=30, epoch=1.0, loss=2.5, tokens_per_second=100.0, evaluation=evaluation
-        ),
-        "samples": [
-            {
-                "messages": [{"role": "user", "content": "<script>alert(1)</script>"}],
-                "expected": None,
-                "base": "a & b",
-                "tuned": "c",
-            }
-        ],
-        "history": [{"step": 1, "loss": 3.5}, {"step": 2, "eval_loss": 3.1}, {"step": 2, "loss": 2.5}],
-        "created": "2026-11-22 10:00 UTC",
-    }
-    return card.Facts(**{**given, **changes})
+from finetune_trainer.task import Evaluated, Measured
 
 
 def test_a_model_of_the_hub_is_named_as_the_hub_wants_it():
@@ -70,31 +41,6 @@ def test_what_was_not_measured_is_not_told():
     assert "perplexity" not in made["README.md"]  # the tuned one is beyond all numbers
     for text in card.render(facts(evaluation=None)).values():
         assert "held-out rows" not in text
-
-
-def test_the_models_words_are_text_and_not_html():
-    report = card.render(facts())["report.html"]
-    assert "<script>" not in report
-    assert "&lt;script&gt;" in report
-    assert "a &amp; b" in report
-
-
-def test_the_curve_goes_down_as_the_loss_does():
-    found = card.curve(facts().history)
-    (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in found.points.split())
-    assert (x1 < x2, y1 < y2) == (True, True)  # SVG's y points down
-    assert (found.highest, found.lowest, found.last_step) == (3.5, 2.5, 2)
-
-
-@pytest.mark.parametrize("steps", [0, 1])
-def test_one_step_is_no_curve(steps):
-    assert card.curve([{"step": 1, "loss": 3.0}] * steps) is None
-    assert "<svg" not in card.render(facts(history=[]))["report.html"]
-
-
-def test_long_runs_are_thinned_out():
-    found = card.curve([{"step": step, "loss": 1.0} for step in range(1, 10_001)])
-    assert len(found.points.split()) <= card.MOST_POINTS
 
 
 def test_what_only_the_tuned_model_has_stands_beside_a_dash():

@@ -1,20 +1,12 @@
 """What a person reads about the result: the model card and a report in one HTML file."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 
-from finetune_trainer import config
+from finetune_trainer import config, curves, page
 from finetune_trainer.task import Evaluated, Measured, Trained
-
-WIDTH, HEIGHT, MARGIN = 720, 260, 44
-"""Of the loss curve (px)."""
-
-MOST_POINTS = 600
-"""Points drawn of a long run."""
-
 
 LOSSES = {
     "SFT": "Mean loss (nats per learned token; lower is better)",
@@ -42,6 +34,12 @@ class Facts:
     """As published: messages, expected, base, tuned."""
     history: list[dict[str, Any]]
     """One entry per step: `step`, `loss`, `learning_rate`, ..."""
+    data_report: dict[str, Any] | None
+    """data-report.json; None where Prepare left none."""
+    environment: dict[str, str]
+    """Versions, and what they ran on."""
+    provenance: dict[str, str]
+    """Which job, image, base model and data this was made from."""
     created: str
     """Time, as Kubernetes writes it."""
 
@@ -113,16 +111,6 @@ class Facts:
         return {name: _shown(value) for name, value in table.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The training loss as an SVG polyline, in pixels."""
-
-    points: str
-    lowest: float
-    highest: float
-    last_step: int
-
-
 def render(facts: Facts) -> dict[str, str]:
     """`README.md` and `report.html`."""
     environment = jinja2.Environment(
@@ -133,28 +121,21 @@ def render(facts: Facts) -> dict[str, str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    known = {"facts": facts, "curve": curve(facts.history), "size": (WIDTH, HEIGHT, MARGIN)}
+    different = page.most_different(facts.samples)
+    known = {
+        "facts": facts,
+        "frame": curves,
+        "plots": page.plots(
+            facts.history, evaluation=facts.evaluation, total_steps=facts.trained.total_steps
+        ),
+        "lengths": page.lengths(facts.data_report),
+        "different": different,
+        "others": page.others(facts.samples, different),
+    }
     return {
         "README.md": environment.get_template("README.md.j2").render(known),
         "report.html": environment.get_template("report.html.j2").render(known),
     }
-
-
-def curve(history: Sequence[dict[str, Any]]) -> Curve | None:
-    """The loss over the steps; None where there are fewer than two of them."""
-    steps = [(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry]
-    if len(steps) < 2:  # noqa: PLR2004 - a line has two ends
-        return None
-    drawn = steps[:: -(-len(steps) // MOST_POINTS)]
-    losses = [loss for _, loss in drawn]
-    lowest, highest, last = min(losses), max(losses), drawn[-1][0]
-    spread = (highest - lowest) or 1.0
-    points = " ".join(
-        f"{MARGIN + step / last * (WIDTH - 2 * MARGIN):.1f},"
-        f"{MARGIN + (highest - loss) / spread * (HEIGHT - 2 * MARGIN):.1f}"
-        for step, loss in drawn
-    )
-    return Curve(points=points, lowest=lowest, highest=highest, last_step=last)
 
 
 def _number(value: float | None) -> str:

@@ -12,7 +12,12 @@ from finetune_trainer import (
     accelerator,
     card,
     config,
+    environment,
+    errors,
+    gate,
+    history,
     meeting,
+    merged,
     model,
     prepared,
     publish,
@@ -25,6 +30,7 @@ from finetune_trainer import (
 from finetune_trainer.best import Best, Kept
 from finetune_trainer.callbacks import Telling
 from finetune_trainer.comparing import BASE, Comparing
+from finetune_trainer.data import data_report
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.task import Evaluated, Task, Trained
@@ -50,11 +56,10 @@ class FineTuning:
         """All stages. Raises our errors, `Interrupted` among them; a return means that everything is done, with the trainer."""
         self._tell(stage="Load", total_steps=self._prepared.resolved.total_steps, message="loading the model")
         meeting.meet(self._run.resources, rank=self._rank, world=self._world)
-        arithmetic = accelerator.arithmetic(self._run, accelerator.machine())
-        trainer = self._trainer(arithmetic)
+        trainer = self._trainer(self._arithmetic)
         train.assert_promised(trainer, self._run, rank=self._rank, world=self._world)
         if self._rank == 0:
-            print(arithmetic.told, flush=True)  # noqa: T201 - the pod's log
+            print(self._arithmetic.told, flush=True)  # noqa: T201 - the pod's log
             self._comparing.before(trainer)
         telling = train.fit(
             trainer, self._run, task=self._task, interruption=self._interruption, tell=self._tell,
@@ -73,8 +78,17 @@ class FineTuning:
             kept = self._best.kept if self._best else None
             trained = _trained(trainer.state, telling, evaluation, kept)
             self._put_together(trainer, trained, samples, saved)
+            if unmet := gate.unmet(self._run, evaluation):
+                raise errors.GateNotMet(
+                    f"nothing is published, because the gate (spec.evaluation.gate) does not hold: {'; '.join(unmet)}"
+                )
         trainer.end()  # else one of twenty gangs aborts at exit
         return cast("Trainer", trainer)
+
+    @functools.cached_property
+    def _arithmetic(self) -> accelerator.Arithmetic:
+        """How this machine computes the run."""
+        return accelerator.arithmetic(self._run, accelerator.machine())
 
     @functools.cached_property
     def _whole(self) -> torch.dtype | None:
@@ -139,7 +153,7 @@ class FineTuning:
         """The checked files of the result, and what it came to for the supervisor."""
         task, facts = self._task, self._prepared.identity
         self._tell(stage="Publish", message="putting the result together")
-        history = trainer.state.log_history
+        log = trainer.state.log_history
         if self._whole:
             whole.save(trainer.model, saved, self._whole)
         publish.check_finite(saved)
@@ -150,8 +164,10 @@ class FineTuning:
             tokenizer=trainer.processing_class,
             texts={
                 "samples.json": publish.document(samples),
-                "metrics.json": publish.document({**trained.wire(), "history": history}),
-                **card.render(self._facts(trained, samples, history)),
+                "metrics.json": publish.document({**trained.wire(), "history": log}),
+                "metrics.jsonl": history.jsonl(log),
+                "metrics.csv": history.table(log),
+                **card.render(self._facts(trained, samples, log)),
                 **{name: (task.dataset / name).read_text(encoding="utf-8") for name in self._prepared.report},
             },
         )
@@ -161,13 +177,15 @@ class FineTuning:
             publish.check_base_named(task.artefact / start_adapter.CONFIG, facts.model.id)
             probe = tables.first_sequence(task.dataset / prepared.TRAIN, self._run)[:PROBE_TOKENS]
             publish.check_reloads(trainer.model, task.artefact, probe)
+            if self._run.output.merged:
+                merged.add(task.artefact, base=task.model, name=facts.model.id, probe=probe, tell=self._tell)
         publish.check_no_paths(task.artefact, (task.work, task.model, task.dataset, task.run))
         task.trained.write_text(json.dumps(trained.wire()), encoding="utf-8")
 
     def _facts(
-        self, trained: Trained, samples: list[dict[str, Any]], history: list[dict[str, Any]]
+        self, trained: Trained, samples: list[dict[str, Any]], log: list[dict[str, Any]]
     ) -> card.Facts:
-        ready = self._prepared
+        ready, base, job = self._prepared, self._prepared.identity.model, self._run.job
         return card.Facts(
             run=self._run,
             base_model=ready.identity.model.id,
@@ -179,9 +197,25 @@ class FineTuning:
             resolved=ready.resolved.wire(),
             trained=trained,
             samples=samples,
-            history=history,
+            history=log,
+            data_report=self._data_report,
+            environment={
+                **environment.described(), "arithmetic": self._arithmetic.told, "processes": str(self._world)
+            },
+            provenance={
+                "job": f"{job.namespace}/{job.name} ({job.uid})", "image": self._run.image, "base model": base.uri,
+                "revision": base.revision, "prepared data": ready.digest, "seed": str(self._run.training.seed),
+            },
             created=report.utc_now().strftime("%Y-%m-%d %H:%M UTC"),
         )  # fmt: skip
+
+    @property
+    def _data_report(self) -> dict[str, Any] | None:
+        """data-report.json; None where Prepare left none."""
+        if data_report.JSON not in self._prepared.report:
+            return None
+        read: dict[str, Any] = json.loads((self._task.dataset / data_report.JSON).read_text(encoding="utf-8"))
+        return read
 
     def _tell(self, **changes: Any) -> None:
         if self._writer:
@@ -189,7 +223,7 @@ class FineTuning:
 
     def _move(self, message: str) -> None:
         self._interruption.check()
-        self._tell(message=message)
+        self._tell(**({"message": message} if message else {}))
 
 
 def _trained(state: Any, telling: Telling, evaluation: Evaluated | None, kept: Kept | None) -> Trained:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import trainer_runs
 from finetune_trainer import (
@@ -103,7 +103,9 @@ def test_the_result_holds_what_the_contract_says_and_nothing_else(whole: Task):
         "adapter_config.json",
         "adapter_model.safetensors",
         "chat_template.jinja",
+        "metrics.csv",
         "metrics.json",
+        "metrics.jsonl",
         "report.html",
         "samples.json",
         "tokenizer.json",
@@ -251,9 +253,9 @@ def test_the_loss_is_the_mean_over_supervised_tokens_whatever_the_batch():
         logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1].log_softmax(-1)
         losses += [-logits[at, token].item() for at, token in enumerate(row["labels"][1:]) if token != -100]
     for size in (1, 2):
-        said = evaluate.log_probs(model, rows, batch_size=size, move=lambda _: None)
-        assert said == pytest.approx([-sum(losses[:3]), -losses[3]], rel=1e-5)
-        measured = heldout.Supervised(rows=2, sequences=rows).judged(said, None)
+        said = evaluate.said_of(model, rows, batch_size=size, move=lambda _: None)
+        assert said.log_probs == pytest.approx([-sum(losses[:3]), -losses[3]], rel=1e-5)
+        measured = heldout.Supervised(rows=2, sequences=rows).judged(said.log_probs, None)
         assert measured.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
 
 
@@ -291,3 +293,53 @@ def test_a_gradient_norm_that_is_no_number_is_published_as_null():
     assert json.loads(publish.document({"history": [{"grad_norm": float("nan")}]})) == {
         "history": [{"grad_norm": None}]
     }
+
+
+QUESTIONS = [[3 + (number * 7 + place) % 200 for place in range(3 + number)] for number in range(5)]
+"""Prompts of five lengths."""
+
+
+def test_answers_given_together_are_those_given_one_by_one(whole: Task):
+    model = AutoModelForCausalLM.from_pretrained(whole.model, dtype=torch.float32)
+    moved = []
+    said = []
+    for size in (1, 2, 5):
+        answering = evaluate.Answering(
+            tokenizer=AutoTokenizer.from_pretrained(whole.model),
+            facts=prepared.Prepared.model_validate_json((whole.dataset / prepared.DOCUMENT).read_bytes()).identity.tokenizer,
+            max_new_tokens=6, batch_size=size, move=moved.append,
+        )  # fmt: skip
+        said.append(answering.answers(model, QUESTIONS))
+    assert said[0] == said[1] == said[2]
+    assert len(set(said[0])) > 1
+    assert "answering: 4 of 5 done" in moved
+
+
+def test_a_gate_that_does_not_hold_keeps_the_result_back_with_all_figures(tmp_path: Path):
+    given = a_task(
+        tmp_path / "pod",
+        evaluation={
+            "metrics": ["tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch"],
+            "gate": ["tuned.loss < 100", "tuned.rougeL > base.rougeL + 1"],
+        },
+    )
+    asked = [
+        {
+            "source": "held-out",
+            "messages": [{"role": "user", "content": "?"}],
+            "inputIds": ids,
+            "expected": "one two",
+        }
+        for ids in QUESTIONS
+    ]
+    (given.dataset / prepared.SAMPLES).write_text(json.dumps(asked))
+    with pytest.raises(errors.GateNotMet) as told:
+        go(given)
+    found = task.Trained.model_validate_json(given.trained.read_bytes()).evaluation
+    names = {"tokenAccuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf", "exactMatch"}
+    assert set(found.base.other) == set(found.tuned.other) == names
+    assert (found.rows, found.answered) == (6, 5)
+    assert found.tuned.other["tokenAccuracy"] > found.base.other["tokenAccuracy"]
+    assert f"tuned.rougeL is {found.tuned.other['rougeL']:.5g}" in str(told.value)
+    assert "tuned.loss < 100" not in str(told.value)
+    assert (given.artefact / publish.WEIGHTS).is_file()
