@@ -35,7 +35,7 @@ class Tags(html.parser.HTMLParser):
             value or "" for name, value in attrs if name in {"src", "href", "xlink:href", "srcset"}
         ]
         assert not [name for name, _ in attrs if name.startswith("on")], attrs
-        if tag not in {"meta", "line", "rect", "circle", "polyline"}:
+        if tag != "meta":
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

