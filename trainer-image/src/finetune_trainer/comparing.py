@@ -39,7 +39,7 @@ class Base(config.Value):
     """Of the held-out sequences (nats, in the order they are asked in), by the reference of DPO and KTO: by the base, or with
     the adapter that training goes on from."""
     asked: str = ""
-    """Digest of the samples, the metrics and how long an answer may be: a job that goes on from another's checkpoint may ask others."""
+    """Digest of samples, metrics and the length of answers: a job that goes on from another's checkpoint may ask others."""
 
 
 class Comparing:
@@ -143,7 +143,11 @@ class Comparing:
         print(told, flush=True)  # noqa: T201 - see above
         answered = len(self._pairs(answers)) if metrics.generates(self._run.evaluation.metrics) else None
         found = Evaluated(
-            rows=self._prepared.eval_rows, answered=answered, base=base.measured, start=base.start, tuned=tuned
+            rows=self._prepared.eval_rows,
+            answered=answered,
+            base=base.measured,
+            start=base.start,
+            tuned=tuned,
         )
         return found, samples
 

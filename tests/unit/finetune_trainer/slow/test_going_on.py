@@ -44,7 +44,7 @@ def rows(given: Task, method: str) -> list[heldout.Row]:
 
 
 def log_probs(model: Any, asked: list[heldout.Row]) -> list[float]:
-    return evaluate.log_probs(model, asked, batch_size=4, move=lambda _: None)
+    return evaluate.said_of(model, asked, batch_size=4, move=lambda _: None).log_probs
 
 
 @pytest.mark.parametrize("tuning", ["LoRA", "QLoRA"])
