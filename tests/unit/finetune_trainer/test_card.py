@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import pytest
-
 import trainer_runs
 from card_facts import facts
 from finetune_trainer import card
