@@ -158,6 +158,8 @@ class WildOperator:
         )
         self.told = {plural: len(cluster.history[plural]) for plural in WATCHED}
         """How much of its watch each kind has brought."""
+        self.since = dict(self.told)
+        """Where the watches began: of what was before nobody tells this process again."""
         self.lists()
 
     def lists(self):
@@ -177,7 +179,7 @@ class WildOperator:
 
     def hears_again(self, plural, back):
         """An old event once more."""
-        told = list(self.cluster.history[plural])[: self.told[plural]]
+        told = list(self.cluster.history[plural])[self.since[plural] : self.told[plural]]
         for _, event, raw in told[-back:][:1]:
             self._take(plural, event, raw)
 

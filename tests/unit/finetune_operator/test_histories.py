@@ -325,6 +325,10 @@ class Histories(RuleBasedStateMachine):
             assert status["adapter"]["digest"]
             assert self.cluster.good_ends
 
+    def _mine(self, plural):
+        label = "finetune.dev/job-uid"
+        return [one for one in self.cluster.all(plural) if one["metadata"]["labels"].get(label) == self.uid]
+
     def an_end_is_an_end(self):
         status = self.cluster.job()["status"]
         if self.end is not None:
@@ -353,6 +357,7 @@ class Histories(RuleBasedStateMachine):
             self.operator.queue.add(key)
         self._told()
         assert self.operator.api.writes == before
+        self._the_promises_at_rest()
 
     def _a_kinder_world(self):
         """Nothing fails any more: the job must end, woken by nothing but events and its own timers."""
@@ -404,6 +409,9 @@ class Histories(RuleBasedStateMachine):
         states = {one["type"]: one["status"] for one in job["status"]["conditions"]}
         runs = any(map(wild_cluster.running, self.cluster.live_pods()))
         assert runs or states.get("Running", "False") == "False"
+        if job["spec"]["runPolicy"].get("suspend") and not self.missed:
+            assert job["status"]["state"] == "Suspended"
+            assert not [one for one in self._mine("jobs") if not wild_cluster.over(one)]
         held = any(one["spec"].get("suspend") for one in self.cluster.all("jobs"))
         assert held or states.get("Queued", "False") == "False"
 
