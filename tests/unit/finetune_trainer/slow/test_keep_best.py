@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import golden_losses
 import trainer_runs
-from finetune_trainer import best, checkpoint, config, publish, task
+from finetune_trainer import best, checkpoint, config, task
 from finetune_trainer.task import Task
 
 pytestmark = [
@@ -39,7 +39,7 @@ def measured(given: Task) -> dict[int, float]:
 
 
 def adapter(folder: Path) -> bytes:
-    return (folder / publish.WEIGHTS).read_bytes()
+    return (folder / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.fixture(scope="module")
