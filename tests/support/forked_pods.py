@@ -111,10 +111,10 @@ class Forked(Processes):
 
     @classmethod
     def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> "Forked":
-        """The ranks of an `accelerate launch` command."""
+        """The ranks of a command: of `accelerate launch`, or the single one that needs no launcher."""
         processes._inherit_orphans()
         told = dict(itertools.pairwise(command))
-        count = int(told["--num_processes"])
+        count = int(told.get("--num_processes", 1))
         pid = os.fork()
         if not pid:
             os.setsid()

@@ -20,7 +20,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 import trainer_adapters
 import trainer_runs
 import trainer_tiny_model
-from finetune_trainer import errors, fine_tuning, tables
+from finetune_trainer import errors, fine_tuning, heldout, tables
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
 
@@ -243,7 +243,7 @@ def test_for_kto_the_rows_are_shuffled_once_by_the_seed():
 
 
 def test_of_the_answers_to_other_questions_only_what_fits_is_asked():
-    found = fine_tuning.heldout.held_out(
+    found = heldout.held_out(
         "KTO",
         {"prompt_ids": [[1, 2], [3]], "completion_ids": [[4], [5, 6, 7]], "label": [True, False]},
         beta=0.1,

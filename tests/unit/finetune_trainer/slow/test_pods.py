@@ -100,7 +100,7 @@ def test_no_published_file_names_a_path_of_the_pod_or_holds_a_pickle(published):
     layout = published[0]
     for path in output(layout).iterdir():
         assert str(layout.scratch.parent).encode() not in path.read_bytes(), path.name
-        assert path.suffix in {".json", ".safetensors", ".jinja", ".md", ".html"}
+        assert path.suffix in {".json", ".jsonl", ".csv", ".safetensors", ".jinja", ".md", ".html"}
 
 
 def test_it_loads_with_peft_alone(published, tmp_path):

@@ -43,7 +43,7 @@ def batch(rows: Sequence[Tokenised], method: str) -> pa.RecordBatch:
 
 
 def column(values: npt.NDArray[Any]) -> Any:
-    """Numbers as a column, not copied. `pa.array` would import pandas first, which takes each process a second and 60 MB."""
+    """Numbers as a column, not copied. `pa.array` and `to_numpy` import pandas: a second and 60 MB for each process."""
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
@@ -57,9 +57,9 @@ def _lists(sequences: Sequence[list[int]]) -> Any:
 
 def _labels(rows: Sequence[Tokenised], ids: Any) -> Any:
     """The ids where they are learned, `IGNORED` elsewhere."""
-    flat = ids.values.to_numpy()
+    flat, offsets = (np.frombuffer(one.buffers()[1], np.int32) for one in (ids.values, ids.offsets))
     labels = np.full(len(flat), IGNORED, np.int32)
-    for row, begin in zip(rows, ids.offsets.to_numpy()[:-1].tolist(), strict=True):
+    for row, begin in zip(rows, offsets[:-1].tolist(), strict=True):
         for start, end in row.learned if isinstance(row, Encoded) else ():
             labels[begin + start : begin + end] = flat[begin + start : begin + end]
     return pa.ListArray.from_arrays(ids.offsets, column(labels), type=IDS)
