@@ -94,3 +94,13 @@ def namespace(make_namespace, request) -> str:
     """A namespace for one story."""
     made: str = make_namespace("story")
     return made
+
+
+@pytest.fixture(scope="module")
+def second_node(cluster):
+    """Another node than the one that everything else runs on; it may die."""
+    if not cluster["nodes"]:
+        pytest.skip("needs a node to spare; only the local cluster has one")
+    name = real_cluster.localcluster("add-node").splitlines()[-1]
+    yield name
+    real_cluster.localcluster("remove-node", name)

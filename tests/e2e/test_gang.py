@@ -4,13 +4,11 @@ Copies of one job: nothing happens to the first; under the second one pod is kil
 drained, and both make a checkpoint together.
 """
 
-import json
 import time
 from typing import Any
 
 import pytest
 
-import real_cluster
 import stories
 
 SECONDS = 600
@@ -78,7 +76,7 @@ class Gangs:
         """The job, once it has ended well."""
         job = self.wait(name, stories.ended, "end")
         assert job["status"]["state"] == "Succeeded", stories.says(job)
-        for one in attempts(job):
+        for one in stories.training_attempts(job):
             print(
                 f"          attempt {one['number']}: {one['outcome']} {one.get('reason', '')} on {one['nodes']}"
             )
@@ -92,25 +90,8 @@ class Gangs:
         return pod
 
     def weights(self, name: str) -> str:
-        """SHA-256 of the published weights, from the manifest."""
-        manifest = json.loads(self.bucket.get(f"adapters/{self.namespace}/{name}/finetune-manifest.json"))
-        digest: str = manifest["files"]["adapter_model.safetensors"]["sha256"]
-        return digest
-
-
-def attempts(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """The training attempts."""
-    return [one for one in job["status"]["attempts"] if one["stage"] == "Train"]
-
-
-@pytest.fixture(scope="module")
-def second_node(cluster):
-    """Another node, so that the two pods have one each."""
-    if not cluster["nodes"]:
-        pytest.skip("spreads two pods over the nodes of the local cluster")
-    name = real_cluster.localcluster("add-node").splitlines()[-1]
-    yield name
-    real_cluster.localcluster("remove-node", name)
+        """SHA-256 of the published weights."""
+        return self.bucket.weights(f"adapters/{self.namespace}/{name}")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +106,7 @@ def undisturbed(gangs) -> str:
     """What two nodes give where nothing happens."""
     gangs.apply("undisturbed")
     job = gangs.succeeded("undisturbed")
-    (only,) = attempts(job)
+    (only,) = stories.training_attempts(job)
     assert len(set(only["nodes"])) == 2
     return gangs.weights("undisturbed")
 
@@ -142,7 +123,7 @@ def test_one_pod_ends_both_and_the_next_two_give_the_very_same_adapter(name, ind
     gangs.kube.kubectl("delete", "pod", "-n", gangs.namespace, gangs.pod(name, index), "--wait=false", *how)
 
     job = gangs.succeeded(name)
-    first, second = attempts(job)
+    first, second = stories.training_attempts(job)
     assert (first["outcome"], second["outcome"]) == ("Interrupted", "Succeeded")
     assert first["checkpointStep"] >= at
     assert "failures" not in job["status"], "an interruption costs no attempt"

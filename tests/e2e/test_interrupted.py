@@ -72,10 +72,8 @@ class Copies:
         return job
 
     def weights(self, name: str) -> str:
-        """SHA-256 of the published weights, from the manifest."""
-        manifest = json.loads(self.bucket.get(f"adapters/{self.namespace}/{name}/finetune-manifest.json"))
-        digest: str = manifest["files"]["adapter_model.safetensors"]["sha256"]
-        return digest
+        """SHA-256 of the published weights."""
+        return self.bucket.weights(f"adapters/{self.namespace}/{name}")
 
     def delete_pod(self, name: str) -> None:
         """`kubectl delete pod`, with the grace that a drain gives too."""
@@ -108,21 +106,6 @@ def training(name: str) -> str:
     return f"finetune.dev/job-name={name},finetune.dev/stage=train"
 
 
-def attempts(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """The training attempts."""
-    return [one for one in job["status"]["attempts"] if one["stage"] == "Train"]
-
-
-@pytest.fixture(scope="module")
-def second_node(cluster):
-    """A node that may die."""
-    if not cluster["nodes"]:
-        pytest.skip("needs a node to kill; only the local cluster has one to spare")
-    name = real_cluster.localcluster("add-node").splitlines()[-1]
-    yield name
-    real_cluster.localcluster("remove-node", name)
-
-
 @pytest.fixture(scope="module")
 def copies(kube, bucket, make_namespace) -> Copies:
     """A namespace for them, and a profile with a short grace period."""
@@ -134,7 +117,7 @@ def copies(kube, bucket, make_namespace) -> Copies:
 def undisturbed(copies) -> str:
     """What training gives where nothing happens."""
     copies.apply("undisturbed")
-    assert len(attempts(copies.succeeded("undisturbed"))) == 1
+    assert len(stories.training_attempts(copies.succeeded("undisturbed"))) == 1
     return copies.weights("undisturbed")
 
 
@@ -154,8 +137,8 @@ def test_an_interrupted_job_gives_the_very_same_adapter(name, disturb, reasons, 
     disturb(copies, name)
 
     job = copies.succeeded(name)
-    assert [one["outcome"] for one in attempts(job)] == ["Interrupted", "Succeeded"]
-    assert attempts(job)[0]["reason"] in reasons
+    assert [one["outcome"] for one in stories.training_attempts(job)] == ["Interrupted", "Succeeded"]
+    assert stories.training_attempts(job)[0]["reason"] in reasons
     assert "failures" not in job["status"], "an interruption costs no attempt"
     assert copies.weights(name) == undisturbed
 
@@ -172,9 +155,9 @@ def test_a_job_goes_on_elsewhere_when_its_node_dies(copies, undisturbed, cluster
     real_cluster.localcluster("kill-node", second_node)
 
     job = copies.succeeded("dead-node")
-    assert [one["node"] for one in attempts(job)] == [second_node, first]
-    assert [one["outcome"] for one in attempts(job)] == ["Interrupted", "Succeeded"]
-    assert attempts(job)[0]["reason"] == "NodeLost"
+    assert [one["node"] for one in stories.training_attempts(job)] == [second_node, first]
+    assert [one["outcome"] for one in stories.training_attempts(job)] == ["Interrupted", "Succeeded"]
+    assert stories.training_attempts(job)[0]["reason"] == "NodeLost"
     assert copies.weights("dead-node") == undisturbed
 
 

@@ -72,6 +72,11 @@ def says(job: Manifest) -> str:
     return f"{ready.get('reason')}: {ready.get('message')}"
 
 
+def training_attempts(job: Manifest) -> list[dict[str, Any]]:
+    """The attempts of the training stage."""
+    return [one for one in job["status"]["attempts"] if one["stage"] == "Train"]
+
+
 def ended(job: Manifest) -> bool:
     """Whether the job is over, well or not."""
     return job.get("status", {}).get("state") in {"Succeeded", "Failed"}
@@ -118,6 +123,12 @@ class Bucket:
     def get(self, key: str) -> bytes:
         """Read an object."""
         return bytes(obstore.get(self.store, key).bytes())
+
+    def weights(self, output: str) -> str:
+        """SHA-256 of the published weights below `output`, from the manifest."""
+        manifest = json.loads(self.get(f"{output}/finetune-manifest.json"))
+        digest: str = manifest["files"]["adapter_model.safetensors"]["sha256"]
+        return digest
 
     def keys(self, prefix: str) -> list[str]:
         """Names below a prefix."""
