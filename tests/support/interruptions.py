@@ -80,7 +80,9 @@ def killed(case: Case, fault: Mapping[str, Any], **changes: Any) -> Resumed:
             faults = [{**fault, "attempt": 1}] if pods == 1 else []
             started_from = _newest(layout)
             last = forked_pods.ended(layout, forked_pods.start(layout, digest, attempt=pods, faults=faults))
-            first = first or last
+            if first is None:
+                first = last
+                assert f"failpoint: {fault['do']} " in (layout.scratch.parent / "log").read_text()
             if last.code == 0 or pods == 3:
                 break
         if last.code:

@@ -30,15 +30,18 @@ AT = {
     "Step": "a step",
     "Measure": "held-out loss is measured",
     "Checkpoint": "a checkpoint is written",
-    "Upload": "a checkpoint is sent",
+    "Upload": "the second checkpoint is sent",
     "Evaluate": "the tuned model is measured",
     "Publish": "the result is put together",
     "Send": "the result is sent",
 }
 """Moments of a training pod, in words."""
 
-STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4, "Upload": 4}
+STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4}
 """In which of the six steps; a checkpoint is made every two."""
+
+AFTER = {"Upload": 1}
+"""How many pass before: of three checkpoints the first is sent, and the third; the second only if it need not wait."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Trial:
 def _signalled(case: str, at: str, do: str) -> Trial:
     step = STEPS.get(at)
     when = f"while {AT[at]}" if at != "Step" else "in a step"
-    fault = {"at": at, "do": do, **({"step": step} if step else {})}
+    fault = {"at": at, "do": do, "after": AFTER.get(at, 0), **({"step": step} if step else {})}
     return Trial(case, fault, f"{SIGNALS[do]} {when}{f' ({step} of 6)' if step else ''}")
 
 

@@ -4,6 +4,7 @@ They are armed by an environment variable of the supervisor, which no field of a
 a look at an empty tuple.
 """
 
+import collections
 import errno
 import os
 import signal
@@ -47,6 +48,8 @@ class Failpoint(config.Value):
     """Who it happens to; the supervisor counts as 0."""
     attempt: int | None = None
     """The attempt it happens in. None: every one."""
+    after: int = 0
+    """How often the moment passes undisturbed before."""
     above: int = 0
     """OutOfMemory: only where a forward pass has more sequences than this."""
 
@@ -59,6 +62,7 @@ class Failpoints:
 
     def __init__(self) -> None:
         self._armed: tuple[Failpoint, ...] = ()
+        self._passed: collections.Counter[int] = collections.Counter()
         self._pod = os.getpid()
 
     def arm(self, environment: Mapping[str, str], *, attempt: int, rank: int = 0) -> None:
@@ -84,7 +88,7 @@ class Failpoints:
         memory_error: type[Exception] = MemoryError,
     ) -> None:
         """A moment has come. `sequences`: of the forward pass, which `memory_error` would end; None where there is none."""
-        for one in self._armed:
+        for number, one in enumerate(self._armed):
             needs_pass = one.do == "OutOfMemory"
             if (
                 one.at == moment
@@ -92,6 +96,9 @@ class Failpoints:
                 and needs_pass == (sequences is not None)
                 and (sequences is None or sequences > one.above)
             ):
+                self._passed[number] += 1
+                if self._passed[number] <= one.after:
+                    continue
                 print(f"failpoint: {one.do} at {moment} {step or ''}", flush=True)  # noqa: T201 - the pod's log
                 if needs_pass:
                     raise memory_error(
