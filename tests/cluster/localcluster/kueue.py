@@ -33,7 +33,7 @@ def down(places: Places, steps: Steps) -> None:
     with steps.step("remove Kueue", "about 5 s"):
         queues = "localqueues,clusterqueues,resourceflavors"  # their finalizers need the controller
         kubectl = (str(places.binaries / "kubectl"), "--kubeconfig", str(places.kubeconfig))
-        programs.run(*kubectl, "delete", queues, "--all", "--all-namespaces", "--timeout=30s")
+        programs.run(*kubectl, "delete", queues, "--all", "--all-namespaces", "--timeout=120s")
         _helm(places, "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
 
 

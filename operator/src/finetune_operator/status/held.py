@@ -72,7 +72,7 @@ def _deactivated(stage: Stage, workload: WorkloadSeen) -> Held:
 def _not_named(stage: Stage) -> str:
     field = FIELDS[stage]
     return (
-        f"this cluster's Kueue holds back every Job, and the {stage} Job names no queue; "
+        f"the {stage} Job is suspended and names no queue: this cluster's Kueue seems to manage every Job; "
         f"set spec.scheduling.{field}, or have the admin set queues.{field} of the profile, and apply it under a new name"
     )
 
