@@ -138,3 +138,28 @@ def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, 
     told = timeline.states["routine"]
     assert told.index("Running") < told.index("Queued", told.index("Running")) < told.index("Succeeded")
     assert weights(bucket, done) == weights(bucket, jobs["urgent"]), "as if nothing had happened"
+
+
+def test_what_can_never_start_says_why(kube, bucket, tenants):
+    first, _ = tenants
+    timeline = Timeline(kube, [first])
+    kube.apply(job(bucket, "too-big", first, gpus=5, runPolicy={"pendingDeadlineSeconds": 45}))
+    kube.apply(job(bucket, "nowhere", first, scheduling={"queueName": "nowhere"}))
+    misspelt = {"queueName": queues.QUEUE, "workloadPriorityClassName": "urgnt"}
+    kube.apply(job(bucket, "misspelt", first, scheduling=misspelt))
+    try:
+        nowhere = timeline.wait(
+            "nowhere", lambda one: stories.says(one).startswith("Inadmissible"), "say it", seconds=SECONDS
+        )
+        misspelt = timeline.wait(
+            "misspelt", lambda one: stories.says(one).startswith("WorkloadMissing"), "say it", seconds=SECONDS
+        )
+        too_big = timeline.wait("too-big", stories.ended, "end", seconds=SECONDS)
+    finally:
+        timeline.show()
+    assert "LocalQueue nowhere doesn't exist" in stories.says(nowhere)
+    assert "create the LocalQueue" in stories.says(nowhere)
+    assert "WorkloadPriorityClass 'urgnt'" in stories.says(misspelt)
+    assert stories.condition(too_big, "Stalled")["reason"] == "PendingDeadlineExceeded"
+    assert queues.GPU in stories.says(too_big), "Kueue says which quota"
+    kube.kubectl("delete", "ftj", "--all", "-n", first, "--wait=false")
