@@ -3,7 +3,6 @@
 Kueue is installed after the operator, which must notice. The GPUs are only counted; training is on CPU, and the profile says so.
 """
 
-import json
 from typing import Any
 
 import pytest
@@ -87,18 +86,10 @@ def saves(job: dict[str, Any]) -> bool:
     return (status.get("state") == "Running" and saved) or stories.ended(job)
 
 
-def training(job: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in job["status"]["attempts"] if one["stage"] == "Train"]
-
-
 def weights(bucket, job: dict[str, Any]) -> str:
     """SHA-256 of the published weights."""
     metadata = job["metadata"]
-    manifest = json.loads(
-        bucket.get(f"adapters/{metadata['namespace']}/{metadata['name']}/finetune-manifest.json")
-    )
-    digest: str = manifest["files"]["adapter_model.safetensors"]["sha256"]
-    return digest
+    return bucket.weights(f"adapters/{metadata['namespace']}/{metadata['name']}")
 
 
 def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, bucket, tenants):
@@ -126,7 +117,7 @@ def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, 
         "routine": "Succeeded",
         "urgent": "Succeeded",
     }
-    stopped, resumed = training(done)
+    stopped, resumed = stories.training_attempts(done)
     assert (stopped["outcome"], stopped["reason"]) == ("Interrupted", "Preempted")
     assert stopped["node"]
     assert stopped["checkpointStep"]
@@ -134,7 +125,7 @@ def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, 
     assert (resumed["outcome"], resumed["resumes"]) == ("Succeeded", 1)
     assert "failures" not in done["status"], "a preemption costs no attempt"
     assert done["status"]["usage"]["wastedGpuSeconds"] < done["status"]["usage"]["gpuSeconds"]
-    assert len(training(jobs["urgent"])) == 1
+    assert len(stories.training_attempts(jobs["urgent"])) == 1
     told = timeline.states["routine"]
     assert told.index("Running") < told.index("Queued", told.index("Running")) < told.index("Succeeded")
     assert weights(bucket, done) == weights(bucket, jobs["urgent"]), "as if nothing had happened"
