@@ -49,7 +49,7 @@ wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring
 
 e2e: cluster images  ## End to end, on the local cluster
-	$(VENV)/bin/pytest -q tests/e2e
+	$(VENV)/bin/pytest -q -rP tests/e2e
 
 servers: $(READY)  ## Build the Google and Azure storage servers of the unit tests, once (cold 5 min; without them those tests skip)
 	PYTHONPATH=tests/support $(PY) tests/support/storage_servers.py

@@ -11,8 +11,8 @@ import pytest
 
 import real_cluster
 import stories
+from copies import Copies
 
-SECONDS = 900
 STEPS, SAVED = 160, 20
 OPERATOR = ("-n", real_cluster.RELEASE_NAMESPACE, "-l", "app.kubernetes.io/name=finetune-operator")
 pytestmark = pytest.mark.timeout(1200)  # a node that dies is noticed after minutes
@@ -24,56 +24,8 @@ PROFILE = {
 }
 
 
-class Copies:
-    """Copies of one job in one namespace, and what may happen to them."""
-
-    def __init__(self, kube, bucket, namespace: str) -> None:
-        self.kube, self.bucket, self.namespace = kube, bucket, namespace
-
-    def apply(self, name: str, **spec: Any) -> None:
-        """One more."""
-        manifest = stories.finetunejob(
-            name,
-            self.namespace,
-            bucket=self.bucket.name,
-            profile="hasty",
-            training={"maxSteps": STEPS, "globalBatchSize": 4, "maxLength": 128, "seed": 7},
-            tuning={"lora": {"rank": 4, "dropout": 0.1}},
-            checkpoint={"everySteps": SAVED},
-            **spec,
-        )
-        self.kube.apply(manifest)
-
-    def job(self, name: str) -> dict[str, Any]:
-        """As it is now."""
-        found: dict[str, Any] = self.kube.get("ftj", name, self.namespace)
-        return found
-
-    def wait(self, name: str, holds, what: str) -> dict[str, Any]:
-        """The job, once it holds."""
-        return stories.wait_until(lambda: self.job(name), holds, what=f"{name} to {what}", seconds=SECONDS)
-
-    def saved(self, name: str) -> dict[str, Any]:
-        """The job, once it runs and has saved a checkpoint, early enough to prove anything."""
-
-        def saves(job: dict[str, Any]) -> bool:
-            status = job.get("status", {})
-            running = status.get("state") == "Running" and status.get("checkpoint", {}).get("step", 0) > 0
-            return running or stories.ended(job)
-
-        job = self.wait(name, saves, "save a checkpoint")
-        assert job["status"]["checkpoint"]["step"] < STEPS, "interrupted too late to prove anything"
-        return job
-
-    def succeeded(self, name: str) -> dict[str, Any]:
-        """The job, once it has ended well."""
-        job = self.wait(name, stories.ended, "end")
-        assert job["status"]["state"] == "Succeeded", stories.says(job)
-        return job
-
-    def weights(self, name: str) -> str:
-        """SHA-256 of the published weights."""
-        return self.bucket.weights(f"adapters/{self.namespace}/{name}")
+class Disturbed(Copies):
+    """What may happen to them."""
 
     def delete_pod(self, name: str) -> None:
         """`kubectl delete pod`, with the grace that a drain gives too."""
@@ -107,10 +59,10 @@ def training(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def copies(kube, bucket, make_namespace) -> Copies:
+def copies(kube, bucket, make_namespace) -> Disturbed:
     """A namespace for them, and a profile with a short grace period."""
     kube.apply(PROFILE)
-    return Copies(kube, bucket, make_namespace("interrupted"))
+    return Disturbed(kube, bucket, make_namespace("interrupted"), steps=STEPS, saved=SAVED, profile="hasty")
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +76,17 @@ def undisturbed(copies) -> str:
 @pytest.mark.parametrize(
     ("name", "disturb", "reasons"),
     [
-        ("deleted", Copies.delete_pod, {"Interrupted"}),
-        ("suspended", Copies.suspend_and_resume, {"Suspended"}),
+        ("deleted", Disturbed.delete_pod, {"Interrupted"}),
+        ("suspended", Disturbed.suspend_and_resume, {"Suspended"}),
         # Whoever comes back may find the pod gone already, and its last word with it.
-        ("with-operator", Copies.delete_pod_and_operator, {"Interrupted", "PodLost"}),
+        ("with-operator", Disturbed.delete_pod_and_operator, {"Interrupted", "PodLost"}),
     ],
 )
 def test_an_interrupted_job_gives_the_very_same_adapter(name, disturb, reasons, copies, undisturbed):
     copies.apply(name)
     copies.saved(name)
 
+    copies.timeline.says(f"-- {disturb.__name__}")
     disturb(copies, name)
 
     job = copies.succeeded(name)
@@ -152,6 +105,7 @@ def test_a_job_goes_on_elsewhere_when_its_node_dies(copies, undisturbed, cluster
     finally:
         copies.kube.kubectl("uncordon", first)
 
+    copies.timeline.says(f"-- {second_node} dies")
     real_cluster.localcluster("kill-node", second_node)
 
     job = copies.succeeded("dead-node")

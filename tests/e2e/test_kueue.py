@@ -3,6 +3,7 @@
 Kueue is installed after the operator, which must notice. The GPUs are only counted; training is on CPU, and the profile says so.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,8 @@ import pytest
 import queues
 import real_cluster
 import stories
-from timeline import Timeline
+from copies import Copies
 
-SECONDS = 900
 STEPS, SAVED = 120, 20
 pytestmark = pytest.mark.timeout(1500)
 PROFILE = {
@@ -45,112 +45,82 @@ def kueue(cluster, kube):
 
 
 @pytest.fixture(scope="module")
-def tenants(kueue, kube, make_namespace) -> tuple[str, str]:
-    """Two namespaces; the queue of the second is closed at first."""
+def tenants(kueue, kube, bucket, make_namespace) -> Copies:
+    """Jobs of two namespaces; the queue of the second is closed at first."""
     first, second = make_namespace("tenant-a"), make_namespace("tenant-b")
     for namespace in (first, second):
         kube.kubectl("label", "namespace", namespace, "kueue-managed=true")
     kube.apply(queues.local_queue(first, "four-gpus"))
     kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="Hold"))
-    return first, second
-
-
-def job(bucket, name: str, namespace: str, *, gpus: int = 4, **spec: Any) -> dict[str, Any]:
-    """One of the copies: what they train is the same to the last bit."""
-    manifest = stories.finetunejob(
-        name,
-        namespace,
-        bucket=bucket.name,
+    return Copies(
+        kube,
+        bucket,
+        first,
+        second,
+        steps=STEPS,
+        saved=SAVED,
         profile="counted-gpus",
-        training={"maxSteps": STEPS, "globalBatchSize": 4, "maxLength": 128, "seed": 7},
-        tuning={"lora": {"rank": 4, "dropout": 0.1}},
-        checkpoint={"everySteps": SAVED},
-        **{"scheduling": {"queueName": queues.QUEUE, "workloadPriorityClassName": "routine"}, **spec},
+        resources={"gpusPerNode": 4},
     )
-    manifest["spec"]["resources"]["gpusPerNode"] = gpus
-    return manifest
 
 
-def urgent() -> dict[str, str]:
-    return {"queueName": queues.QUEUE, "workloadPriorityClassName": "urgent"}
+def scheduling(priority: str, queue: str = queues.QUEUE) -> dict[str, str]:
+    return {"queueName": queue, "workloadPriorityClassName": priority}
 
 
 def queued(job: dict[str, Any]) -> bool:
-    return bool(job) and stories.condition(job, "Queued").get("status") == "True"
+    return stories.condition(job, "Queued").get("status") == "True"
 
 
-def saves(job: dict[str, Any]) -> bool:
-    """It runs, and has a checkpoint to go on from."""
-    status = job.get("status", {})
-    saved = status.get("checkpoint", {}).get("step", 0) > 0
-    return (status.get("state") == "Running" and saved) or stories.ended(job)
+def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, tenants):
+    first, second = tenants.namespaces
+    tenants.apply("urgent", second, scheduling=scheduling("urgent"))
+    tenants.apply("routine", first, scheduling=scheduling("routine"))
+    held = tenants.wait("urgent", queued, "wait before a closed queue")
+    tenants.saved("routine")
+    held = tenants.job("urgent")
+    assert "LocalQueue gpus is inactive" in stories.condition(held, "Queued")["message"]
 
+    tenants.timeline.says("-- the admin opens the second tenant's queue")
+    kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="None"))
 
-def weights(bucket, job: dict[str, Any]) -> str:
-    """SHA-256 of the published weights."""
-    metadata = job["metadata"]
-    return bucket.weights(f"adapters/{metadata['namespace']}/{metadata['name']}")
-
-
-def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, bucket, tenants):
-    first, second = tenants
-    timeline = Timeline(kube, [first, second])
-    kube.apply(job(bucket, "urgent", second, scheduling=urgent()))
-    kube.apply(job(bucket, "routine", first))
-    try:
-        timeline.wait("urgent", queued, "wait before a closed queue", seconds=SECONDS)
-        running = timeline.wait("routine", saves, "save a checkpoint", seconds=SECONDS)
-        assert running["status"]["checkpoint"]["step"] < STEPS, "too late to prove anything"
-        held = timeline.look()["urgent"]
-        assert "LocalQueue gpus is inactive" in stories.condition(held, "Queued")["message"]
-
-        timeline.says("the admin opens the second tenant's queue")
-        kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="None"))
-
-        timeline.wait("urgent", stories.ended, "end", seconds=SECONDS)
-        done = timeline.wait("routine", stories.ended, "end", seconds=SECONDS)
-    finally:
-        timeline.show()
-
-    jobs = timeline.look()
-    assert {name: one["status"]["state"] for name, one in jobs.items()} == {
-        "routine": "Succeeded",
-        "urgent": "Succeeded",
-    }
-    stopped, resumed = stories.training_attempts(done)
+    urgent, routine = tenants.succeeded("urgent"), tenants.succeeded("routine")
+    tenants.timeline.says("\n" + kube.kubectl("get", "ftj", "-A"))
+    stopped, resumed = stories.training_attempts(routine)
     assert (stopped["outcome"], stopped["reason"]) == ("Interrupted", "Preempted")
     assert stopped["node"]
     assert stopped["checkpointStep"]
     assert "Preempted to accommodate a workload" in stopped["message"]
     assert (resumed["outcome"], resumed["resumes"]) == ("Succeeded", 1)
-    assert "failures" not in done["status"], "a preemption costs no attempt"
-    assert done["status"]["usage"]["wastedGpuSeconds"] < done["status"]["usage"]["gpuSeconds"]
-    assert len(stories.training_attempts(jobs["urgent"])) == 1
-    told = timeline.states["routine"]
+    assert "failures" not in routine["status"], "a preemption costs no attempt"
+    assert routine["status"]["usage"]["wastedGpuSeconds"] < routine["status"]["usage"]["gpuSeconds"]
+    assert len(stories.training_attempts(urgent)) == 1
+    told = tenants.timeline.states["routine"]
     assert told.index("Running") < told.index("Queued", told.index("Running")) < told.index("Succeeded")
-    assert weights(bucket, done) == weights(bucket, jobs["urgent"]), "as if nothing had happened"
+    assert tenants.weights("routine") == tenants.weights("urgent"), "as if nothing had happened"
 
 
-def test_what_can_never_start_says_why(kube, bucket, tenants):
-    first, _ = tenants
-    timeline = Timeline(kube, [first])
-    kube.apply(job(bucket, "too-big", first, gpus=5, runPolicy={"pendingDeadlineSeconds": 45}))
-    kube.apply(job(bucket, "nowhere", first, scheduling={"queueName": "nowhere"}))
-    misspelt = {"queueName": queues.QUEUE, "workloadPriorityClassName": "urgnt"}
-    kube.apply(job(bucket, "misspelt", first, scheduling=misspelt))
-    try:
-        nowhere = timeline.wait(
-            "nowhere", lambda one: stories.says(one).startswith("Inadmissible"), "say it", seconds=SECONDS
-        )
-        misspelt = timeline.wait(
-            "misspelt", lambda one: stories.says(one).startswith("WorkloadMissing"), "say it", seconds=SECONDS
-        )
-        too_big = timeline.wait("too-big", stories.ended, "end", seconds=SECONDS)
-    finally:
-        timeline.show()
+def test_what_can_never_start_says_why(kube, tenants):
+    tenants.apply(
+        "too-big",
+        resources={"gpusPerNode": 5},
+        scheduling=scheduling("routine"),
+        runPolicy={"pendingDeadlineSeconds": 45},
+    )
+    tenants.apply("nowhere", scheduling={"queueName": "nowhere"})
+    tenants.apply("misspelt", scheduling=scheduling("urgnt"))
+
+    nowhere = tenants.wait("nowhere", saying("Inadmissible"), "say it")
+    misspelt = tenants.wait("misspelt", saying("WorkloadMissing"), "say it")
+    too_big = tenants.wait("too-big", stories.ended, "end")
+
     assert "LocalQueue nowhere doesn't exist" in stories.says(nowhere)
     assert "create the LocalQueue" in stories.says(nowhere)
     assert "WorkloadPriorityClass 'urgnt'" in stories.says(misspelt)
     assert stories.condition(too_big, "Stalled")["reason"] == "PendingDeadlineExceeded"
     assert queues.GPU in stories.says(too_big), "Kueue says which quota"
-    kube.kubectl("delete", "ftj", "--all", "-n", first, "--wait=false")
+    kube.kubectl("delete", "ftj", "--all", "-n", tenants.namespace, "--wait=false")
+
+
+def saying(reason: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda job: stories.says(job).startswith(reason)
