@@ -1,7 +1,8 @@
 """Whatever stops training from outside, it ends with the adapter that an undisturbed run gives, to the last bit.
 
-Copies of one job: nothing happens to the first, a pod is deleted under the second, the third is suspended and let go on, the
-operator is killed in the moment in which the pod of the fourth is deleted, and the node under the fifth dies.
+Copies of one job: nothing happens to the first, a pod is deleted under the second, the node under the third is drained,
+the fourth is suspended and let go on, the operator is killed in the moment in which the pod of the fifth is deleted, and the node
+under the sixth dies.
 """
 
 import json
@@ -31,6 +32,23 @@ class Disturbed(Copies):
         """`kubectl delete pod`, with the grace that a drain gives too."""
         self.kube.kubectl("delete", "pod", "-n", self.namespace, "--wait=false", "-l", training(name))
 
+    def drain_its_node(self, name: str) -> None:
+        """What an admin does before a reboot; only this job's pods are asked to go."""
+        (pod,) = self.kube.list("pods", self.namespace, training(name))
+        node = pod["spec"]["nodeName"]
+        try:
+            self.kube.kubectl(
+                "drain",
+                node,
+                "--pod-selector",
+                training(name),
+                "--delete-emptydir-data",
+                "--ignore-daemonsets",
+            )
+            self.wait(name, waits_for_a_node, "find no node")
+        finally:
+            self.kube.kubectl("uncordon", node)
+
     def suspend_and_resume(self, name: str) -> None:
         """What a person does who needs the GPU for an hour."""
         self.run_policy(name, {"suspend": True})
@@ -51,6 +69,11 @@ class Disturbed(Copies):
         """`kubectl patch` of the only part of a spec that may change."""
         body = json.dumps({"spec": {"runPolicy": policy}})
         self.kube.kubectl("patch", "ftj", name, "-n", self.namespace, "--type=merge", "-p", body)
+
+
+def waits_for_a_node(job: dict[str, Any]) -> bool:
+    """The node that was drained takes nobody."""
+    return stories.condition(job, "Ready").get("reason") == "Unschedulable" or stories.ended(job)
 
 
 def training(name: str) -> str:
@@ -77,6 +100,7 @@ def undisturbed(copies) -> str:
     ("name", "disturb", "reasons"),
     [
         ("deleted", Disturbed.delete_pod, {"Interrupted"}),
+        ("drained", Disturbed.drain_its_node, {"Interrupted", "Evicted"}),
         ("suspended", Disturbed.suspend_and_resume, {"Suspended"}),
         # Whoever comes back may find the pod gone already, and its last word with it.
         ("with-operator", Disturbed.delete_pod_and_operator, {"Interrupted", "PodLost"}),

@@ -33,6 +33,8 @@ def kueue(cluster, kube):
         PROFILE,
         queues.flavor(),
         queues.cluster_queue("four-gpus", 4),
+        queues.cluster_queue("two-of-a", 2, cohortName="shared"),
+        queues.cluster_queue("two-of-b", 2, cohortName="shared", preemption={"reclaimWithinCohort": "Any"}),
         queues.priority("routine", 100),
         queues.priority("urgent", 1000),
     ]
@@ -45,13 +47,29 @@ def kueue(cluster, kube):
 
 
 @pytest.fixture(scope="module")
-def tenants(kueue, kube, bucket, make_namespace) -> Copies:
-    """Jobs of two namespaces; the queue of the second is closed at first."""
-    first, second = make_namespace("tenant-a"), make_namespace("tenant-b")
-    for namespace in (first, second):
-        kube.kubectl("label", "namespace", namespace, "kueue-managed=true")
+def make_tenants(kueue, kube, bucket, make_namespace):
+    """Make copies of a job for two namespaces whose Jobs Kueue manages."""
+
+    def make() -> Copies:
+        first, second = make_namespace("tenant-a"), make_namespace("tenant-b")
+        for namespace in (first, second):
+            kube.kubectl("label", "namespace", namespace, "kueue-managed=true")
+        return _copies(kube, bucket, first, second)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def tenants(kube, make_tenants) -> Copies:
+    """Two tenants of one queue; the door of the second is closed at first."""
+    made: Copies = make_tenants()
+    first, second = made.namespaces
     kube.apply(queues.local_queue(first, "four-gpus"))
     kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="Hold"))
+    return made
+
+
+def _copies(kube, bucket, first: str, second: str) -> Copies:
     return Copies(
         kube,
         bucket,
@@ -98,6 +116,49 @@ def test_one_tenant_preempts_the_other_and_both_end_with_the_same_adapter(kube, 
     told = tenants.timeline.states["routine"]
     assert told.index("Running") < told.index("Queued", told.index("Running")) < told.index("Succeeded")
     assert tenants.weights("routine") == tenants.weights("urgent"), "as if nothing had happened"
+
+
+def test_borrowed_gpus_go_back_to_whom_they_belong_and_nothing_is_lost(kube, make_tenants):
+    """Each tenant has two GPUs; the first takes all four while the second needs none."""
+    cohort: Copies = make_tenants()
+    first, second = cohort.namespaces
+    kube.apply(queues.local_queue(first, "two-of-a"))
+    kube.apply(queues.local_queue(second, "two-of-b"))
+    cohort.apply("borrower", first, scheduling=scheduling("urgent"))
+    cohort.saved("borrower")
+
+    cohort.timeline.says("-- the second tenant wants its own two back")
+    cohort.apply("owner", second, scheduling=scheduling("routine"), resources={"gpusPerNode": 2})
+
+    owner, borrower = cohort.succeeded("owner"), cohort.succeeded("borrower")
+    stopped, resumed = stories.training_attempts(borrower)
+    assert (stopped["outcome"], stopped["reason"]) == ("Interrupted", "Preempted")
+    assert "reclamation within the cohort" in stopped["message"]
+    assert (resumed["outcome"], resumed["resumes"]) == ("Succeeded", 1)
+    assert len(stories.training_attempts(owner)) == 1
+    assert cohort.weights("borrower") == cohort.weights("owner"), "GPUs are only counted here"
+
+
+def test_prepare_waits_in_its_own_queue_and_says_so(kube, tenants):
+    _, second = tenants.namespaces
+    kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="Hold"))
+    tenants.apply("patient", second, scheduling={"prepareQueueName": queues.QUEUE})
+
+    held = tenants.wait("patient", queued, "wait before a closed queue")
+    assert held["status"]["state"] == "Queued"
+    assert "LocalQueue gpus is inactive" in stories.condition(held, "Queued")["message"]
+    assert not kube.list("pods", second, "finetune.dev/job-name=patient")
+    kube.apply(queues.local_queue(second, "four-gpus", stopPolicy="None"))
+
+    prepared = tenants.wait("patient", has_prepared, "prepare")
+    assert stories.condition(prepared, "Queued").get("status") != "True"
+    kube.kubectl("delete", "ftj", "patient", "-n", second)
+
+
+def has_prepared(job: dict[str, Any]) -> bool:
+    """Its data is ready: nothing but training is left."""
+    attempts = job.get("status", {}).get("attempts") or []
+    return any((one["stage"], one["outcome"]) == ("Prepare", "Succeeded") for one in attempts)
 
 
 def test_what_can_never_start_says_why(kube, tenants):

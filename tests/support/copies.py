@@ -42,11 +42,10 @@ class Copies:
             name,
             namespace or self.namespace,
             bucket=self.bucket.name,
-            profile=self._profile,
             training={"maxSteps": self._steps, "globalBatchSize": 4, "maxLength": 128, "seed": 7},
             tuning={"lora": {"rank": 4, "dropout": 0.1}},
             checkpoint={"everySteps": self._saved},
-            **spec,
+            **{"profile": self._profile, **spec},
         )
         manifest["spec"]["resources"] |= {**self._resources, **(resources or {})}
         self.kube.apply(manifest)
