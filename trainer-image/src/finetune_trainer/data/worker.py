@@ -3,6 +3,7 @@
 python -m finetune_trainer.data.worker DESCRIPTOR RECIPE SPOOL
 """
 
+import gc
 import pickle
 import sys
 import traceback
@@ -56,6 +57,9 @@ def _portable(error: Exception) -> Exception:
 
 def main() -> None:
     """Run one worker."""
+    # What was imported stays, and rows make no cycles: looking for some took a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1_000)
     descriptor, recipe, spool = sys.argv[1:]
     with Path(recipe).open("rb") as file:
         reader = Reader(pickle.load(file))  # noqa: S301 - written by the process that started this one
