@@ -89,6 +89,9 @@ resume-table: $(READY)  ## Kill training at every moment and resume it: docs/int
 bench-trainer: $(READY)  ## Training against a plain TRL script: seconds per step, time to the first step, what a checkpoint costs
 	PYTHONPATH=tests/support $(PY) tests/bench/bench_trainer.py
 
+bench-quality: $(READY)  ## What SmolLM2 learns from real text: our trainer against a plain TRL script, and DPO on pairs (20 minutes)
+	PYTHONPATH=tests/support $(PY) tests/bench/bench_quality.py
+
 ##@ Generated files
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
@@ -117,4 +120,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer resume-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table crds generated lock venv clean help
