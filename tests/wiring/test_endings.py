@@ -137,6 +137,7 @@ async def test_a_quota_is_told_from_the_events_of_the_job(lab):
     event = {
         "metadata": {"name": "e1", "namespace": "team-a"},
         "involvedObject": {"uid": job["uid"]},
+        "type": "Warning",
         "reason": "FailedCreate",
         "message": "pods is forbidden: exceeded quota: compute, requested: memory=4Gi",
     }

@@ -9,10 +9,11 @@ from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api, Object
 from finetune_operator.observe.child import child, controller
 from finetune_operator.observe.job import JobSeen, OtherSeen, other
-from finetune_operator.observe.pod import event, pod
+from finetune_operator.observe.pod import pod
 from finetune_operator.plan.config_map import run_plan
 from finetune_operator.plan.run_plan import RunPlan
 from finetune_operator.reconcile.caches import Caches
+from finetune_operator.reconcile.warnings import Warnings
 from finetune_operator.reconcile.world import (
     Action,
     CreateJob,
@@ -34,6 +35,7 @@ class Actions:
 
     def __init__(self, cluster: Api, caches: Caches) -> None:
         self._api, self._caches = cluster, caches
+        self._warnings = Warnings(cluster)
 
     async def look(self, world: World, what: Look) -> World:
         """`world` with what was asked for."""
@@ -75,18 +77,12 @@ class Actions:
         return replace(self._with_run(world, _owned_plan(job, raw)), run_looked=True)
 
     async def _events(self, world: World) -> World:
-        """Events about the job's unfinished children and their pods."""
+        """Warnings about the job's unfinished children and their pods."""
         job = world.job
         about = [one.uid for one in world.children if not one.finished] + [
             one.uid for one in world.pods if not one.ended
         ]
-        found = []
-        for uid in about:
-            async for page in self._api.list(
-                api.EVENTS, namespace=job.namespace, fields=f"involvedObject.uid={uid}"
-            ):
-                found += [event(raw) for raw in page.items]
-        return replace(world, events=tuple(found))
+        return replace(world, events=await self._warnings.about(job.namespace, about))
 
     async def _others(self, world: World) -> World:
         """The FineTuneJobs that this one refers to, and those that they wait for, as they are now."""

@@ -107,8 +107,8 @@ def obstacle(pod: PodSeen | None, events: Sequence[EventSeen] | None) -> Obstacl
 
 
 def needs_events(pod: PodSeen | None) -> bool:
-    """Whether only Events can tell."""
-    return obstacle(pod, None) is None
+    """Whether only Events can tell: of a Job without pods, and of a pod that has a node."""
+    return (pod is None or pod.scheduled) and obstacle(pod, None) is None
 
 
 def _by_event(events: Sequence[EventSeen] | None, reasons: set[str], otherwise: Reason) -> Obstacle | None:
