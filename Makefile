@@ -86,6 +86,9 @@ bench-data: $(READY)  ## Prepare against TRL's own dataset preparation: rows per
 resume-table: $(READY)  ## Kill training at every moment and resume it: docs/interruptions.md (10 minutes)
 	PYTHONPATH=tests/support HF_HUB_OFFLINE=1 $(PY) tests/support/resume_table.py
 
+publish-table: $(READY)  ## Let the bucket die at every request of a publish: docs/result.md (3 minutes)
+	PYTHONPATH=tests/support $(PY) tests/support/publish_table.py
+
 bench-trainer: $(READY)  ## Training against a plain TRL script: seconds per step, time to the first step, what a checkpoint costs
 	PYTHONPATH=tests/support $(PY) tests/bench/bench_trainer.py
 
@@ -120,4 +123,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help

@@ -129,6 +129,7 @@ FULLEST: dict[str, Any] = {
         "overwrite": True,
         "workUri": "s3://team-a/work",
         "merged": True,
+        "dtype": "bf16",
         "hub": {"repo": "org/name", "private": False, "credentialsSecretRef": {"name": "hub"}},
     },
     "tracking": {

@@ -48,6 +48,27 @@ def test_the_happy_path_takes_four_writes():
     assert sim.status["evaluation"]["tuned"]["loss"] == 1.9
 
 
+@pytest.mark.parametrize(
+    ("copy", "told"),
+    [
+        ({"repo": "org/x", "revision": "c0ffee"}, "; a copy is at hf://org/x@c0ffee"),
+        (
+            {"repo": "org/x", "reason": "AccessDenied", "message": "the Hub refuses"},
+            "; there is no copy on the Hub: the Hub refuses",
+        ),
+    ],
+)
+def test_a_copy_on_the_hub_is_told_and_decides_nothing(copy, told):
+    sim = prepared_job()
+    word = published()
+    sim.ends("train", 1, 0, {**word, "result": {**word["result"], "hub": copy}})
+    sim.step()
+    assert sim.said("Succeeded") == ("True", "Published")
+    assert sim.status["hub"] == copy
+    (message,) = [one["message"] for one in sim.status["conditions"] if one["type"] == "Published"]
+    assert message == f"the adapter is at {sim.status['adapter']['uri']}{told}"
+
+
 def test_training_gets_the_digest_that_prepare_left():
     sim = prepared_job()
     args = sim.job("train", 1)["spec"]["template"]["spec"]["containers"][0]["args"]

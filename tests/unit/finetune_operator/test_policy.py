@@ -47,6 +47,11 @@ DENIED = {
         {"output": {"workUri": "s3://team-b/x"}},
         "spec.output.workUri",
     ),
+    "copy on the Hub": (
+        {"allowed": {"outputs": ["s3://team-a/", "hf://{namespace}"]}},
+        {"output": {"hub": {"repo": "elsewhere/x"}}},
+        "spec.output.hub.repo: 'hf://elsewhere/x' is below none of allowed.outputs: s3://team-a/, hf://team-a",
+    ),
     "service account": (
         {"allowed": {"serviceAccounts": ["a"]}},
         {"serviceAccountName": "b"},
@@ -146,7 +151,7 @@ def test_a_uri_that_climbs_is_refused(uri):
 
 def test_every_field_that_is_not_there_yet_is_refused_by_its_name():
     asks = {
-        "spec.output.hub": {"output": {"hub": {"repo": "a/b"}}},
+        "spec.model.attention": {"model": {"attention": "flash_attention_2"}},
         "spec.tracking": {"tracking": {"tensorboard": {}}},
     }
     for field, spec in asks.items():

@@ -94,5 +94,5 @@ def test_a_lost_run_publishes_nothing(work: Store, layout: Layout, tmp_path: Pat
         fence.check()
 
     with pytest.raises(errors.Superseded):
-        publication.send(output, artefact, files, b"{}", between=between)
+        publication.send(output, work, artefact, files, b"{}", between=between)
     assert output.read_if_there(outcome.MANIFEST) is None

@@ -10,7 +10,7 @@ import trainer_runs
 from finetune_trainer import errors, outcome
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Store
-from finetune_trainer.supervisor import pod, publication
+from finetune_trainer.supervisor import delivery, publication
 from finetune_trainer.task import Evaluated, Measured, Trained
 
 TRAINED = Trained(
@@ -39,41 +39,49 @@ def artefact(tmp_path: Path) -> Path:
     return folder
 
 
-def sent(output: Store, artefact: Path, written_last: bytes = b"{}", between=lambda _: None) -> str:
-    return publication.send(output, artefact, publication.files_of(artefact), written_last, between=between)
+@pytest.fixture
+def sent(output, artefact, layout):
+    """Sends the artefact."""
+
+    def send(written_last: bytes = b"{}", between=lambda _: None) -> str:
+        work, files = outcome.work_area(trainer_runs.run(), layout), publication.files_of(artefact)
+        return publication.send(output, work, artefact, files, written_last, between=between)
+
+    return send
 
 
 def there(output: Store) -> list[str]:
-    return [item.key for item in output.list()]
+    """What lies there, but for the work area."""
+    return [item.key for item in output.list() if not item.key.startswith(".finetune/")]
 
 
-def test_the_manifest_comes_last(output, artefact, monkeypatch):
+def test_the_manifest_comes_last(output, sent, monkeypatch):
     order: list[str] = []
     put = output.put
     monkeypatch.setattr(output, "put", lambda key, content: (order.append(key), put(key, content)))
-    digest = sent(output, artefact, b'{"version": 1}')
+    digest = sent(b'{"version": 1}')
     assert order == ["adapter_config.json", "adapter_model.safetensors", "finetune-manifest.json"]
     assert digest == "sha256:" + hashlib.sha256(b'{"version": 1}').hexdigest()
 
 
-def test_cut_off_in_the_middle_there_is_no_result(output, artefact):
+def test_cut_off_in_the_middle_there_is_no_result(output, sent):
     def cut(name: str) -> None:
         if name == "adapter_model.safetensors":
             raise errors.StorageUnavailable("HTTP 503")
 
     with pytest.raises(errors.StorageUnavailable):
-        sent(output, artefact, between=cut)
+        sent(between=cut)
     assert there(output) == ["adapter_config.json"]
 
 
-def test_another_jobs_result_goes_manifest_first_and_leaves_nothing_behind(output, artefact):
+def test_another_jobs_result_goes_manifest_first_and_leaves_nothing_behind(output, sent):
     files = {"adapter_model.safetensors": {}, "merges.txt": {}, "../../elsewhere": {}, ".hidden": {}}
     output.put("finetune-manifest.json", json.dumps({"files": files}).encode())
     output.put("adapter_model.safetensors", b"theirs")
     output.put("merges.txt", b"theirs")
     output.put("notes-of-a-person.txt", b"not named by the manifest")
     seen: list[bool] = []
-    sent(output, artefact, between=lambda _: seen.append("finetune-manifest.json" in there(output)))
+    sent(between=lambda _: seen.append("finetune-manifest.json" in there(output)))
     assert seen == [False, False, False]  # before each file, and before the manifest
     assert there(output) == [
         "adapter_config.json",
@@ -82,6 +90,23 @@ def test_another_jobs_result_goes_manifest_first_and_leaves_nothing_behind(outpu
         "notes-of-a-person.txt",
     ]
     assert output.read("adapter_model.safetensors") == b"our adapter_model.safetensors"
+
+
+def test_what_a_dead_attempt_was_replacing_is_still_removed_by_the_next_one(output, sent):
+    output.put(
+        "finetune-manifest.json", json.dumps({"files": {"merges.txt": {}, "model.safetensors": {}}}).encode()
+    )
+    for name in ("merges.txt", "model.safetensors"):
+        output.put(name, b"theirs")
+
+    def cut(_: str) -> None:
+        raise errors.StorageUnavailable("HTTP 503")
+
+    with pytest.raises(errors.StorageUnavailable):
+        sent(between=cut)
+    assert there(output) == ["merges.txt", "model.safetensors"]
+    sent()
+    assert there(output) == ["adapter_config.json", "adapter_model.safetensors", "finetune-manifest.json"]
 
 
 def test_the_result_has_the_contracts_shape(artefact, tmp_path):
@@ -128,8 +153,11 @@ def test_after_publishing_the_work_area_is_gone_and_nothing_else(layout, output)
     work.put("dataset/x/prepared.json", b"{}")
     output.put("finetune-manifest.json", b"{}")
     output.put(".finetune/another-job/outcome.json", b"{}")
-    pod._clean(run, layout)
-    assert there(output) == [".finetune/another-job/outcome.json", "finetune-manifest.json"]
+    delivery.clean(run, layout)
+    assert [item.key for item in output.list()] == [
+        ".finetune/another-job/outcome.json",
+        "finetune-manifest.json",
+    ]
 
 
 def test_a_work_area_that_cannot_be_removed_is_no_failure(layout, monkeypatch, capsys):
@@ -137,5 +165,5 @@ def test_a_work_area_that_cannot_be_removed_is_no_failure(layout, monkeypatch, c
         raise errors.AccessDenied("no right to delete")
 
     monkeypatch.setattr(Store, "delete_below", denied)
-    pod._clean(trainer_runs.run(), layout)
+    delivery.clean(trainer_runs.run(), layout)
     assert "the work area could not be removed: no right to delete" in capsys.readouterr().out

@@ -104,6 +104,7 @@ class Facts:
         table = {
             "method": self.run.method,
             "tuning": tuning.type,
+            "output.dtype": self.run.output.dtype,
             **said,
             **training,
             **self.resolved,

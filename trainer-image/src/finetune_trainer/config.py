@@ -255,6 +255,7 @@ class Output(Value):
     overwrite: bool = False
     work_uri: Text | None = None
     merged: bool = False
+    dtype: Literal["Auto", "bf16", "fp32"] = "Auto"
     hub: HubCopy | None = None
 
 

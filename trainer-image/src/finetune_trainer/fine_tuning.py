@@ -22,6 +22,7 @@ from finetune_trainer import (
     prepared,
     publish,
     report,
+    rounding,
     start_adapter,
     tables,
     train,
@@ -69,9 +70,9 @@ class FineTuning:
         if self._best:
             self._return_to_best(trainer, self._best)
         saved = self._task.work / "saved"
-        if self._whole:
-            whole.round_to(trainer.model, self._whole)
-        else:
+        if self._dtype:
+            rounding.round_to(trainer.model, self._dtype)
+        if not self._whole:
             trainer.save_model(str(saved))
         if self._rank == 0:
             evaluation, samples = self._comparing.compare(trainer)
@@ -91,9 +92,16 @@ class FineTuning:
         return accelerator.arithmetic(self._run, accelerator.machine())
 
     @functools.cached_property
+    def _dtype(self) -> torch.dtype | None:
+        """What weights are published as; None: an adapter as it was learned."""
+        return rounding.DTYPES.get(self._run.output.dtype, self._whole)
+
+    @functools.cached_property
     def _whole(self) -> torch.dtype | None:
         """What whole weights are published as; None where an adapter is."""
-        return whole.own_dtype(self._task.model) if self._run.tuning.type == "Full" else None
+        if self._run.tuning.type != "Full":
+            return None
+        return rounding.DTYPES.get(self._run.output.dtype) or whole.own_dtype(self._task.model)
 
     def _trainer(self, arithmetic: accelerator.Arithmetic) -> Any:
         facts, spec = self._prepared.identity, self._run.model
@@ -156,6 +164,8 @@ class FineTuning:
         log = trainer.state.log_history
         if self._whole:
             whole.save(trainer.model, saved, self._whole)
+        elif self._dtype:
+            rounding.rewrite(saved / start_adapter.WEIGHTS, self._dtype)
         publish.check_finite(saved)
         publish.collect(
             task.artefact,

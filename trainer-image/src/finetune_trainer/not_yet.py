@@ -29,5 +29,4 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         "bertscore" in run.evaluation.metrics,
         "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
     )
-    yield "spec.output.hub", run.output.hub, "leave it out"
     yield "spec.tracking", run.tracking, "leave it out"

@@ -22,6 +22,7 @@ from finetune_trainer import (
     config,
     errors,
     gate,
+    hub_copy,
     inspection,
     isolation,
     metrics,
@@ -205,6 +206,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     if published := outcome.look(run, layout):
         return _already(run, published)
     outcome.probe(run, layout)
+    hub_copy.probe(run, layout)
     fetched = [
         sources.fetch(run, layout, part, lambda name: progress.tell(message=f"fetching {name}"))
         for part in ("train", "eval")

@@ -38,6 +38,7 @@ OPTIONAL_RESULTS = (
     "progress",
     "evaluation",
     "resolved",
+    "hub.message",
     "published",
 )
 """What is left out where the last word is too long, the most dispensable first."""

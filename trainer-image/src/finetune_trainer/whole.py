@@ -18,13 +18,6 @@ def own_dtype(base: Path) -> torch.dtype:
     return found if isinstance(found, torch.dtype) else torch.float32
 
 
-def round_to(model: Any, dtype: torch.dtype) -> None:
-    """Leave in `model` what `dtype` can hold, so that what is measured is what is published."""
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(weight.to(dtype))
-
-
 def save(model: Any, folder: Path, dtype: torch.dtype) -> None:
     """Write config and weights as `dtype` into `folder`."""
     before = model.config.dtype

@@ -196,5 +196,8 @@ class Output(Value):
     """Where work in progress lies (`output.uri`)."""
     merged: bool = False
     """Publish the adapter merged into the base model's weights too, below `merged/`."""
+    dtype: Literal["Auto", "bf16", "fp32"] = "Auto"
+    """Numbers of the published weights; they are rounded before they are measured. Auto: an adapter's as they were learned, of all
+    weights (`tuning.type: Full`) as the base model's. `merged/` keeps the base model's."""
     hub: Hub | None = None
     """A copy on the Hub."""

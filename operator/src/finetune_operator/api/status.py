@@ -267,6 +267,19 @@ class AdapterSeen(Value):
     """What to type to serve it, by engine."""
 
 
+class HubSeen(Value):
+    """What became of the copy on the Hub. It changes nothing about the result."""
+
+    repo: Annotated[str, pydantic.Field(max_length=200)]
+    """`org/name`."""
+    revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
+    """The commit that holds the whole copy; absent where there is none."""
+    reason: Word | None = None
+    """Why there is none."""
+    message: Sentence | None = None
+    """The same as a sentence."""
+
+
 class Usage(Value):
     """What training took, over all of its attempts that have ended."""
 
@@ -318,6 +331,8 @@ class FineTuneJobStatus(Value):
     """Base against tuned."""
     adapter: AdapterSeen | None = None
     """The published adapter."""
+    hub: HubSeen | None = None
+    """The copy on the Hub, where `output.hub` asks for one."""
     usage: Usage | None = None
     """What the job took."""
     start_time: Time | None = None

@@ -40,7 +40,6 @@ JOB: tuple[Row, ...] = (
         lambda s: "bertscore" in s.evaluation.metrics,
         "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
     ),
-    ("spec.output.hub", lambda s: s.output.hub, "leave it out"),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
     ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
 )

@@ -85,6 +85,8 @@ def _prefixes(asked: Asked) -> Iterator[str]:
         ("spec.output.uri", spec.output.uri, "outputs", allowed.outputs),
         ("spec.output.workUri", spec.output.work_uri, "outputs", allowed.outputs),
     ]
+    if spec.output.hub:
+        checked.append(("spec.output.hub.repo", f"hf://{spec.output.hub.repo}", "outputs", allowed.outputs))
     for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
         checked += [
             (f"spec.dataset.{part}[{at}].uri", source.uri, "datasets", allowed.datasets)

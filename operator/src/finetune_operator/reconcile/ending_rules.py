@@ -40,8 +40,7 @@ def succeeded(found: Case) -> Decision | None:
         if published is None:
             continue
         reason = Reason.PUBLISHED if one.stage == "Train" else Reason.ALREADY_PUBLISHED
-        message = f"the adapter is at {published.adapter.uri}"
-        says = {**conditions.succeeded(reason, message)}
+        says = {**conditions.succeeded(reason, published.sentence)}
         if one.stage == "Prepare":
             says["Prepared"] = Says("True", reason, "the result of this very job already lies at the output")
         return found.decided(
@@ -51,6 +50,7 @@ def succeeded(found: Case) -> Decision | None:
             actions=_expiry(found),
             completion_time=times.stamp(found.world.now),
             adapter=published.adapter,
+            hub=published.hub,
             evaluation=published.evaluation or found.old.evaluation,
             progress=published.progress or found.old.progress,
             usage=_taken(found, published.usage),

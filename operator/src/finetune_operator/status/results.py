@@ -13,12 +13,14 @@ from finetune_operator.api.status import (
     DatasetSeen,
     Estimate,
     EvaluationSeen,
+    HubSeen,
     Metrics,
     Progress,
     Resolved,
     Usage,
 )
 from finetune_operator.observe.words import LastWord
+from finetune_operator.status import conditions
 from finetune_operator.status.serving import snippets
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -43,6 +45,17 @@ class Published:
     evaluation: EvaluationSeen | None
     progress: Progress | None
     usage: Usage | None
+    hub: HubSeen | None
+
+    @property
+    def sentence(self) -> str:
+        """Where everything lies, for a person."""
+        found = f"the adapter is at {self.adapter.uri}"
+        if self.hub is None:
+            return found
+        if self.hub.revision:
+            return f"{found}; a copy is at hf://{self.hub.repo}@{self.hub.revision}"
+        return f"{found}; there is no copy on the Hub: {self.hub.message or self.hub.reason}"
 
 
 def prepared(word: LastWord | None) -> Prepared | None:
@@ -73,6 +86,7 @@ def published(word: LastWord | None, *, name: str) -> Published | None:
         evaluation=_evaluation(result.get("evaluation")),
         progress=_finished(lenient(Progress, result.get("progress"))),
         usage=lenient(Usage, result.get("usage")),
+        hub=_hub(result.get("hub")),
     )
 
 
@@ -149,6 +163,13 @@ def _rounded(seen: Progress) -> Progress:
     return seen.model_copy(
         update={name: round(value, DECIMALS[name]) for name, value in given.items() if value is not None}
     )
+
+
+def _hub(raw: Any) -> HubSeen | None:
+    """The copy on the Hub; a sentence that is too long is cut, for it is all that tells of a failure."""
+    if isinstance(raw, dict) and isinstance(raw.get("message"), str):
+        raw = {**raw, "message": conditions.clipped(raw["message"], 1024)}
+    return lenient(HubSeen, raw)
 
 
 def _evaluation(raw: Any) -> EvaluationSeen | None:

@@ -192,7 +192,7 @@ class HubStore(Store):
             return self.reference.missing(f"{uri} on {self._endpoint}")
         if status:
             return self._refused(status, uri)
-        if _is_silence(error):
+        if is_silence(error):
             return self._silent(error, uri)
         return None
 
@@ -214,7 +214,7 @@ class HubStore(Store):
         )
 
 
-def _is_silence(error: BaseException | None) -> bool:
+def is_silence(error: BaseException | None) -> bool:
     """Whether nobody answered; the library hides the cause under errors of its own."""
     while error is not None:
         names = {kind.__name__ for kind in type(error).__mro__}

@@ -11,6 +11,9 @@ from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.task import Trained
 
+REPLACED = "replaced.json"
+"""In the work area: the files of another job's result that is being replaced."""
+
 
 def result(
     run: config.Run, ready: Prepared, trained: Trained, *, files: dict[str, FileFacts], seconds: float
@@ -85,6 +88,7 @@ def files_of(artefact: Path) -> dict[str, FileFacts]:
 
 def send(
     output: Store,
+    work: Store,
     artefact: Path,
     files: dict[str, FileFacts],
     written_last: bytes,
@@ -93,23 +97,32 @@ def send(
 ) -> str:
     """Send everything; the manifest's digest. `between` hears of each file and may raise: nothing is there then.
 
-    Another job's result that may be overwritten loses its manifest first, and then what ours does not replace.
+    Another job's result that may be overwritten loses its manifest first, and at the end what ours does not replace.
     """
-    replaced = _files_named(output.read_if_there(outcome.MANIFEST))
+    replaced = _replaced(output, work)
     output.delete(outcome.MANIFEST)
     for name in files:
         between(name)
         output.put(name, artefact / name)
         failpoints.reach("Send")
-    for name in replaced - files.keys():
+    for name in sorted(replaced - files.keys()):
         output.delete(name)
     between(outcome.MANIFEST)
     output.put(outcome.MANIFEST, written_last)
     return "sha256:" + hashlib.sha256(written_last).hexdigest()
 
 
+def _replaced(output: Store, work: Store) -> set[str]:
+    """The files of another job's result, kept in the work area: with its manifest gone a later attempt could not know them."""
+    noted = _files_named(work.read_if_there(REPLACED))
+    there = _files_named(output.read_if_there(outcome.MANIFEST))
+    if there - noted:
+        work.put(REPLACED, json.dumps({"version": 1, "files": sorted(noted | there)}).encode())
+    return noted | there
+
+
 def _files_named(raw: bytes | None) -> set[str]:
-    """The files of an older manifest; names that leave the folder are none of ours to remove."""
+    """The files that an older manifest, or our own note, names; those that leave the folder are none of ours to remove."""
     try:
         named = set(json.loads(raw or b"{}").get("files", {}))
     except (ValueError, AttributeError, TypeError):
