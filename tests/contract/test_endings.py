@@ -21,7 +21,7 @@ from finetune_operator.observe import pod as observe_pod
 from finetune_operator.observe import words
 from finetune_operator.plan import accept, training_job
 from finetune_operator.status import endings, results
-from finetune_trainer import config, errors, prepared, report
+from finetune_trainer import config, errors, hub_copy, prepared, report
 from finetune_trainer.errors import ExitCode
 from finetune_trainer.supervisor import publication
 
@@ -202,6 +202,16 @@ def test_what_training_tells_is_in_the_status():
     for part, model in (("adapter", status.AdapterSeen), ("progress", status.Progress)):
         assert set(made[part]) <= names(model)
     assert set(made["usage"]) - {"seconds"} <= names(status.Usage)
+
+
+@pytest.mark.parametrize("error", [None, errors.AccessDenied("the Hub refuses")], ids=["made", "not made"])
+def test_what_became_of_the_copy_on_the_hub_is_in_the_status(error):
+    asked = config.HubCopy(repo="org/name")
+    told = hub_copy.unmade(asked, error) if error else {"repo": asked.repo, "revision": "c0ffee"}
+    word = words.last_word(last_word(result={**TRAINED, "hub": told}))
+    published = results.published(word, name="job")
+    assert published.hub.wire() == told
+    assert published.sentence.endswith(hub_copy.sentence(told).replace("lies at", "is at"))
 
 
 @hypothesis.given(

@@ -17,7 +17,12 @@ from trainer_world import World
 
 SENTENCES = pathlib.Path(__file__).resolve().parents[1] / "data" / "bad_input.yaml"
 Change = Callable[[World], object]
-SERVERS = {"{web}": "http://data.example", "{hub}": "https://hub.example", "{s3}": "http://s3.example"}
+SERVERS = {
+    "{web}": "http://data.example",
+    "{hub}": "https://hub.example",
+    "{own hub}": "https://hub.example",
+    "{s3}": "http://s3.example",
+}
 """Servers as a row writes them, and as the page shows them."""
 
 

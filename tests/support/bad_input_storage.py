@@ -78,6 +78,25 @@ ANSWERS = [
         spec=model("hf://org/gated", "hub"),
         secrets={"hub": {"HF_TOKEN": "hf_somebody"}},
     ),
+    outside(
+        "a copy on the Hub, and a token that may not write there",
+        "AccessDenied",
+        77,
+        spec={
+            "output": {
+                "uri": "pvc://out/result",
+                "hub": {"repo": "org/tiny", "credentialsSecretRef": {"name": "hub"}},
+            },
+            "hub": {"endpoint": "{own hub}"},
+        },
+        secrets={"hub": {"HF_TOKEN": "hf_somebody"}},
+    ),
+    outside(
+        "a copy on the Hub where the profile says offline",
+        "SettingsDoNotFit",
+        64,
+        spec={"output": {"uri": "pvc://out/result", "hub": {"repo": "org/tiny"}}, "hub": {"offline": True}},
+    ),
     outside("a folder of a model's repository", "InvalidRun", 64, spec=model("hf://org/tiny/sub")),
     outside(
         "no such bucket",

