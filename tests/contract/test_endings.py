@@ -249,6 +249,7 @@ PROGRESS = report.Progress(
     rows=12000,
     micro_batch_size=2,
     out_of_memory=1,
+    warnings=("MLflow: no answer; the run goes on without it",),
     checkpoint=report.CheckpointSeen(
         step=100, uri="s3://team-a/c", time=dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)
     ),

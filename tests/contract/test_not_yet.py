@@ -19,7 +19,6 @@ SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
     "spec.evaluation.metrics": {"evaluation": {"metrics": ["loss", "bertscore"]}},
-    "spec.tracking": {"tracking": {"tensorboard": {}}},
 }
 """Field: a spec that asks for it."""
 

@@ -168,8 +168,8 @@ CASES = [
     Case(
         name="not-yet-supported",
         reason="NotYetSupported",
-        spec=lambda _: {"tracking": {"tensorboard": {}}},
-        says=r"spec\.tracking",
+        spec=lambda _: {"model": {"uri": "oci://registry.example/model"}},
+        says=r"spec\.model\.uri",
     ),
     Case(
         name="no-such-profile",

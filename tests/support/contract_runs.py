@@ -136,6 +136,7 @@ FULLEST: dict[str, Any] = {
         "wandb": {
             "project": "p",
             "entity": "e",
+            "mode": "Offline",
             "baseUrl": "https://wandb.test",
             "credentialsSecretRef": {"name": "wandb"},
         },

@@ -95,6 +95,20 @@ def gated(given: Task, writer: report.ProgressWriter) -> None:
     end(given, 65, "GateNotMet")
 
 
+def done(given: Task, writer: report.ProgressWriter) -> None:
+    """Trained to the end, compared, and ready to be published."""
+    log = [{"loss": 3.0 - step / 10, "grad_norm": None, "step": step} for step in range(1, 7)]
+    writer.tell(stage="Train", step=6)
+    for path in (given.figures, given.artefact / "metrics.jsonl"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in log))
+    (given.artefact / "adapter_model.safetensors").write_bytes(b"weights")
+    compared = task.Evaluated(rows=6, base=task.Measured(loss=3.0), tuned=task.Measured(loss=2.5))
+    trained = task.Trained(step=6, total_steps=6, epoch=1.0, evaluation=compared)
+    given.trained.write_text(json.dumps(trained.wire()))
+    end(given, 0, "Trained")
+
+
 def split(given: Task, writer: report.ProgressWriter) -> None:
     """Rank 1 fails; rank 0 is told to stop by the launcher."""
     if RANK == 1:
@@ -141,7 +155,7 @@ RESOLVED_ROWS = 2
 """What trainer_runs' prepared data says."""
 
 NAMES = (
-    "train", "hang", "killed", "linger", "refused", "gated", "split", "orphan", "hungry", "starved", "overloaded",
+    "train", "hang", "killed", "linger", "refused", "gated", "done", "split", "orphan", "hungry", "starved", "overloaded",
 )  # fmt: skip
 BEHAVIOURS = {name: globals()[name] for name in NAMES}
 

@@ -152,7 +152,6 @@ def test_a_uri_that_climbs_is_refused(uri):
 def test_every_field_that_is_not_there_yet_is_refused_by_its_name():
     asks = {
         "spec.model.attention": {"model": {"attention": "flash_attention_2"}},
-        "spec.tracking": {"tracking": {"tensorboard": {}}},
     }
     for field, spec in asks.items():
         with pytest.raises(errors.NotYetSupported, match=field.replace("[", r"\[").replace("]", r"\]")):

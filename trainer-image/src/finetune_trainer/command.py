@@ -21,7 +21,7 @@ from finetune_trainer import (
 )
 from finetune_trainer.layout import Layout
 from finetune_trainer.report import LastWord
-from finetune_trainer.supervisor import Ending, LastMoment, earlier_job, serve
+from finetune_trainer.supervisor import Ending, LastMoment, earlier_job, serve, trackers
 
 DESCRIPTION = """\
 Runs one stage of a FineTuneJob inside its pod, told by run.json alone.
@@ -85,6 +85,7 @@ def prepare(
                 spec, layout, digest=digest, tell=lambda said: writer.tell(message=said)
             )
             message += f"; training goes on from step {taken.step} of another job" if taken else ""
+            message += "".join(f"; {one}" for one in trackers.lacking(spec, layout))
     return Ending(exit_code=0, reason=done.reason, message=message, result=done.result)
 
 

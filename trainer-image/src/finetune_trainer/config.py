@@ -264,8 +264,9 @@ class Wandb(Value):
 
     project: Text
     entity: Text | None = None
+    mode: Literal["Online", "Offline"] = "Online"
     base_url: Text | None = None
-    credentials_secret_ref: SecretRef
+    credentials_secret_ref: SecretRef | None = None
 
 
 class Mlflow(Value):

@@ -34,6 +34,7 @@ OPTIONAL_RESULTS = (
     "estimate",
     "dataset.dropped",
     "resolved.targetModules",
+    "progress.warnings",
     "usage",
     "progress",
     "evaluation",
@@ -99,6 +100,8 @@ class Progress(config.Value):
     """Rows per forward pass of one process, where memory did not suffice for those that were resolved."""
     out_of_memory: int | None = None
     """How often it did not."""
+    warnings: tuple[AnyText, ...] | None = None
+    """What goes wrong beside the work, and does not stop it; sentences."""
     updated_at: datetime
     """When the work last moved."""
     message: str = ""

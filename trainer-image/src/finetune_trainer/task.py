@@ -42,6 +42,11 @@ class Task(config.Value):
         return self.work / "finished"
 
     @property
+    def figures(self) -> Path:
+        """What has been logged so far, in the lines of metrics.jsonl; for the trackers."""
+        return self.progress.with_name("figures.jsonl")
+
+    @property
     def verdicts(self) -> Path:
         """How each rank ended."""
         return self.work / "verdicts"

@@ -19,6 +19,7 @@ from finetune_trainer import (
     grouped,
     isolation,
     prepared,
+    recording,
     reference,
     start_adapter,
     tables,
@@ -194,6 +195,8 @@ def fit(
         trainer.add_callback(one)
     if trainer.is_world_process_zero():
         trainer.add_callback(telling)
+        if run.tracking:
+            trainer.add_callback(recording.Recording(task.figures))
     if failpoints.FAILPOINTS.armed:
         trainer.add_callback(callbacks.Failing())
     trainer.remove_callback(transformers.PrinterCallback)

@@ -11,7 +11,10 @@ BITSANDBYTES = "bitsandbytes"
 FOR_GPUS = frozenset({"cuda", "triton"})
 """Nvidia's bindings and the kernels' compiler. torch does without: its builds for CPU bring neither."""
 
-IN_PREPARE = FOR_GPUS | {BITSANDBYTES}
+TRACKERS = frozenset({"mlflow", "tensorboardX", "wandb"})
+"""Theirs are processes of their own; transformers and TRL import whatever they find installed."""
+
+IN_PREPARE = FOR_GPUS | TRACKERS | {BITSANDBYTES}
 """Prepare builds the model without weights, and computes nothing."""
 
 
@@ -19,8 +22,8 @@ def of(run: config.Run) -> frozenset[str]:
     """Top-level modules that nothing in the ranks of `run` calls."""
     optimizer = run.training.optimizer
     quantised = run.tuning.type == "QLoRA" or "8bit" in optimizer or optimizer.startswith("paged")
-    found = set() if quantised else {BITSANDBYTES}
-    return frozenset(found | FOR_GPUS if run.resources.accelerator == "cpu" else found)
+    found = TRACKERS if quantised else TRACKERS | {BITSANDBYTES}
+    return found | FOR_GPUS if run.resources.accelerator == "cpu" else found
 
 
 def leave_out(names: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from finetune_operator.api.base import Name, Quantity, SecretRef, Value, rule, with_rules
+from finetune_operator.api.base import Name, Quantity, SecretRef, Value, rule, rules, with_rules
 
 Seconds = Annotated[int, pydantic.Field(ge=1, le=31536000)]
 LabelValue = Annotated[str, pydantic.Field(min_length=1, max_length=63)]
@@ -119,28 +119,59 @@ class RunPolicy(Value):
     """When the finished job's children are removed. The FineTuneJob itself stays."""
 
 
+Address = Annotated[
+    str,
+    pydantic.Field(
+        min_length=1,
+        max_length=512,
+        json_schema_extra=rules(
+            rule(
+                "self.matches('^https?://[^[:space:]@]+$')",
+                "must be an http:// or https:// address without a user or password: those stand in the Secret",
+            )
+        ),
+    ),
+]
+"""Where a tracker's server answers."""
+
+
 class Wandb(Value):
     """Weights & Biases."""
+
+    model_config = with_rules(
+        rule(
+            "self.mode == 'Offline' || has(self.credentialsSecretRef)",
+            "name the Secret with WANDB_API_KEY, or set mode to Offline",
+            at=".credentialsSecretRef",
+            reason="FieldValueRequired",
+        ),
+        rule(
+            "self.mode == 'Online' || !(has(self.credentialsSecretRef) || has(self.baseUrl))",
+            "leave out credentialsSecretRef and baseUrl: with mode Offline nobody is asked",
+        ),
+    )
 
     project: Annotated[str, pydantic.Field(min_length=1, max_length=128)]
     """Project."""
     entity: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
     """Team or user."""
-    base_url: Annotated[str, pydantic.Field(min_length=1, max_length=512)] | None = None
+    mode: Literal["Online", "Offline"] = "Online"
+    """Offline: nothing is sent; the run lies beside the result, for `wandb sync`."""
+    base_url: Address | None = None
     """Address of an own server."""
-    credentials_secret_ref: SecretRef
-    """Secret with `WANDB_API_KEY`."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret with `WANDB_API_KEY`. Without it, nothing is told; the job runs all the same."""
 
 
 class Mlflow(Value):
     """MLflow."""
 
-    tracking_uri: Annotated[str, pydantic.Field(min_length=1, max_length=512)]
+    tracking_uri: Address
     """Address of the server."""
     experiment: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
-    """Experiment."""
+    """Experiment (`Default`); it is made where there is none."""
     credentials_secret_ref: SecretRef | None = None
-    """Secret with `MLFLOW_TRACKING_*`."""
+    """Secret with `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`."""
 
 
 class Tensorboard(Value):
@@ -151,7 +182,7 @@ class Tensorboard(Value):
 
 
 class Tracking(Value):
-    """Trackers that the run reports to."""
+    """Trackers that the run reports to. What ails a tracker stands in `status.progress.warnings`, and never fails the job."""
 
     wandb: Wandb | None = None
     """Weights & Biases."""

@@ -129,6 +129,8 @@ class Progress(Value):
     """Share of the GPUs' arithmetic that is used (0..1)."""
     eta_seconds: int | None = None
     """Time to the end of training (s)."""
+    warnings: Annotated[list[Sentence], pydantic.Field(max_length=8)] | None = None
+    """What goes wrong beside the training and does not stop it: a tracker that does not answer."""
     updated_at: Time | None = None
     """When the trainer said so."""
     text: Annotated[str, pydantic.Field(max_length=32)] | None = None

@@ -1,6 +1,6 @@
 """What a job's sources need mounted: Secrets, ConfigMaps, claims. All of the job's own namespace: a source cannot name another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from finetune_operator.api.base import SecretRef
 from finetune_operator.api.job import FineTuneJobSpec
@@ -11,17 +11,28 @@ from finetune_operator.plan.run_plan import ClaimMount
 
 
 def secrets(spec: FineTuneJobSpec, origins: Origins) -> list[str]:
-    """Names of all Secrets, each once."""
-    tracking = spec.tracking
+    """Names of the Secrets that the job cannot do without, each once."""
     found: list[SecretRef | None] = [
         spec.output.credentials_secret_ref,
         spec.model.credentials_secret_ref,
         *(origin.credentials_secret_ref for origin in origins.places),
         *(source.credentials_secret_ref for source in (*spec.dataset.train, *spec.dataset.eval)),
         spec.output.hub.credentials_secret_ref if spec.output.hub else None,
+    ]
+    return _names(found)
+
+
+def tracker_secrets(spec: FineTuneJobSpec, origins: Origins) -> list[str]:
+    """Names of the others: a job whose tracker's Secret is missing runs all the same."""
+    tracking = spec.tracking
+    found = [
         tracking.wandb.credentials_secret_ref if tracking and tracking.wandb else None,
         tracking.mlflow.credentials_secret_ref if tracking and tracking.mlflow else None,
     ]
+    return [name for name in _names(found) if name not in secrets(spec, origins)]
+
+
+def _names(found: Iterable[SecretRef | None]) -> list[str]:
     return sorted({one.name for one in found if one is not None})
 
 

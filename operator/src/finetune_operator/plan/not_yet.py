@@ -41,7 +41,6 @@ JOB: tuple[Row, ...] = (
         "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
     ),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
-    ("spec.tracking", lambda s: s.tracking, "leave it out; status.progress and /metrics tell the same"),
 )
 
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (

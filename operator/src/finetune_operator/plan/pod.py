@@ -128,8 +128,7 @@ def _resources(stage: Stage, plan: PodPlan) -> Manifest:
 
 
 def _volumes(owner: Owner, stage: Stage, plan: PodPlan) -> list[Manifest]:
-    """Every volume; a missing Secret is Prepare's to name, so there it is optional."""
-    optional = stage == "Prepare"
+    """Every volume; a missing Secret is Prepare's to name, so there it is optional, and a tracker's is everywhere."""
     found: list[Manifest] = [
         {
             "name": "run",
@@ -140,8 +139,15 @@ def _volumes(owner: Owner, stage: Stage, plan: PodPlan) -> list[Manifest]:
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
     found += [
-        {"name": f"secret-{at}", "secret": {"secretName": name, "optional": optional, "defaultMode": 0o440}}
-        for at, name in enumerate(plan.secrets)
+        {
+            "name": f"secret-{at}",
+            "secret": {
+                "secretName": name,
+                "optional": stage == "Prepare" or name in plan.tracker_secrets,
+                "defaultMode": 0o440,
+            },
+        }
+        for at, name in enumerate((*plan.secrets, *plan.tracker_secrets))
     ]
     found += [
         {"name": f"configmap-{at}", "configMap": {"name": name, "optional": True}}
@@ -182,7 +188,7 @@ def _mounts(stage: Stage, plan: PodPlan) -> list[Manifest]:
     ]
     found += [
         {"name": f"secret-{at}", "mountPath": f"/etc/finetune/credentials/{name}", "readOnly": True}
-        for at, name in enumerate(plan.secrets)
+        for at, name in enumerate((*plan.secrets, *plan.tracker_secrets))
     ]
     found += [
         {"name": f"configmap-{at}", "mountPath": f"/etc/finetune/configmaps/{name}", "readOnly": True}

@@ -24,6 +24,8 @@ class PodPlan(Value):
     image_pull_secrets: list[str] = pydantic.Field(default=[])
     service_account: str | None = None
     secrets: list[str] = pydantic.Field(default=[])
+    tracker_secrets: list[str] = pydantic.Field(default=[])
+    """Mounted where they are there; no pod waits for them."""
     config_maps: list[str] = pydantic.Field(default=[])
     claims: list[ClaimMount] = pydantic.Field(default=[])
     extra_ca: str | None = None

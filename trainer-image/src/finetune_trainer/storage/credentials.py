@@ -15,7 +15,7 @@ def read(reference: Reference, layout: Layout) -> dict[str, str]:
     """
     if reference.secret is None:
         return {}
-    found = _files(layout.credentials / reference.secret)
+    found = mounted(layout, reference.secret)
     if not found:
         raise errors.SecretMissing(
             f"{reference.field}: the Secret {reference.secret!r} named for {reference.uri} does not exist in the job's "
@@ -29,6 +29,11 @@ def lacking(reference: Reference, keys: str) -> errors.SecretMissing:
     return errors.SecretMissing(
         f"{reference.field}: the Secret {reference.secret!r} lacks {keys}, which {reference.uri} needs; add it"
     )
+
+
+def mounted(layout: Layout, secret: str) -> dict[str, str]:
+    """The keys and values of the Secret of that name; empty where it is not there."""
+    return _files(layout.credentials / secret)
 
 
 def _files(folder: Path) -> dict[str, str]:

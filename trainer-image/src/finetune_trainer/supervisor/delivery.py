@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune_trainer import config, errors, hub_copy, outcome, report, start_adapter, storage
 from finetune_trainer.layout import Layout
-from finetune_trainer.prepared import Prepared
+from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.supervisor import publication
 from finetune_trainer.supervisor.ending import Ending
@@ -37,6 +37,8 @@ class Delivery:
     """When this pod started, on the monotonic clock (s)."""
     memory_told: dict[str, Any]
     """What memory made of the resolved settings, for the result."""
+    warnings: tuple[str, ...]
+    """What went wrong beside the training; sentences."""
     stands: Callable[[Ending], object]
     """Hears how the stage will have ended, once the result lies in the bucket and only its copy is under way."""
 
@@ -48,7 +50,7 @@ class Delivery:
             self._sending(name)
             self.work.put(f"{UNPUBLISHED}/{name}", given.artefact / name)
         uri = self.work.uri_of(UNPUBLISHED)
-        told = publication.result(self.run, ready, trained, files=files, seconds=self._seconds)
+        told = self._result(self.run, ready, trained, files)
         del told["adapter"]
         return Ending(
             exit_code=said.exit_code, reason=said.reason, message=f"{said.message}; what was trained lies at {uri}",
@@ -61,7 +63,7 @@ class Delivery:
         output = outcome.output(run, self.layout)
         trained = _trained(given)
         files = publication.files_of(given.artefact)
-        told = publication.result(run, ready, trained, files=files, seconds=self._seconds) | self.memory_told
+        told = self._result(run, ready, trained, files) | self.memory_told
         last = report.read_progress(self.layout.progress)
         self.writer.now = last or self.writer.now
         self.writer.tell(stage="Publish", message=f"sending {len(files)} files")
@@ -78,7 +80,9 @@ class Delivery:
         digest = publication.send(output, self.work, given.artefact, files, written, between=self._sending)
         clean(run, self.layout)
         told["adapter"]["digest"] = digest
-        ending = Ending(exit_code=0, reason="Published", message=_sentence(run, trained), result=told)
+        ending = Ending(
+            exit_code=0, reason="Published", message=_sentence(run, trained) + self._beside, result=told
+        )
         if run.output.hub:
             self.stands(_with_copy(ending, hub_copy.unmade(run.output.hub, TOO_LATE)))
             self.writer.tell(message=f"copying the result to hf://{run.output.hub.repo}")
@@ -87,9 +91,18 @@ class Delivery:
         self.writer.tell(stage="Done", message="published")
         return ending
 
+    def _result(
+        self, run: config.Run, ready: Prepared, trained: Trained, files: dict[str, FileFacts]
+    ) -> dict[str, Any]:
+        seconds = time.monotonic() - self.started
+        told = publication.result(run, ready, trained, files=files, seconds=seconds)
+        told["progress"] |= {"warnings": list(self.warnings)} if self.warnings else {}
+        return told
+
     @property
-    def _seconds(self) -> float:
-        return time.monotonic() - self.started
+    def _beside(self) -> str:
+        """Half a sentence where something went wrong that did not stop the run."""
+        return "; not every tracker was told everything (status.progress.warnings)" if self.warnings else ""
 
     def _sending(self, name: str) -> None:
         self.fence.check()

@@ -17,6 +17,9 @@ UPLOAD_SHARE, UPLOAD_SECONDS = 0.25, 20.0
 WITHOUT_HASTE = 60.0
 """Seconds that a checkpoint's upload is tried for where nobody waits: the ranks have failed, and the pod is about to end."""
 
+TRACKERS, TRACKERS_IN_HASTE = 30.0, 5.0
+"""Seconds that trackers may take when training is over; less after SIGTERM."""
+
 
 def for_ranks(limits: config.Limits, *, leads: bool = True) -> Patience:
     """How long the ranks may take for what. Progress is rank 0's to tell: other nodes only see whether node 0 is there."""
@@ -34,3 +37,10 @@ def for_uploads(limits: config.Limits, interruption: Interruption) -> float:
     return max(
         0.0, interruption.noted_at + interruption.usable(limits.grace_period_seconds) - time.monotonic()
     )
+
+
+def for_trackers(limits: config.Limits, interruption: Interruption) -> float:
+    """Seconds for the trackers' last figures, after training. The result and the last word are worth more than these."""
+    if interruption.noted_at is None:
+        return TRACKERS
+    return min(TRACKERS_IN_HASTE, for_uploads(limits, interruption) * UPLOAD_SHARE)

@@ -8,12 +8,16 @@ from finetune_trainer import config, errors, not_yet, outcome, report
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import Store
-from finetune_trainer.supervisor import delivery, fetch, gang, launch, serve
+from finetune_trainer.supervisor import delivery, fetch, gang, launch, patience, serve
 from finetune_trainer.supervisor.delivery import Delivery
 from finetune_trainer.supervisor.ending import OVERDUE, Ending, LastMoment
 from finetune_trainer.supervisor.fence import Fence
-from finetune_trainer.supervisor.ranks import Ranks
+from finetune_trainer.supervisor.ranks import Ranks, say
+from finetune_trainer.supervisor.trackers import Trackers
 from finetune_trainer.verdict import Verdict
+
+GOES_ON = frozenset({errors.ExitCode.INTERRUPTED, errors.ExitCode.OUTSIDE})
+"""Ends after which the next attempt does, as if nothing had happened."""
 
 
 def train(
@@ -55,6 +59,7 @@ def train(
     else:
         return ending
     finally:
+        pod.trackers.close()
         peers.end(code)
         server.close()
 
@@ -84,6 +89,7 @@ class _Pod:
         self._fence: Fence | None = None
         self.stands: Ending | None = None
         """How this stage will have ended whatever comes now: the result lies in the bucket."""
+        self.trackers = Trackers(run, document, layout, say=say)
         self._ranks = Ranks(
             run,
             document,
@@ -93,16 +99,18 @@ class _Pod:
             attempt=attempt,
             interruption=interruption,
             writer=self._writer,
+            beside=self.trackers.pids,
         )
 
     def progress(self) -> report.Progress | None:
-        """The ranks' document, with what only we know of: the checkpoint, and the rows that memory left."""
+        """The ranks' document, with what only we know of: the checkpoint, the rows that memory left, and how the trackers are."""
         told = report.read_progress(self._layout.progress)
         fewer = self._ranks.micro_batch
         known = {
             "checkpoint": self._ranks.checkpoint,
             "micro_batch_size": fewer and fewer.micro_batch_size,
             "out_of_memory": fewer and fewer.out_of_memory,
+            "warnings": self.trackers.warnings() or None,
         }
         return told and told.model_copy(update=known)
 
@@ -140,15 +148,19 @@ class _Pod:
             self._ranks.follow(plan, ready)
         given = self._ranks.task(plan)
         self._gang.meet()
+        if self._gang.leads:
+            self.trackers.begin(given, ready.at(given.micro_batch_size).resolved.wire())
         with self._interruption.deferred():
             said = self._ranks.see_through(given, ready, self._in_force)
             if said.exit_code == errors.ExitCode.GATE and given.trained.is_file():
                 self._ranks.drop_rest()
+                self.trackers.end("Failed", given, seconds=self._for_trackers)
                 return self._delivery.kept_back(given, ready, said)
             if said.exit_code != errors.ExitCode.OK:
                 return self._failed(said)
             if self._gang.leads:
                 self._ranks.drop_rest()
+                self.trackers.end("Finished", given, seconds=self._for_trackers)
                 return self._delivery.published(given, ready)
         return Ending(
             exit_code=0, reason="Trained", message="trained to the end; node 0 publishes the result"
@@ -170,9 +182,14 @@ class _Pod:
 
     def _failed(self, said: Verdict) -> Ending:
         """Nothing is published; what was saved is sent, so that the next attempt goes on from there."""
+        self.trackers.announce("Interrupted" if said.exit_code in GOES_ON else "Failed")
         self._ranks.send_rest()
+        self.trackers.close(seconds=self._for_trackers)
         self._in_force.check()
         return self.ended(said)
+
+    def _for_trackers(self) -> float:
+        return patience.for_trackers(self._run.limits, self._interruption)
 
     @property
     def _delivery(self) -> Delivery:
@@ -185,6 +202,7 @@ class _Pod:
             writer=self._writer,
             started=self._started,
             memory_told=self._memory_told,
+            warnings=self.trackers.warnings(),
             stands=self._stand,
         )
 

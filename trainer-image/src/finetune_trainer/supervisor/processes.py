@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self
 
 from finetune_trainer import process_tree
@@ -21,17 +21,28 @@ PR_SET_CHILD_SUBREAPER = 36
 KILL_PAUSE = 0.05
 """Seconds between two looks for survivors."""
 
+Beside = Callable[[], Collection[int]]
+"""Pids of children that are none of the gang: nobody waits for them, and whoever started them ends them."""
+
+
+def nobody() -> Collection[int]:
+    """All are of the gang."""
+    return ()
+
 
 class Processes:
     """The gang of one pod. Only one may exist in a process: it reaps every child."""
 
-    def __init__(self, launcher: int) -> None:
+    def __init__(self, launcher: int, beside: Beside = nobody) -> None:
         self._launcher = launcher
+        self._beside = beside
         self.exits: dict[int, int] = {}
         """pid -> exit code as a shell tells it (128 + signal), of all children that are gone."""
 
     @classmethod
-    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Self:
+    def start(
+        cls, command: Sequence[str], environment: Mapping[str, str], *, beside: Beside = nobody
+    ) -> Self:
         """Start `command` in a session of its own, so that a signal to its group does not reach us."""
         _inherit_orphans()
         # S603: the command is ours. Output passes through to the pod's log.
@@ -39,7 +50,7 @@ class Processes:
             command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
         )
         child.returncode = 0  # Popen must not wait for it: reap() does, for all children alike
-        return cls(child.pid)
+        return cls(child.pid, beside)
 
     def alive(self) -> bool:
         """Whether any process is left; collects those that are not."""
@@ -49,9 +60,10 @@ class Processes:
             except ChildProcessError:
                 return False
             if pid == 0:
-                return True
+                return not self._beside() or bool(self._left())
             code = os.waitstatus_to_exitcode(status)
-            self.exits[pid] = code if code >= 0 else 128 - code
+            if pid not in self._beside():
+                self.exits[pid] = code if code >= 0 else 128 - code
 
     @property
     def launched(self) -> bool:
@@ -69,10 +81,15 @@ class Processes:
     def kill(self) -> None:
         """SIGKILL everything, level by level: whose parent dies becomes our child, and is seen in the next round."""
         while self.alive():
-            for pid in process_tree.children(os.getpid()):
+            for pid in self._left():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(KILL_PAUSE)
+
+    def _left(self) -> list[int]:
+        """Children that are of the gang."""
+        beside = self._beside()
+        return [pid for pid in process_tree.children(os.getpid()) if pid not in beside]
 
 
 def _inherit_orphans() -> None:

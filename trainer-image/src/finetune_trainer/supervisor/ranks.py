@@ -14,7 +14,7 @@ from finetune_trainer.storage import Store
 from finetune_trainer.supervisor import gang, judge, launch, micro_batch, patience, uploads, watch
 from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.micro_batch import MicroBatch
-from finetune_trainer.supervisor.processes import Processes
+from finetune_trainer.supervisor.processes import Beside, Processes, nobody
 from finetune_trainer.task import Task
 from finetune_trainer.verdict import Verdict
 
@@ -41,7 +41,10 @@ class Ranks:
         attempt: int,
         interruption: Interruption,
         writer: report.ProgressWriter,
+        beside: Beside = nobody,
     ) -> None:
+        """`beside`: children of this process that are no ranks."""
+        self._beside = beside
         self._run = run
         self._document = document
         self._layout = layout
@@ -195,7 +198,8 @@ class Ranks:
             main_address=self._gang.main_host,
             main_port=self._port,
         )
-        return Processes.start(command, launch.environment(self._run, self._layout, inherited))
+        environment = launch.environment(self._run, self._layout, inherited)
+        return Processes.start(command, environment, beside=self._beside)
 
 
 def _is_over(said: list[Verdict | None]) -> bool:
