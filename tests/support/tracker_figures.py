@@ -1,6 +1,7 @@
 """What trackers hold, read back by other means than it was written: each as {(name, step): value}."""
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ def of_tensorboard(folder: Path) -> Figures:
 
 def of_mlflow(place: str, uid: str, experiment: str) -> tuple[Any, Figures]:
     """The one run of the job, and its figures. Each (name, step) must stand there once."""
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     from mlflow import MlflowClient  # noqa: PLC0415
 
     client = MlflowClient(tracking_uri=place)

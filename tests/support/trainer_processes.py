@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from finetune_trainer.layout import Layout
@@ -37,3 +41,24 @@ def ran(layout: Layout, *arguments: str) -> dict[str, Any]:
     """The last word of a stage that went well."""
     assert start(layout, *arguments).wait(timeout=300) == 0, word(layout)
     return word(layout)
+
+
+def copied(layout: Layout, root: Path) -> Layout:
+    """The same cluster storage for another pod, with a scratch disk of its own."""
+    shutil.copytree(layout.scratch.parent, root, symlinks=True)
+    made = Layout.under(root)
+    shutil.rmtree(made.scratch)
+    return made
+
+
+def stop_while_training(process: subprocess.Popen[bytes], layout: Layout) -> None:
+    """SIGTERM as soon as the third step is told."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if layout.progress.exists():
+            told = json.loads(layout.progress.read_bytes())
+            if told["stage"] == "Train" and (told.get("step") or 0) >= 1:
+                process.send_signal(signal.SIGTERM)
+                return
+        time.sleep(0.005)
+    raise AssertionError("training never began")

@@ -9,6 +9,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from finetune_trainer import history
 
+SUMMARY = "train_runtime"
+"""In the entry that transformers adds when its loop ends. An interrupted loop has one too, which no checkpoint and so no
+metrics.jsonl holds; the one that counts is told with the end.
+"""
+
 
 class Recording(TrainerCallback):
     """Rank 0 keeps a file of the log so far, in the lines that metrics.jsonl will have. That it cannot be written is no failure."""
@@ -32,6 +37,7 @@ class Recording(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         """Add what is new. transformers has put it into its log before it calls."""
+        new = [entry for entry in state.log_history[self._written :] if SUMMARY not in entry]
         with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(history.jsonl(state.log_history[self._written :]))
+            file.write(history.jsonl(new))
             self._written = len(state.log_history)

@@ -4,11 +4,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +13,12 @@ import pytest
 
 import trainer_runs
 from finetune_trainer.layout import Layout
-from trainer_processes import ran, start, word
+from trainer_processes import copied, ran, start, stop_while_training, word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 12
 CHANGES: dict[str, Any] = {"training": {"maxSteps": STEPS}, "checkpoint": {"everySteps": 50}}
-
-
-def copied(layout: Layout, root: Path) -> Layout:
-    """The same cluster storage for another pod, with a scratch disk of its own."""
-    shutil.copytree(layout.scratch.parent, root, symlinks=True)
-    made = Layout.under(root)
-    shutil.rmtree(made.scratch)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -160,19 +149,6 @@ def test_interrupted_in_the_middle_the_next_attempt_ends_bitwise_the_same(prepar
     for name in ("adapter_model.safetensors", "samples.json", "adapter_config.json"):
         assert (output(next_pod) / name).read_bytes() == (output(published[0]) / name).read_bytes(), name
     assert result["evaluation"] == published[1]["result"]["evaluation"]
-
-
-def stop_while_training(process: subprocess.Popen[bytes], layout: Layout) -> None:
-    """SIGTERM as soon as the third step is told."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if layout.progress.exists():
-            told = json.loads(layout.progress.read_bytes())
-            if told["stage"] == "Train" and (told.get("step") or 0) >= 1:
-                process.send_signal(signal.SIGTERM)
-                return
-        time.sleep(0.005)
-    pytest.fail("training never began")
 
 
 def test_two_processes_train_as_one(prepared, published, tmp_path):
