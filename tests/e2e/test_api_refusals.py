@@ -100,6 +100,28 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         + 'spec.evaluation.gate[0]: Invalid value: "tuned.loss": must be one comparison of figures of base and tuned, for '
         "example: tuned.loss < 0.9 * base.loss",
     ),
+    "W&B without a key": (
+        {"tracking": {"wandb": {"project": "p"}}},
+        INVALID
+        + "spec.tracking.wandb.credentialsSecretRef: Required value: name the Secret with WANDB_API_KEY, or set mode to Offline",
+    ),
+    "W&B offline, and a server": (
+        {"tracking": {"wandb": {"project": "p", "mode": "Offline", "baseUrl": "https://wandb.example"}}},
+        INVALID
+        + "spec.tracking.wandb: Invalid value: leave out credentialsSecretRef and baseUrl: with mode Offline nobody is asked",
+    ),
+    "a tracker's files in the pod": (
+        {"tracking": {"mlflow": {"trackingUri": "file:///scratch/mlruns"}}},
+        INVALID
+        + 'spec.tracking.mlflow.trackingUri: Invalid value: "file:///scratch/mlruns": must be an http:// or https:// address '
+        "without a user or password: those stand in the Secret",
+    ),
+    "a tracker's password in its address": (
+        {"tracking": {"mlflow": {"trackingUri": "https://me:secret@mlflow.example"}}},
+        INVALID
+        + 'spec.tracking.mlflow.trackingUri: Invalid value: "https://me:secret@mlflow.example": must be an http:// or https:// '
+        "address without a user or password: those stand in the Secret",
+    ),
 }
 
 CHANGED: dict[str, tuple[dict[str, Any], str]] = {
