@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 import trainer_pods
+import trainer_runs
 import web_server
+from finetune_trainer.tracking.assignment import Assignment, Finish
+from finetune_trainer.tracking.figures import Taken
 
 pytestmark = pytest.mark.slow  # whole pods, and servers that are waited for
 
@@ -25,6 +28,38 @@ SECRETS = {"wandb": {"WANDB_API_KEY": "0123456789" * 4}}
 def pod(tmp_path) -> Iterator[Any]:
     with trainer_pods.starting(tmp_path) as start:
         yield start
+
+
+def test_wandb_goes_on_in_the_run_whose_id_is_the_jobs_uid(tmp_path, monkeypatch):
+    """Its server is not ours to start: what is asked of the library is held here, and what it says that it has."""
+    import wandb  # noqa: PLC0415 - seconds
+
+    from finetune_trainer.tracking.wandb_run import WandbRun  # noqa: PLC0415 - same
+
+    asked: dict[str, Any] = {}
+
+    class Resumed:
+        starting_step = 7
+
+        def mark_preempting(self) -> None:
+            asked["preempting"] = True
+
+        def finish(self, *, exit_code: int) -> None:
+            asked["exit_code"] = exit_code
+
+        summary: dict[str, float] = {}  # noqa: RUF012
+
+    monkeypatch.setattr(wandb, "init", lambda **given: asked.update(given) or Resumed())
+    run = trainer_runs.run(tracking={"wandb": {**WANDB, "entity": "team", "baseUrl": "https://wandb.test"}})
+    given = Assignment(kind="wandb", run=tmp_path / "r", resolved={}, figures=tmp_path / "f", folder=tmp_path)
+    tracker = WandbRun(given, run, run.tracking.wandb)
+    assert tracker.begin() == Taken(step=6)
+    wanted = {"id": trainer_runs.JOB["uid"], "resume": "allow", "mode": "online", "name": "tiny"}
+    wanted |= {"project": "p", "entity": "team"}
+    assert {name: asked[name] for name in wanted} == wanted
+    assert asked["settings"].base_url == "https://wandb.test"
+    tracker.end(Finish(outcome="Interrupted"))
+    assert (asked["preempting"], asked["exit_code"]) == (True, 1)
 
 
 @pytest.fixture

@@ -92,27 +92,27 @@ class Trackers:
 
         `seconds`: how long that may take in all; asked again and again.
         """
-        log, trained = (
-            given.artefact / "metrics.jsonl",
-            Trained.model_validate_json(given.trained.read_bytes()),
+        trained = Trained.model_validate_json(given.trained.read_bytes())
+        finish = Finish(
+            outcome=outcome,
+            figures=given.artefact / "metrics.jsonl",
+            step=trained.step,
+            evaluation=_figures(trained.evaluation),
         )
-        figures = log if log.is_file() else None
-        self.announce(outcome, figures=figures, trained=trained)
-        if figures:
-            for kind in files(self._run):
-                with self._going_on(kind, "could not be started"):
-                    self._start(kind, given).finish(
-                        Finish(outcome=outcome, figures=figures, **_result(trained))
-                    )
+        self._tell(finish)
+        for kind in files(self._run):
+            with self._going_on(kind, "could not be started"):
+                self._start(kind, given).finish(finish)
         self.close(seconds=seconds, artefact=given.artefact)
 
-    def announce(
-        self, outcome: Outcome, *, figures: Path | None = None, trained: Trained | None = None
-    ) -> None:
-        """Tell the end to those that are open, and do not wait for them."""
+    def announce(self, outcome: Outcome) -> None:
+        """Tell that it ended without a result, and do not wait."""
+        self._tell(Finish(outcome=outcome))
+
+    def _tell(self, finish: Finish) -> None:
         for one in self._open:
             with self._going_on(one.given.kind, "could not be told of the end"):
-                one.finish(Finish(outcome=outcome, figures=figures, **_result(trained)))
+                one.finish(finish)
 
     def close(self, *, seconds: Callable[[], float] = lambda: 0.0, artefact: Path | None = None) -> None:
         """Wait for those that were told of the end, no longer than `seconds` in all; then nobody is left."""
@@ -146,13 +146,6 @@ class Trackers:
             yield
         except Exception as error:  # noqa: BLE001 - see above
             self._kept.append(f"{assignment.TITLES[kind]}: {wrong}: {error}")
-
-
-def _result(trained: Trained | None) -> dict[str, Any]:
-    """What training came to, as a tracker is told it."""
-    if trained is None:
-        return {}
-    return {"step": trained.step, "evaluation": _figures(trained.evaluation)}
 
 
 def _figures(found: Evaluated | None) -> dict[str, float]:
