@@ -14,8 +14,7 @@ import pytest
 import trainer_pods
 import trainer_runs
 import web_server
-from finetune_trainer.tracking.assignment import Assignment, Finish
-from finetune_trainer.tracking.figures import Taken
+from trainer_processes import ran
 
 pytestmark = pytest.mark.slow  # whole pods, and servers that are waited for
 
@@ -28,38 +27,6 @@ SECRETS = {"wandb": {"WANDB_API_KEY": "0123456789" * 4}}
 def pod(tmp_path) -> Iterator[Any]:
     with trainer_pods.starting(tmp_path) as start:
         yield start
-
-
-def test_wandb_goes_on_in_the_run_whose_id_is_the_jobs_uid(tmp_path, monkeypatch):
-    """Its server is not ours to start: what is asked of the library is held here, and what it says that it has."""
-    import wandb  # noqa: PLC0415 - seconds
-
-    from finetune_trainer.tracking.wandb_run import WandbRun  # noqa: PLC0415 - same
-
-    asked: dict[str, Any] = {}
-
-    class Resumed:
-        starting_step = 7
-
-        def mark_preempting(self) -> None:
-            asked["preempting"] = True
-
-        def finish(self, *, exit_code: int) -> None:
-            asked["exit_code"] = exit_code
-
-        summary: dict[str, float] = {}  # noqa: RUF012
-
-    monkeypatch.setattr(wandb, "init", lambda **given: asked.update(given) or Resumed())
-    run = trainer_runs.run(tracking={"wandb": {**WANDB, "entity": "team", "baseUrl": "https://wandb.test"}})
-    given = Assignment(kind="wandb", run=tmp_path / "r", resolved={}, figures=tmp_path / "f", folder=tmp_path)
-    tracker = WandbRun(given, run, run.tracking.wandb)
-    assert tracker.begin() == Taken(step=6)
-    wanted = {"id": trainer_runs.JOB["uid"], "resume": "allow", "mode": "online", "name": "tiny"}
-    wanted |= {"project": "p", "entity": "team"}
-    assert {name: asked[name] for name in wanted} == wanted
-    assert asked["settings"].base_url == "https://wandb.test"
-    tracker.end(Finish(outcome="Interrupted"))
-    assert (asked["preempting"], asked["exit_code"]) == (True, 1)
 
 
 @pytest.fixture
@@ -168,6 +135,13 @@ def test_a_secret_that_is_not_there_is_named_and_nothing_is_waited_for(pod):
         "spec.tracking.wandb.credentialsSecretRef: the Secret 'wandb' does not exist in the job's namespace, or holds none of "
         "WANDB_API_KEY; nothing is told to this tracker"
     )
+
+
+def test_prepare_names_it_before_a_gpu_is_taken(tmp_path):
+    layout = trainer_runs.pod(tmp_path / "pod", tracking={"wandb": WANDB})
+    word = ran(layout, "prepare", "--attempt", "1")
+    assert word["reason"] == "Prepared"
+    assert "; spec.tracking.wandb.credentialsSecretRef: the Secret 'wandb' does not exist" in word["message"]
 
 
 def test_a_server_that_nobody_listens_at_is_told(pod):
