@@ -60,6 +60,9 @@ fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
 histories: $(READY)  ## HISTORIES (10000) random histories of a job against the operator's loop (docs/life-of-a-job.md; half an hour)
 	FINETUNE_TEST_HISTORIES=$(HISTORIES) $(VENV)/bin/pytest -q -n 2 --timeout 0 tests/unit/finetune_operator/test_histories.py
 
+test-faults: $(READY)  ## Every fault of the API server at every call of a job's life: docs/faults.md (5 minutes)
+	PYTHONPATH=tests/support $(PY) tests/support/fault_table.py
+
 ##@ The local cluster (CLUSTER=current: the cluster of your kubeconfig instead; see tests/cluster/README.md)
 cluster: $(READY)  ## Start a real Kubernetes on this machine, or find it running
 	$(LOCALCLUSTER) up
@@ -123,4 +126,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help

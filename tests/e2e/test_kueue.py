@@ -123,12 +123,14 @@ def test_borrowed_gpus_go_back_to_whom_they_belong_and_nothing_is_lost(kube, mak
     cohort: Copies = make_tenants()
     first, second = cohort.namespaces
     kube.apply(queues.local_queue(first, "two-of-a"))
-    kube.apply(queues.local_queue(second, "two-of-b"))
+    kube.apply(queues.local_queue(second, "two-of-b", stopPolicy="Hold"))
+    cohort.apply("owner", second, scheduling=scheduling("routine"), resources={"gpusPerNode": 2})
+    cohort.wait("owner", queued, "wait before a closed queue")
     cohort.apply("borrower", first, scheduling=scheduling("urgent"))
     cohort.saved("borrower")
 
     cohort.timeline.says("-- the second tenant wants its own two back")
-    cohort.apply("owner", second, scheduling=scheduling("routine"), resources={"gpusPerNode": 2})
+    kube.apply(queues.local_queue(second, "two-of-b", stopPolicy="None"))
 
     owner, borrower = cohort.succeeded("owner"), cohort.succeeded("borrower")
     stopped, resumed = stories.training_attempts(borrower)

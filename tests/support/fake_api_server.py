@@ -27,6 +27,7 @@ KINDS = {
     ("finetune.dev", "v1alpha1", "finetuneprofiles"): ("FineTuneProfile", False),
     ("kueue.x-k8s.io", "v1beta2", "workloads"): ("Workload", True),
 }
+RESET, SERVED, ANSWERED = -1, 1, "answered"
 WITH_STATUS = {"pods", "jobs", "finetunejobs"}
 OURS = "finetune-operator"
 
@@ -36,10 +37,15 @@ class Fault:
     """What happens to the next `times` requests that match."""
 
     verb: str
+    """`*`: any; `ANSWERED`: any that ends with its answer, which a watch does not."""
     plural: str
     code: int = 0
-    """HTTP status; 0: the answer never comes."""
+    """HTTP status; 0: the answer never comes; `RESET`: the connection is cut; `SERVED`: as if nothing had happened."""
     times: int = 1
+    skip: int = 0
+    """Requests that pass undisturbed before."""
+    delay: float = 0.0
+    """Seconds before anything is done."""
     committed: bool = False
     """The server did it before it failed to say so."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -78,6 +84,10 @@ class FakeApiServer:
         """API groups that are not installed."""
         self.watchers: dict[str, set[asyncio.Queue]] = {plural: set() for plural in self.objects}
         self.latency = 0.0
+        self.tells = dict.fromkeys(self.objects, 1)
+        """How often watches are told of each change; 0: they hear nothing."""
+        self.frozen: dict[str, tuple[int, list[dict]]] = {}
+        """What lists show instead of what is there: a version and its objects."""
         self.expires_plainly = False
         """Expired watches: HTTP 410 (as etcd's own) instead of an ERROR event (as the watch cache's)."""
         self.url = ""
@@ -205,9 +215,11 @@ class FakeApiServer:
 
     def _tell(self, plural, event, one):
         line = (self.version, event, copied(one))
-        self.history[plural].append(line)
+        if self.tells[plural]:
+            self.history[plural].append(line)
         for queue in self.watchers[plural]:
-            queue.put_nowait(line)
+            for _ in range(self.tells[plural]):
+                queue.put_nowait(line)
         for listener in list(self.listeners):
             listener(plural, event, one)
 
@@ -226,8 +238,10 @@ class FakeApiServer:
             return web.Response(status=404, text="404 page not found")
         verb = _verb(request, name)
         fault = self._fault(verb, kind[2], agent)
-        if fault is not None and not fault.committed:
-            return await self._fail(fault, verb, kind[2], name, agent)
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+        if fault is not None and fault.code != SERVED and not fault.committed:
+            return await self._fail(fault, request, Request(verb, kind[2], name or "", fault.code, agent))
         try:
             answer = await self._serve(request, verb, kind, namespace=namespace, name=name, sub=sub)
         except Refusal as refusal:
@@ -239,8 +253,8 @@ class FakeApiServer:
                 "code": refusal.code,
             }
             answer = web.json_response(body, status=refusal.code)
-        if fault is not None:
-            return await self._fail(fault, verb, kind[2], name, agent)
+        if fault is not None and fault.code != SERVED:
+            return await self._fail(fault, request, Request(verb, kind[2], name or "", fault.code, agent))
         self.requests.append(Request(verb, kind[2], name or "", answer.status, agent))
         return answer
 
@@ -248,18 +262,23 @@ class FakeApiServer:
         for fault in self.faults:
             if (
                 agent.startswith(OURS)
-                and fault.verb in {verb, "*"}
+                and fault.verb in {verb, "*", ANSWERED if verb != "WATCH" else ""}
                 and fault.plural in {plural, "*"}
                 and fault.times > 0
             ):
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
                 return fault
         return None
 
-    async def _fail(self, fault, verb, plural, name, agent):
-        self.requests.append(Request(verb, plural, name or "", fault.code, agent))
+    async def _fail(self, fault, request, told):
+        self.requests.append(told)
         if fault.code == 0:
             await asyncio.sleep(3600)
+        if fault.code == RESET:
+            request.transport.abort()
         body = {"kind": "Status", "reason": "Injected", "message": fault.message, "code": fault.code}
         return web.json_response(body, status=fault.code, headers=fault.headers)
 
@@ -335,10 +354,11 @@ class FakeApiServer:
 
     def _list(self, request, kind, namespace):
         matches = _selector(request.query)
+        version, there = self.frozen.get(kind[2]) or (self.version, self.all(kind[2]))
         found = [
             one
-            for (ns, _), one in sorted(self.objects[kind[2]].items())
-            if (not namespace or ns == namespace) and matches(one)
+            for one in sorted(there, key=lambda one: _key(kind[2], one))
+            if (not namespace or one["metadata"].get("namespace") == namespace) and matches(one)
         ]
         limit, start = (
             int(request.query.get("limit") or 0) or len(found) + 1,
@@ -346,7 +366,7 @@ class FakeApiServer:
         )
         rest = {"continue": str(start + limit)} if start + limit < len(found) else {}
         api = f"{kind[0]}/{kind[1]}" if kind[0] else kind[1]
-        metadata = {"resourceVersion": str(self.version), **rest}
+        metadata = {"resourceVersion": str(version), **rest}
         return web.json_response(
             {
                 "kind": f"{KINDS[kind][0]}List",

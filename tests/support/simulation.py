@@ -260,8 +260,10 @@ class Simulation:
         }
         self.most_live = max(self.most_live, live + len(pods))
 
-    def polled(self, document, failures=0, attempt=1):
-        self.progress = words.ProgressSeen(attempt, document, failures)
+    def polled(self, document, failures=0):
+        """The newest training pod was asked."""
+        uids = [pod["metadata"]["uid"] for pod in self.pods.values() if stage_of(pod) == "train"]
+        self.progress = words.ProgressSeen(uids[-1], document, failures)
 
 
 def over(pod):

@@ -249,7 +249,7 @@ class Histories(RuleBasedStateMachine):
         ]
         if pods:
             document = {"version": 1, "stage": "Train", "step": step, "totalSteps": 500, "updatedAt": when}
-            self.operator.caches.progress[self.uid] = ProgressSeen(pods[0].attempt, document, fails)
+            self.operator.caches.progress[self.uid] = ProgressSeen(pods[0].uid, document, fails)
             self.operator.queue.add(self.operator.caches.key_of(self.uid))
 
     # What people do

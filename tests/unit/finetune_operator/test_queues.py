@@ -225,6 +225,26 @@ def test_a_preempted_job_that_goes_on_ends_well_and_its_time_adds_up():
     assert sim.status["usage"]["wastedGpuSeconds"] == 0.0
 
 
+def test_what_the_pod_of_the_run_before_said_is_old():
+    sim = running_job()
+    sim.polled(
+        {"version": 1, "step": 41, "checkpoint": {"step": 40, "uri": "s3://b/40", "time": stamp(sim.now)}}
+    )
+    sim.step()
+    preempt(sim)
+    sim.runs("train", 1, exit_code=75, word=kube_objects.saved(57, stamp(sim.now)))
+    sim.step()
+    sim.pods = {}
+    sim.rest()
+    assert sim.status["checkpoint"]["step"] == 57
+    held(sim, on=False)
+    says(sim, QuotaReserved=("True", "QuotaReserved", ""), Admitted=("True", "Admitted", ""))
+    sim.runs("train", 1, running=True, uid="the-next-pod")
+    sim.step()
+    assert sim.status["state"] == "Running"
+    assert sim.status["checkpoint"]["step"] == 57
+
+
 def test_a_preemption_that_nobody_saw_is_told_by_what_the_status_remembers():
     sim = running_job(resources={"gpusPerNode": 1})
     sim.passes(100)

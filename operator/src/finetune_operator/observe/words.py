@@ -25,7 +25,8 @@ class LastWord:
 class ProgressSeen:
     """What `/progress` answered, or that it did not."""
 
-    attempt: int
+    pod: str
+    """uid of who answered: a Job that its queue stopped runs again in another pod, and what the first one said is old."""
     document: dict[str, Any] | None
     failures: int = 0
     """Polls in a row that brought nothing."""

@@ -5,6 +5,7 @@ from typing import Any
 from finetune_operator.api.status import Attempt, State
 from finetune_operator.errors import Denied, Invalid
 from finetune_operator.errors.reasons import Reason
+from finetune_operator.observe.words import ProgressSeen
 from finetune_operator.reconcile import ending_rules
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Decision, DeleteJob
@@ -145,11 +146,17 @@ def running(found: Case) -> Decision | None:
 
 def _running(found: Case, live: Judged) -> Says:
     """Whether `/progress` answers is told, and changes nothing else."""
-    seen = found.world.progress
+    seen = _heard(found, live)
     where = f"training attempt {live.number} runs on {_nodes(live)}"
-    if seen is not None and seen.attempt == live.carried and seen.failures >= PROGRESS_FAILURES:
+    if seen is not None and seen.failures >= PROGRESS_FAILURES:
         return Says("True", Reason.PROGRESS_UNAVAILABLE, f"{where}; it does not answer on port 8080")
     return Says("True", Reason.RUNNING, where)
+
+
+def _heard(found: Case, live: Judged) -> ProgressSeen | None:
+    """What the pods of this very run last said."""
+    seen = found.world.progress
+    return seen if seen is not None and any(pod.uid == seen.pod for pod in live.pods) else None
 
 
 def _nodes(live: Judged) -> str:
@@ -163,8 +170,8 @@ def _nodes(live: Judged) -> str:
 
 def _progress(found: Case, live: Judged) -> dict[str, Any]:
     """Progress worth writing now."""
-    seen = found.world.progress
-    if seen is None or seen.document is None or seen.attempt != live.carried or not found.world.progress_due:
+    seen = _heard(found, live)
+    if seen is None or seen.document is None or not found.world.progress_due:
         return {}
     return {
         "progress": results.progress(seen.document),

@@ -62,10 +62,10 @@ class Poller:
         if pod.job_uid not in self._caches.pods:
             return  # settled meanwhile
         old = self._caches.progress.get(pod.job_uid)
-        failures = 0 if document is not None else (old.failures if old else 0) + 1
-        if document is None and old is not None and old.attempt == pod.attempt:
+        failures = 0 if document is not None else (old.failures if old and old.pod == pod.uid else 0) + 1
+        if document is None and old is not None and old.pod == pod.uid:
             document = old.document
-        seen = ProgressSeen(pod.attempt, document, failures)
+        seen = ProgressSeen(pod.uid, document, failures)
         self._caches.progress[pod.job_uid] = seen
         key = self._caches.key_of(pod.job_uid)
         if key is not None and (
