@@ -42,8 +42,8 @@ layers: $(READY)
 unit: $(READY)  ## Unit and contract tests
 	$(VENV)/bin/pytest -q -n 2 -m "not slow" tests/unit tests/contract
 
-slow: $(READY)  ## Unit tests that train a tiny model, wait for servers or start many processes
-	$(VENV)/bin/pytest -q -n 2 -m slow tests/unit
+slow: $(READY)  ## Unit and contract tests that train a tiny model, wait for servers or start many processes
+	$(VENV)/bin/pytest -q -n 2 -m slow tests/unit tests/contract
 
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring

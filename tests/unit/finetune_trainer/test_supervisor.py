@@ -1,5 +1,6 @@
 """PID 1 with stand-ins for its ranks: whatever they do, there is an exit code, a valid last word, and nobody left behind."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import hub_receiver
 import trainer_pods
 import trainer_runs
 from finetune_trainer import outcome
@@ -145,6 +147,24 @@ def test_what_the_gate_keeps_back_is_kept_and_not_published(pod):
     assert job.kept() == ["epochs/1", "outcome.json", "unpublished/adapter_model.safetensors"]
     assert not (job.layout.claims / "output/tiny" / outcome.MANIFEST).exists()
     assert pod("gated", attempt=2).ended() == (65, word)
+
+
+def test_a_pod_that_ends_while_the_hub_hangs_has_published(pod):
+    hub = hub_receiver.Hub(refusing={"/repos/create": 0})
+    with hub_receiver.serving(hub) as endpoint:
+        asked = {"output": {"hub": {"repo": "org/tiny"}}, "hub": {"endpoint": endpoint, "offline": False}}
+        job = pod("done", limits={"gracePeriodSeconds": 4}, **asked)
+        deadline = time.monotonic() + 120
+        while not hub.asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        job.sigterm()
+        code, word = job.ended(seconds=20)
+    assert (code, word["reason"]) == (0, "Published")
+    assert word["result"]["hub"]["reason"] == "Interrupted"
+    raw = (job.layout.claims / "output/tiny" / outcome.MANIFEST).read_bytes()
+    assert word["result"]["adapter"]["digest"] == "sha256:" + hashlib.sha256(raw).hexdigest()
+    assert job.kept() == []
 
 
 def test_a_rank_that_has_spoken_but_does_not_go_is_helped(pod):

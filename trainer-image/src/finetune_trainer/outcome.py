@@ -39,13 +39,19 @@ def look(run: config.Run, layout: Layout) -> dict[str, Any] | None:
     target = output(run, layout)
     raw = target.read_if_there(MANIFEST)
     manifest = _document(raw)
-    if raw is not None and manifest.get("job", {}).get("uid") == run.job.uid:
+    owner = _part(manifest, "job")
+    if raw is not None and owner.get("uid") == run.job.uid:
         return _published(raw, manifest)
-    if earlier := _document(work_area(run, layout).read_if_there(OUTCOME)):
-        raise errors.EarlierFailure(int(earlier["exitCode"]), dict(earlier["lastWord"]))
+    earlier = _document(work_area(run, layout).read_if_there(OUTCOME))
+    code, word = earlier.get("exitCode"), _part(earlier, "lastWord")
+    if isinstance(code, int) and code in errors.FINAL and word:
+        raise errors.EarlierFailure(code, word)
     if raw is not None and not run.output.overwrite:
-        owner = manifest.get("job", {})
-        whose = f"of {owner.get('namespace')}/{owner.get('name')}" if owner else "of another job"
+        whose = (
+            f"of {owner['namespace']}/{owner['name']}"
+            if owner.keys() >= {"namespace", "name"}
+            else "of another job"
+        )
         raise errors.OutputExists(
             f"spec.output.uri: {run.output.uri} holds the result {whose}; choose another prefix, or set "
             "spec.output.overwrite to replace it"
@@ -79,9 +85,9 @@ def record_failure(run: config.Run, layout: Layout, *, exit_code: int, word: Las
 
 def _published(raw: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
     """Train's result; the adapter's digest is the manifest's own, which could not stand inside it."""
-    result = dict(manifest.get("result") or {})
-    adapter = {**result.get("adapter", {}), "digest": "sha256:" + hashlib.sha256(raw).hexdigest()}
-    return {**result, "adapter": adapter}
+    result = _part(manifest, "result")
+    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    return {**result, "adapter": {**_part(result, "adapter"), "digest": digest}}
 
 
 def _document(raw: bytes | None) -> dict[str, Any]:
@@ -91,6 +97,12 @@ def _document(raw: bytes | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside of `document`; empty where there is none."""
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _reference(run: config.Run, uri: str, field: str) -> Reference:

@@ -92,7 +92,7 @@ class Allowed(Value):
     datasets: Annotated[list[Prefix], pydantic.Field(max_length=64)] = pydantic.Field(default=[])
     """URI prefixes of data."""
     outputs: Annotated[list[Prefix], pydantic.Field(max_length=64)] = pydantic.Field(default=[])
-    """URI prefixes of outputs and work areas."""
+    """URI prefixes of outputs and work areas; `hf://org` for copies on the Hub (`output.hub`)."""
     endpoints: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=512)]], pydantic.Field(max_length=64)
     ] = pydantic.Field(default=[])

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import trainer_runs
+import trainer_tiny_model
 from finetune_trainer import errors, fine_tuning, merged
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
@@ -65,6 +67,58 @@ def test_transformers_alone_loads_what_base_and_adapter_are(published: Task):
         "tokenizer_config.json",
     ]
     assert str(published.model) not in (folder / "config.json").read_text()
+
+
+def test_it_was_merged_into_the_whole_weights_and_not_into_those_in_4_bits(published: Task):
+    """Each weight is the base model's own, plus the adapter's product where it has one: within 1e-6 in float32."""
+    merged_weights, base = (
+        load_file(folder / "model.safetensors")
+        for folder in (published.artefact / merged.FOLDER, published.model)
+    )
+    adapter = load_file(published.artefact / "adapter_model.safetensors")
+    settings = json.loads((published.artefact / "adapter_config.json").read_text())
+    scale = settings["lora_alpha"] / settings["r"]
+    changed = set()
+    for name, weight in merged_weights.items():
+        key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+        if f"{key}A.weight" not in adapter:
+            assert torch.equal(weight, base[name]), name
+            continue
+        product = scale * adapter[f"{key}B.weight"].float() @ adapter[f"{key}A.weight"].float()
+        assert torch.allclose(weight, base[name] + product, atol=1e-6), name
+        changed.add(name)
+    assert len(changed) == len(adapter) / 2
+
+
+def test_no_file_names_a_path_of_the_pod(published: Task):
+    root = str(published.run.parents[1]).encode()
+    files = [path for path in published.artefact.rglob("*") if path.is_file()]
+    assert {"config.json", "README.md", "report.html"} <= {path.name for path in files}
+    assert [path.name for path in files if root in path.read_bytes()] == []
+
+
+def test_in_16_bits_it_is_the_sum_rounded_once(tmp_path):
+    """A base of bfloat16, as most are: the merged model is as near to base and adapter as rounding lets it."""
+    base = tmp_path / "base"
+    model = AutoModelForCausalLM.from_pretrained(trainer_tiny_model.folder(), dtype=torch.bfloat16)
+    model.save_pretrained(base)
+    lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    artefact = tmp_path / "artefact"
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        get_peft_model(model, lora).save_pretrained(artefact)
+    merged.add(artefact, base=base, name="org/tiny", probe=IDS[0].tolist(), tell=lambda **_: None)
+    found, whole = (load_file(folder / "model.safetensors") for folder in (artefact / merged.FOLDER, base))
+    adapter = load_file(artefact / "adapter_model.safetensors")
+    name = "model.layers.0.self_attn.q_proj"
+    product = (
+        2
+        * adapter[f"base_model.model.{name}.lora_B.weight"].float()
+        @ adapter[f"base_model.model.{name}.lora_A.weight"].float()
+    )
+    expected = whole[f"{name}.weight"].float() + product
+    assert found[f"{name}.weight"].dtype == torch.bfloat16
+    assert torch.allclose(found[f"{name}.weight"].float(), expected, rtol=2**-7, atol=1e-3)
 
 
 def test_the_card_says_what_merging_means(published: Task):
