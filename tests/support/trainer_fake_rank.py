@@ -87,23 +87,12 @@ def refused(given: Task, writer: report.ProgressWriter) -> None:
 
 def gated(given: Task, writer: report.ProgressWriter) -> None:
     """Trained and compared, and the gate does not hold."""
-    artefact(given)
-    end(given, 65, "GateNotMet")
-
-
-def done(given: Task, writer: report.ProgressWriter) -> None:
-    """Trained to the end, and all is well."""
-    artefact(given)
-    end(given, 0, "Trained")
-
-
-def artefact(given: Task) -> None:
-    """What rank 0 leaves for the supervisor."""
     given.artefact.mkdir()
     (given.artefact / "adapter_model.safetensors").write_bytes(b"weights")
     compared = task.Evaluated(rows=6, base=task.Measured(loss=2.0), tuned=task.Measured(loss=2.5))
     trained = task.Trained(step=6, total_steps=6, epoch=1.0, evaluation=compared)
     given.trained.write_text(json.dumps(trained.wire()))
+    end(given, 65, "GateNotMet")
 
 
 def done(given: Task, writer: report.ProgressWriter) -> None:
