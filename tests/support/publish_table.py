@@ -144,7 +144,7 @@ class _Place:
         work = outcome.work_area(run, layout)
         delivery = Delivery(
             run=run, layout=layout, work=work, fence=Fence(work, epoch),
-            writer=report.ProgressWriter(layout.progress, attempt=1), started=time.monotonic(), memory_told={},
+            writer=report.ProgressWriter(layout.progress, attempt=1), started=time.monotonic(), memory_told={}, warnings=(),
             stands=lambda _: None,
         )  # fmt: skip
         try:

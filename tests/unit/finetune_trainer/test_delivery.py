@@ -47,7 +47,7 @@ class Job:
         work = outcome.work_area(self.run, self.layout)
         return Delivery(
             run=self.run, layout=self.layout, work=work, fence=Fence.raised(work), stands=heard or self.stood.append,
-            writer=report.ProgressWriter(self.layout.progress, attempt=1), started=time.monotonic(), memory_told={},
+            writer=report.ProgressWriter(self.layout.progress, attempt=1), started=time.monotonic(), memory_told={}, warnings=(),
         )  # fmt: skip
 
     @property
