@@ -91,6 +91,29 @@ def test_a_rank_that_dies_is_told_with_its_own_exit_code_alone(pod):
     assert job.survivors() == []
 
 
+def test_ranks_begin_again_beside_a_tracker_that_hears_nothing(pod):
+    """Out of memory: the same pod, the same tracker, another gang."""
+    job = pod(
+        "hungry", tracker="trainer_deaf_tracker", tracking={"mlflow": {"trackingUri": "http://127.0.0.1:9"}}
+    )
+    job.wait_for(job.layout.scratch / "starts")
+    deadline = time.monotonic() + 60
+    while job.starts() != ["2 False", "1 True"]:
+        assert time.monotonic() < deadline, job.starts()
+        time.sleep(0.05)
+    job.rank_is_training()
+    job.sigterm()
+    assert job.ended()[0] == 75
+    assert job.survivors() == []
+
+
+def test_what_the_gate_keeps_back_keeps_its_files(pod):
+    job = pod("gated", tracking={"tensorboard": {}})
+    code, word = job.ended()
+    assert (code, word["reason"]) == (65, "GateNotMet")
+    assert len([name for name in job.kept() if name.startswith("unpublished/tensorboard/")]) == 1
+
+
 def test_a_tracker_that_dies_is_told_while_training_goes_on(pod):
     job = pod("train", tracker="no_such_program", tracking={"mlflow": {"trackingUri": "http://127.0.0.1:9"}})
     job.rank_is_training()

@@ -239,13 +239,14 @@ def test_a_full_disk_is_a_warning(layout, monkeypatch, tmp_path):
     )
 
 
-def test_after_sigterm_trackers_get_what_the_checkpoint_leaves():
+def test_trackers_are_waited_for_least_after_sigterm_and_without_a_result():
     limits, told = config.Limits(grace_period_seconds=30), Interruption()
-    assert patience.for_trackers(limits, told) == patience.TRACKERS
+    assert patience.for_trackers(limits, told, result=True) == patience.TRACKERS
+    assert patience.for_trackers(limits, told, result=False) == patience.TRACKERS_IN_HASTE
     with pytest.raises(errors.Interrupted):
         told._on_signal(15, None)
-    assert patience.for_trackers(limits, told) == patience.TRACKERS_IN_HASTE
+    assert patience.for_trackers(limits, told, result=True) == patience.TRACKERS_IN_HASTE
     told.noted_at -= 20
-    assert 0 < patience.for_trackers(limits, told) < 3
+    assert 0 < patience.for_trackers(limits, told, result=True) < 3
     told.noted_at -= 20
-    assert patience.for_trackers(limits, told) == 0
+    assert patience.for_trackers(limits, told, result=True) == 0

@@ -18,7 +18,7 @@ WITHOUT_HASTE = 60.0
 """Seconds that a checkpoint's upload is tried for where nobody waits: the ranks have failed, and the pod is about to end."""
 
 TRACKERS, TRACKERS_IN_HASTE = 30.0, 5.0
-"""Seconds that trackers may take when training is over; less after SIGTERM."""
+"""Seconds that trackers may take when training is over; less after SIGTERM, and where there is no result."""
 
 
 def for_ranks(limits: config.Limits, *, leads: bool = True) -> Patience:
@@ -39,8 +39,11 @@ def for_uploads(limits: config.Limits, interruption: Interruption) -> float:
     )
 
 
-def for_trackers(limits: config.Limits, interruption: Interruption) -> float:
-    """Seconds for the trackers' last figures, after training. The result and the last word are worth more than these."""
+def for_trackers(limits: config.Limits, interruption: Interruption, *, result: bool) -> float:
+    """Seconds for the trackers' last figures, after training. The result and the last word are worth more than these.
+
+    `result`: there is one, with figures that only the end tells. Else the next attempt shall not wait for them.
+    """
     if interruption.noted_at is None:
-        return TRACKERS
+        return TRACKERS if result else TRACKERS_IN_HASTE
     return min(TRACKERS_IN_HASTE, for_uploads(limits, interruption) * UPLOAD_SHARE)

@@ -14,6 +14,8 @@ from finetune_trainer.supervisor.ending import OVERDUE, Ending, LastMoment
 from finetune_trainer.supervisor.fence import Fence
 from finetune_trainer.supervisor.ranks import Ranks, say
 from finetune_trainer.supervisor.trackers import Trackers
+from finetune_trainer.task import Task
+from finetune_trainer.tracking.assignment import Outcome
 from finetune_trainer.verdict import Verdict
 
 GOES_ON = frozenset({errors.ExitCode.INTERRUPTED, errors.ExitCode.OUTSIDE})
@@ -154,13 +156,13 @@ class _Pod:
             said = self._ranks.see_through(given, ready, self._in_force)
             if said.exit_code == errors.ExitCode.GATE and given.trained.is_file():
                 self._ranks.drop_rest()
-                self.trackers.end("Failed", given, seconds=self._for_trackers)
+                self._trackers_end("Failed", given)
                 return self._delivery.kept_back(given, ready, said)
             if said.exit_code != errors.ExitCode.OK:
                 return self._failed(said)
             if self._gang.leads:
                 self._ranks.drop_rest()
-                self.trackers.end("Finished", given, seconds=self._for_trackers)
+                self._trackers_end("Finished", given)
                 return self._delivery.published(given, ready)
         return Ending(
             exit_code=0, reason="Trained", message="trained to the end; node 0 publishes the result"
@@ -184,12 +186,19 @@ class _Pod:
         """Nothing is published; what was saved is sent, so that the next attempt goes on from there."""
         self.trackers.announce("Interrupted" if said.exit_code in GOES_ON else "Failed")
         self._ranks.send_rest()
-        self.trackers.close(seconds=self._for_trackers)
+        self.trackers.close(
+            seconds=lambda: patience.for_trackers(self._run.limits, self._interruption, result=False)
+        )
         self._in_force.check()
         return self.ended(said)
 
-    def _for_trackers(self) -> float:
-        return patience.for_trackers(self._run.limits, self._interruption)
+    def _trackers_end(self, outcome: Outcome, given: Task) -> None:
+        """Tell the trackers how good the result is, and put beside it what they have written."""
+        self.trackers.end(
+            outcome,
+            given,
+            seconds=lambda: patience.for_trackers(self._run.limits, self._interruption, result=True),
+        )
 
     @property
     def _delivery(self) -> Delivery:
