@@ -30,6 +30,19 @@ def test_only_what_nothing_calls_is_left_out(changes, left_out):
     assert unneeded.of(trainer_runs.run(**changes)) == left_out | {"mlflow", "tensorboardX", "wandb"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "torch"),
+    [
+        ({}, False),
+        ({"training": {"extra": {"adam_beta1": 0.8}}}, True),
+        ({"model": {"uri": "pvc://models/tiny", "adapterFrom": {"uri": "pvc://models/adapter"}}}, True),
+    ],
+)
+def test_prepare_has_torch_where_trl_or_peft_are_asked(changes, torch):
+    left_out = unneeded.in_prepare(trainer_runs.run(**changes))
+    assert left_out == unneeded.WITHOUT_WEIGHTS | (set() if torch else {"torch"})
+
+
 def imported(program: str, *names: str) -> list[str]:
     """Which of `names` a process has imported that ran `program`."""
     told = (
@@ -65,11 +78,12 @@ def test_a_lora_rank_imports_neither_bitsandbytes_nor_the_compiler():
 
 
 @pytest.mark.slow
-def test_prepare_imports_nothing_that_trains(tmp_path: Path):
-    """It builds the model on torch's meta device; TRL, PEFT, datasets and what computes on GPUs are the ranks' to load."""
+def test_prepare_imports_nothing_that_computes(tmp_path: Path):
+    """Another process looks at the model; TRL, PEFT, datasets and what computes on GPUs are the ranks' to load."""
     layout = trainer_runs.pod(tmp_path / "pod")
     arguments = ["prepare", "--run", str(layout.run), "--attempt", "1"]
     arguments += ["--layout-root", str(tmp_path / "pod"), "--port", "0"]
     program = f"from finetune_trainer.__main__ import main\nassert main({arguments}) == 0"
-    trains = ("trl", "peft", "datasets", "bitsandbytes", "triton", "cuda", "wandb", "mlflow", "opentelemetry")
-    assert imported(program, *trains, "torch") == ["torch"]
+    computes = ("torch", "trl", "peft", "datasets", "bitsandbytes", "triton", "cuda")
+    others = ("wandb", "mlflow", "opentelemetry")
+    assert imported(program, *computes, *others, "transformers") == ["transformers"]

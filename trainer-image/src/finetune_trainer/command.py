@@ -70,7 +70,7 @@ def prepare(
     _: LastMoment,
 ) -> Ending:
     """The Prepare stage."""
-    unneeded.leave_out(unneeded.IN_PREPARE)
+    unneeded.leave_out(unneeded.in_prepare(spec))
     from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
 
     layout.make_folders()

@@ -52,7 +52,7 @@
     ├── InternalError                   70  anything else: our bug, or the machine's
     │   ├── AcceleratorMissing              GPUs were promised, and none is seen
     │   ├── RankDied                        a rank ended without a word, mostly killed
-    │   ├── WorkerDied                      a process that reads data did
+    │   ├── WorkerDied                      a process that helps Prepare did
     │   └── Stalled                         nothing moved for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
 
@@ -337,7 +337,7 @@ class RankDied(InternalError):
 
 
 class WorkerDied(InternalError):
-    """A process that reads and tokenises rows in Prepare ended without a word: killed, most likely for memory."""
+    """A process that helps Prepare (reads rows, looks at the model) ended without a word: killed, most likely for memory."""
 
 
 class Stalled(InternalError):

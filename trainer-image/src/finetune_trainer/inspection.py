@@ -1,7 +1,8 @@
 """The base model without its weights: its architecture on the meta device, and its tokenizer."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -59,21 +60,12 @@ class Architecture:
 def architecture(folder: Path) -> Architecture:
     """The model that `folder`'s config.json describes, built without memory. Raises `UnsupportedModelFiles`."""
     import torch  # noqa: PLC0415 - seconds of import, and hundreds of MB that reading data needs not
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - same
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - same
 
-    try:
-        settings = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with _understood(folder):
+        settings = _settings(folder)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except errors.TrainerError:
-        raise
-    except (
-        Exception
-    ) as error:  # numbers that make no model raise what torch raises: RuntimeError, ZeroDivisionError, ...
-        raise errors.UnsupportedModelFiles(
-            f"{FIELD}: config.json describes no language model that this trainer image can build "
-            f"({_first_line(error, folder)}); use a model of a type that transformers knows"
-        ) from error
     head = model.get_output_embeddings()
     text = settings.get_text_config()
     return Architecture(
@@ -84,11 +76,43 @@ def architecture(folder: Path) -> Architecture:
         },
         parts=tuple(name for name, _ in model.named_modules() if name),
         head=next((name for name, module in model.named_modules() if module is head), None),
-        positions=getattr(text, "max_position_embeddings", None),
+        positions=_positions(text),
         shape=shape.read(model, text),
         kind=settings.model_type,
         unpackable=isolation.obstacle(model),
     )
+
+
+def positions(folder: Path) -> int | None:
+    """The longest sequence (tokens) that the model in `folder` was made for. Imports no torch. Raises `UnsupportedModelFiles`."""
+    with _understood(folder):
+        return _positions(_settings(folder).get_text_config())
+
+
+def _settings(folder: Path) -> Any:
+    """config.json, as transformers understands it."""
+    from transformers import AutoConfig  # noqa: PLC0415 - seconds of import
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+@contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Raises `UnsupportedModelFiles` for whatever is raised: numbers that make no model raise what torch raises."""
+    try:
+        yield
+    except errors.TrainerError:
+        raise
+    except Exception as error:
+        raise errors.UnsupportedModelFiles(
+            f"{FIELD}: config.json describes no language model that this trainer image can build "
+            f"({_first_line(error, folder)}); use a model of a type that transformers knows"
+        ) from error
+
+
+def _positions(text: Any) -> int | None:
+    found: int | None = getattr(text, "max_position_embeddings", None)
+    return found
 
 
 def target_modules(wanted: Sequence[str], found: Architecture) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from finetune_trainer import (
     gate,
     hub_copy,
     inspection,
-    isolation,
+    looking,
     metrics,
     model_cache,
     not_yet,
@@ -60,6 +60,7 @@ from finetune_trainer.estimate.verdict import Estimate
 from finetune_trainer.estimate.work import Work
 from finetune_trainer.inspection import Architecture, Words
 from finetune_trainer.layout import Layout
+from finetune_trainer.looking import Looked, Looking
 from finetune_trainer.prepared import (
     EVAL,
     PACKS,
@@ -100,13 +101,12 @@ class Model:
 
     base: BaseModel
     words: Words
-    found: Architecture
-    targets: tuple[str, ...]
-    """Modules that get an adapter."""
+    looked: Looked
 
-    def max_length(self, asked: int) -> int:
-        """The longest row (tokens): what is asked for, but no more than the model was made for."""
-        return min(asked, self.found.positions or asked)
+    @property
+    def found(self) -> Architecture:
+        """What it is."""
+        return self.looked.found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +214,11 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     base = _base(run, layout, progress)
     asked, run = run, adapter_source.fetch(run, layout, base.facts)
     adapter_source.check_fits(run, layout)
-    model = _model(run, layout, base)
-    read = _sources(run, fetched[0], fetched[1], model)
-    data = _tables(run, layout, progress, model, read)
+    with looking.beside(run, layout.model) as look:
+        words = _words(run, layout, base)
+        read = _sources(run, fetched[0], fetched[1], words, inspection.positions(layout.model))
+        data = _tables(run, layout, progress, look, read)
+        model = Model(base=base, words=words, looked=look.result)
     made = _samples(run, model.words, read, data)
     answered = sum(one.expected is not None for one in made)
     combinations.check_held_out(run, rows=data.held.rows, answered=answered)
@@ -240,43 +242,36 @@ def _base(run: config.Run, layout: Layout, progress: ProgressWriter) -> BaseMode
     return base
 
 
-def _model(run: config.Run, layout: Layout, base: BaseModel) -> Model:
-    """What config and tokenizer say."""
-    found = inspection.architecture(layout.model)
+def _words(run: config.Run, layout: Layout, base: BaseModel) -> Words:
+    """The tokenizer, and the chat template in force."""
     names = [item.key for item in base.small if item.key != "config.json"]
-    lora = run.tuning.lora
-    targets = () if run.tuning.type == "Full" else inspection.target_modules(lora.target_modules, found)
-    inspection.check_saved(lora.modules_to_save, targets, found)
-    if run.training.packing and found.unpackable:
-        raise isolation.refusal(found.kind, found.unpackable)
-    return Model(
-        base=base,
-        words=inspection.words(layout.model, names, run.model.chat_template),
-        found=found,
-        targets=targets,
-    )
+    return inspection.words(layout.model, names, run.model.chat_template)
 
 
-def _sources(run: config.Run, train: list[Fetched], held: list[Fetched], model: Model) -> Sources:
-    """What the rows mean, by the first one of each source."""
-    meanings = [sources.meaning(source, run, chat=model.words.chat) for source in (*train, *held)]
+def _sources(
+    run: config.Run, train: list[Fetched], held: list[Fetched], words: Words, positions: int | None
+) -> Sources:
+    """What the rows mean, by the first one of each source. `positions`: what the model was made for; None: any length."""
+    meanings = [sources.meaning(source, run, chat=words.chat) for source in (*train, *held)]
+    asked = run.training.max_length
     recipe = Recipe(
         meanings=tuple(meanings),
         quality=run.dataset.quality,
-        vocabulary=Vocabulary.of(model.words.tokenizer),
-        renderer=model.words.renderer,
+        vocabulary=Vocabulary.of(words.tokenizer),
+        renderer=words.renderer,
         method=run.method,
-        max_length=model.max_length(run.training.max_length),
+        max_length=min(asked, positions or asked),
     )
     return Sources(train=train, held=held, recipe=recipe)
 
 
-def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, model: Model, read: Sources) -> Data:
+def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, look: Looking, read: Sources) -> Data:
     """Read and tokenise all rows, decide which go where, and write the tables."""
     progress.tell(stage="Read", rows=0, message="reading rows")
     helpers = gathering.helpers(read.every)
 
     def told(rows: int) -> None:
+        look.check()
         progress.tell(stage="Tokenise", rows=rows, message=f"{rows} rows read and tokenised")
 
     with gathering.place(layout.spool) as spool:
@@ -293,7 +288,7 @@ def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, model: Mo
             packs=packing.best_fit(train.lengths, read.recipe.max_length) if run.training.packing else None,
             folder=layout.dataset,
         )
-        _check_vocabulary(model.found, int(found.facts.largest[data.used].max()))
+        _check_vocabulary(look.result.found, int(found.facts.largest[data.used].max()))
         progress.tell(stage="Tokenise", message=f"writing {data.train.rows + data.held.rows} rows")
         _write(found, data, table.schema(run.method))
     return data
@@ -349,7 +344,7 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data, asked: l
         lengths=data.sequences,
         packed=None if data.packs is None else data.train.rows,
         max_length=max_length,
-        target_modules=model.targets,
+        target_modules=model.looked.targets,
         shape=model.found.shape,
         scored=int(data.facts.supervised[data.decision.held].max(initial=0)),
     )

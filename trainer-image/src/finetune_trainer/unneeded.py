@@ -1,7 +1,8 @@
 """Installed libraries that a process does without. PEFT and torch import them all the same, for seconds of every start."""
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from finetune_trainer import config
 
@@ -14,8 +15,20 @@ FOR_GPUS = frozenset({"cuda", "triton"})
 TRACKERS = frozenset({"mlflow", "tensorboardX", "wandb"})
 """Theirs are processes of their own; transformers and TRL import whatever they find installed."""
 
-IN_PREPARE = FOR_GPUS | TRACKERS | {BITSANDBYTES}
-"""Prepare builds the model without weights, and computes nothing."""
+TORCH = "torch"
+"""Tokenizers and rows do without."""
+
+WITHOUT_WEIGHTS = FOR_GPUS | TRACKERS | {BITSANDBYTES}
+"""What is built without weights computes nothing."""
+
+
+def in_prepare(run: config.Run) -> frozenset[str]:
+    """Top-level modules that nothing in the Prepare process of `run` calls. The model is looked at by another (`looking`).
+
+    TRL is asked about `extra`, and PEFT about the adapter of `adapterFrom`: both are made of torch.
+    """
+    asked = run.training.extra or run.model.adapter_from
+    return WITHOUT_WEIGHTS if asked else WITHOUT_WEIGHTS | {TORCH}
 
 
 def of(run: config.Run) -> frozenset[str]:
@@ -26,7 +39,14 @@ def of(run: config.Run) -> frozenset[str]:
     return found | FOR_GPUS if run.resources.accelerator == "cpu" else found
 
 
-def leave_out(names: Iterable[str]) -> None:
+def leave_out(names: AbstractSet[str]) -> None:
     """Make modules look as if they were not installed, to whoever is imported in this process from now on."""
     for name in names:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say so
+    if TORCH in names:
+        os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # that torch is not there
+
+
+def left_out(name: str) -> bool:
+    """Whether this process does without the module `name`."""
+    return sys.modules.get(name, sys) is None

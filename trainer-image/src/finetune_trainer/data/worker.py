@@ -6,26 +6,15 @@ python -m finetune_trainer.data.worker DESCRIPTOR RECIPE SPOOL
 import gc
 import pickle
 import sys
-import traceback
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from finetune_trainer import helper
 from finetune_trainer.data.chunks import Chunk
 from finetune_trainer.data.reading import Reader
 from finetune_trainer.data.spool import Spool, Spot
 
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception on its way to another process."""
-
-    error: Exception
-    trace: str
-    """Where it was raised."""
-
-
-Answer = Spot | Failure
+Answer = Spot | helper.Failure
 
 
 def serve(pipe: Connection, reader: Reader, spool: Spool) -> None:
@@ -40,19 +29,7 @@ def serve(pipe: Connection, reader: Reader, spool: Spool) -> None:
 
 def answer(chunk: Chunk, reader: Reader, spool: Spool) -> Answer:
     """Read a chunk and spool it."""
-    try:
-        return spool.add(*reader(chunk))
-    except Exception as error:  # noqa: BLE001 - the process that asked decides what to make of it
-        return Failure(_portable(error), traceback.format_exc())
-
-
-def _portable(error: Exception) -> Exception:
-    """`error`, or what it says where it cannot be pickled."""
-    try:
-        same = type(pickle.loads(pickle.dumps(error))) is type(error)  # noqa: S301 - pickled right here
-    except Exception:  # noqa: BLE001 - exceptions may hold anything
-        same = False
-    return error if same else RuntimeError(f"{type(error).__name__}: {error}")
+    return helper.tried(lambda: spool.add(*reader(chunk)))
 
 
 def main() -> None:

@@ -1,38 +1,30 @@
 """Chunks to spooled rows, in order: in this process, or by several others.
 
-Workers are started, never forked: a fork of a process with threads (tokenizers, pyarrow) can hang. They import no torch, read
-their pieces from disk and write what they find to disk; only a few words go over the pipes. Nothing survives this process: a
-worker ends when its pipe does.
+Workers import no torch, read their pieces from disk and write what they find to disk; only a few words go over the pipes.
+Nothing survives this process: a worker ends when its pipe does.
 """
 
 import contextlib
-import os
 import pickle
-import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import errors
+from finetune_trainer import errors, helper
 from finetune_trainer.data.chunks import Chunk
 from finetune_trainer.data.reading import Reader, Recipe
 from finetune_trainer.data.spool import Spool, Spot
-from finetune_trainer.data.worker import Answer, Failure
+from finetune_trainer.data.worker import Answer
+from finetune_trainer.helper import Helper
 
 PROGRAM = "from finetune_trainer.data import worker; worker.main()"
-"""Imported and not run as a module: what it sends back must have the names that this process knows."""
 DEPTH = 2
 """Chunks a worker has at a time: the next one is there when it is done with one."""
 AHEAD = 64
 """Chunks that may be done before an earlier one is."""
-ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
-"""One thread a worker: there is a worker for each CPU."""
 
 
 def spooled(chunks: Iterator[Chunk], recipe: Recipe, folder: Path, *, workers: int) -> Generator[Spot]:
@@ -57,7 +49,10 @@ def _elsewhere(chunks: Iterator[Chunk], recipe: Recipe, folder: Path, workers: i
     path.write_bytes(pickle.dumps(recipe))
     crew: list[_Worker] = []
     try:
-        crew += (_Worker.start(path, folder / f"spool-{number}") for number in range(workers))
+        crew += (
+            _Worker.start(PROGRAM, str(path), str(folder / f"spool-{number}"), does="reads data")
+            for number in range(workers)
+        )
         yield from _Rounds(chunks, crew).answers()
     finally:
         for worker in crew:
@@ -65,61 +60,21 @@ def _elsewhere(chunks: Iterator[Chunk], recipe: Recipe, folder: Path, workers: i
 
 
 @dataclass
-class _Worker:
+class _Worker(Helper):
     """A process, and the chunks that it has been given."""
 
-    process: subprocess.Popen[bytes]
-    pipe: Connection
     chunks: deque[int] = field(default_factory=deque)
     """Their numbers, in the order they will be answered."""
 
-    @classmethod
-    def start(cls, recipe: Path, spool: Path) -> "_Worker":
-        ours, theirs = connection.Pipe()
-        command = [
-            sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(recipe), str(spool),
-        ]  # fmt: skip
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own module
-                command,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **ENVIRONMENT},
-            )
-        return cls(process, ours)
-
     def give(self, number: int, chunk: Chunk) -> None:
         """One more chunk. Raises `WorkerDied`."""
-        try:
-            self.pipe.send(chunk)
-        except OSError as error:
-            raise self.died() from error
+        self.send(chunk)
         self.chunks.append(number)
 
     def take(self) -> tuple[int, Answer]:
         """The next answer, and the number of its chunk. Raises `WorkerDied`."""
-        try:
-            found: Answer = self.pipe.recv()
-        except (EOFError, OSError) as error:
-            raise self.died() from error
+        found: Answer = self.receive()
         return self.chunks.popleft(), found
-
-    def died(self) -> errors.WorkerDied:
-        """The error for a worker that is gone."""
-        code = self.process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        advice = (
-            "most likely for memory; give Prepare more (prepare.memory of the profile's resources)"
-            if code == -signal.SIGKILL
-            else "the pod's log says more"
-        )
-        return errors.WorkerDied(f"a process that reads data {how}; {advice}")
-
-    def stop(self) -> None:
-        """End it, whatever it does."""
-        self.pipe.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class _Rounds:
@@ -140,7 +95,7 @@ class _Rounds:
         while True:
             self._give()
             while self._next in self._done:
-                yield _spot(self._done.pop(self._next))
+                yield helper.answered(self._done.pop(self._next))
                 self._next += 1
                 self._give()
             if self._last == self._next:
@@ -177,11 +132,3 @@ class _Rounds:
         for pipe in connection.wait(list(pipes)):
             number, found = pipes[pipe].take()
             self._done[number] = found
-
-
-def _spot(found: Answer) -> Spot:
-    if isinstance(found, Failure):
-        if not isinstance(found.error, errors.TrainerError):
-            print(found.trace, file=sys.stderr, flush=True)  # noqa: T201 - the pod's log
-        raise found.error
-    return found
