@@ -98,25 +98,28 @@ class Bench:
     def start(self) -> Figures:
         """Seconds from a JSONL file to the first step, Prepare included."""
         settings = self._settings(steps=1000, count=self._given.rows, held_out=None)
-        rounds, prepares = [], []
+        rounds: list[dict[str, sides.Start]] = []
         for number in range(self._given.rounds):
             took = {}
             for side in _order(number):
                 with self._round(side) as folder:
-                    if side == "ours":
-                        took[side], prepare = sides.Ours(folder, settings).first_step()
-                        prepares.append(prepare)
-                    else:
-                        took[side] = sides.Plain(folder, settings).first_step()
+                    made = sides.Ours if side == "ours" else sides.Plain
+                    took[side] = made(folder, settings).first_step()
+            ours, plain = took["ours"], took["plain"]
             say(
-                f"start: {took['ours']:.1f} s ({prepares[-1]:.1f} of it Prepare), plain {took['plain']:.1f} s"
+                f"start: {ours.seconds:.1f} s ({ours.prepare:.1f} of it Prepare), plain {plain.seconds:.1f} s; "
+                f"CPU {ours.cpu:.1f} s ({ours.prepare_cpu:.1f}), plain {plain.cpu:.1f} s"
             )
             rounds.append(took)
         return {
-            "start_ratio": _ratio(rounds),
-            "start_seconds": _median(took["ours"] for took in rounds),
-            "start_seconds_prepare": _median(prepares),
-            "start_seconds_plain": _median(took["plain"] for took in rounds),
+            "start_ratio": _ratio([_each(took, "seconds") for took in rounds]),
+            "start_cpu_ratio": _ratio([_each(took, "cpu") for took in rounds]),
+            "start_seconds": _median(took["ours"].seconds for took in rounds),
+            "start_seconds_prepare": _median(took["ours"].prepare for took in rounds),
+            "start_seconds_plain": _median(took["plain"].seconds for took in rounds),
+            "start_cpu_seconds": _median(took["ours"].cpu for took in rounds),
+            "start_cpu_seconds_prepare": _median(took["ours"].prepare_cpu for took in rounds),
+            "start_cpu_seconds_plain": _median(took["plain"].cpu for took in rounds),
             "start_rows": self._given.rows,
         }
 
@@ -208,6 +211,10 @@ def _stall(lines: Sequence[Line]) -> float:
 def _intervals(lines: Sequence[Line]) -> list[float]:
     """Seconds from the end of each step to the end of the next."""
     return [after["at"] - before["at"] for before, after in itertools.pairwise(lines)]
+
+
+def _each(took: dict[str, sides.Start], name: str) -> dict[str, float]:
+    return {side: getattr(start, name) for side, start in took.items()}
 
 
 def _ratio(rounds: Sequence[dict[str, float]]) -> float:

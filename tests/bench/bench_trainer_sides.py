@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer_world
+from finetune_trainer import process_tree
 from finetune_trainer.layout import Layout
 
 HERE = Path(__file__).parent
@@ -53,6 +55,16 @@ class Settings:
     """Where checkpoints go: name, endpoint, access, secret."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What it took to come to the first step: seconds, CPU seconds of all processes, and Prepare's share of both."""
+
+    seconds: float
+    cpu: float
+    prepare: float = 0.0
+    prepare_cpu: float = 0.0
+
+
 @contextmanager
 def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Any]:
     """A process in a session of its own, its output in `log`; nothing of it is left at the end."""
@@ -89,6 +101,24 @@ def first_line(marker: str, process: Any, log: Path) -> float:
             return time.monotonic()
         time.sleep(0.02)
     raise SystemExit(f"bench: no {marker!r} was printed\n{log.read_text()[-3000:]}")
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds so far of the process `pid`, of those below it, and of those that they have seen the end of."""
+    ticks = 0
+    for one in (pid, *process_tree.descendants(pid)):
+        with suppress(OSError):
+            stat = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(
+                int(field) for field in stat[11:15]
+            )  # utime, stime, and the same of its ended children
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_of_ended() -> float:
+    """CPU seconds of all processes that this one has seen the end of."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -134,11 +164,12 @@ class Plain:
         finished(self.command(clock=True), environment(self._folder), self._folder / "log")
         return lines(self._folder / "work")
 
-    def first_step(self) -> float:
-        """Seconds from nothing to the first step."""
+    def first_step(self) -> Start:
+        """What it takes from nothing to the first step."""
         log, began = self._folder / "log", time.monotonic()
         with running(self.command(clock=False), environment(self._folder), log) as process:
-            return first_line("'loss'", process, log) - began
+            seconds = first_line("'loss'", process, log) - began
+            return Start(seconds=seconds, cpu=cpu_of(process.pid))
 
 
 class Ours:
@@ -205,14 +236,15 @@ class Ours:
         finished(command, environment(self._folder), self._folder / "train.log")
         return lines(self.layout.scratch / "ranks")
 
-    def first_step(self) -> tuple[float, float]:
-        """Seconds from nothing to the first step, and how many of them Prepare took."""
-        log, began = self._folder / "train.log", time.monotonic()
+    def first_step(self) -> Start:
+        """What it takes from nothing to the first step."""
+        log, began, idle = self._folder / "train.log", time.monotonic(), _cpu_of_ended()
         digest = self.prepared()
-        prepared = time.monotonic() - began
+        prepare, cpu = time.monotonic() - began, _cpu_of_ended() - idle
         command = self.command("finetune_trainer", "train", "--prepared", digest)
         with running(command, environment(self._folder), log) as process:
-            return first_line("step 1/", process, log) - began, prepared
+            seconds = first_line("step 1/", process, log) - began
+            return Start(seconds=seconds, cpu=cpu + cpu_of(process.pid), prepare=prepare, prepare_cpu=cpu)
 
 
 def lines(folder: Path) -> list[Line]:

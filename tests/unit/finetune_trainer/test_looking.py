@@ -14,9 +14,19 @@ from trainer_world import TALK, World
 pytestmark = pytest.mark.slow  # each look is a process that imports torch
 
 
+def change_config(world: World, **changes) -> None:
+    """Write `changes` into the model's config.json; its time stays, by which the model's revision goes."""
+    path = world.model / "config.json"
+    written = path.stat().st_mtime_ns
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    os.utime(path, ns=(written, written))
+
+
 @pytest.fixture
 def world(tmp_path) -> World:
+    """A pod with a model that transformers must build: its config says more than common ones do."""
     made = World.at(tmp_path)
+    change_config(made, said_besides=True)
     made.put("train.jsonl", TALK)
     return made
 
@@ -35,20 +45,23 @@ def test_what_another_process_finds_is_what_this_one_would(world, away):
     assert list(process_tree.children(os.getpid())) == []
 
 
+def test_a_common_model_needs_no_other_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(unneeded, "left_out", lambda _: True)
+    folder = World.at(tmp_path).model
+    with looking.beside(trainer_world.run(), folder) as look:
+        assert list(process_tree.children(os.getpid())) == []
+        assert look.result.found == inspection.architecture(folder)
+
+
 def test_prepare_without_torch_prepares_the_same(world, tmp_path):
     here = world.prepare(trainer_world.run())
     other = World.at(tmp_path / "pod")
+    change_config(other, said_besides=True)
     other.put("train.jsonl", TALK)
     other.layout.run.parent.mkdir(parents=True)
     other.layout.run.write_text(json.dumps(trainer_world.document()))
 
     assert trainer_processes.ran(other.layout, "prepare", "--attempt", "1")["result"] == here.result
-
-
-def change_config(world: World, **changes) -> None:
-    """Write `changes` into the model's config.json."""
-    path = world.model / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.mark.usefixtures("away")

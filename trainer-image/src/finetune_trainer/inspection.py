@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune_trainer import errors, isolation
+from finetune_trainer import errors, isolation, outline
 from finetune_trainer.base_model import FIELD
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import PLAIN_TEMPLATE
 from finetune_trainer.estimate import shape
 from finetune_trainer.estimate.shape import Shape
+from finetune_trainer.outline import Outline
 
 ALL_LINEAR = "all-linear"
 HEAD = "lm_head"
@@ -58,7 +59,7 @@ class Architecture:
 
 
 def architecture(folder: Path) -> Architecture:
-    """The model that `folder`'s config.json describes, built without memory. Raises `UnsupportedModelFiles`."""
+    """The model that `folder`'s config.json describes, built without memory. Imports torch. Raises `UnsupportedModelFiles`."""
     import torch  # noqa: PLC0415 - seconds of import, and hundreds of MB that reading data needs not
     from transformers import AutoModelForCausalLM  # noqa: PLC0415 - same
 
@@ -66,6 +67,18 @@ def architecture(folder: Path) -> Architecture:
         settings = _settings(folder)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(settings, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    return _read(model, settings)
+
+
+def outlined(folder: Path) -> Architecture | None:
+    """The same of a common model, without torch; None: `architecture` must build it. Raises `UnsupportedModelFiles`."""
+    with _understood(folder):
+        settings = _settings(folder)
+        return _read(Outline(settings), settings) if outline.known(settings, folder) else None
+
+
+def _read(model: Any, settings: Any) -> Architecture:
+    """What `model` is made of."""
     head = model.get_output_embeddings()
     text = settings.get_text_config()
     return Architecture(

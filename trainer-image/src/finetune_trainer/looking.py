@@ -1,4 +1,7 @@
-"""The look at the model's architecture, taken by a process of its own: it alone imports torch, while this one reads rows."""
+"""The look at the model's architecture. That of a common model follows from its config.json (`outline`).
+
+Others are built by transformers, in a process of its own: it alone imports torch, while this one reads rows.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -27,15 +30,20 @@ class Looked:
 class Looking:
     """A look under way."""
 
-    def __init__(self, run: config.Run, model: Path, other: Helper | None) -> None:
-        """`other`: the process that looks; None: this one does."""
+    def __init__(
+        self, run: config.Run, model: Path, *, outlined: Architecture | None, other: Helper | None
+    ) -> None:
+        """`other`: the process that looks where there is no outline; None: this one does."""
         self._run = run
         self._model = model
+        self._outlined = outlined
         self._other = other
 
     @cached_property
     def _answer(self) -> Architecture | Failure:
         """It comes once; a failure is raised as often as it is asked for."""
+        if self._outlined:
+            return self._outlined
         if self._other:
             answer: Architecture | Failure = self._other.receive()
             return answer
@@ -57,13 +65,14 @@ class Looking:
 
 @contextmanager
 def beside(run: config.Run, model: Path) -> Iterator[Looking]:
-    """Look at the model in the folder `model` while the block runs; by this process where it has torch.
+    """Look at the model in the folder `model` while the block runs; in this process where it has torch.
 
     Whatever the block raises, what is wrong with the model is raised instead.
     """
-    away = unneeded.left_out(unneeded.TORCH)
+    outlined = inspection.outlined(model)
+    away = outlined is None and unneeded.left_out(unneeded.TORCH)
     other = Helper.start(PROGRAM, str(model), does="looks at the model") if away else None
-    looking = Looking(run, model, other)
+    looking = Looking(run, model, outlined=outlined, other=other)
     try:
         yield looking
     except errors.Interrupted:

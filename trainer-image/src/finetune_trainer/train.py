@@ -21,6 +21,7 @@ from finetune_trainer import (
     prepared,
     recording,
     reference,
+    saving,
     start_adapter,
     tables,
 )
@@ -203,7 +204,7 @@ def fit(
     transformers.set_seed(run.training.seed)  # whatever was evaluated before must not move the dice
     if task.resume and _trained_already(trainer, task.resume, run.training.early_stopping):
         return telling
-    with interruption.deferred():
+    with interruption.deferred(), saving.bare(trainer):
         trainer.train(resume_from_checkpoint=str(task.resume) if task.resume else None)
     if steering.stopped:
         step = trainer.state.global_step
