@@ -2,14 +2,14 @@
 
 import sys
 
-from finetune_trainer import interruption
+from finetune_trainer import cycles, interruption
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; the exit code. SIGTERM is heard first of all: PID 1 without a handler never hears it."""
     told = interruption.Interruption()
     told.install()
-    with told.deferred():
+    with told.deferred(), cycles.unsought():
         from finetune_trainer import command  # noqa: PLC0415 - 0.3 s in which a signal would be lost
     return command.run(arguments, told)
 

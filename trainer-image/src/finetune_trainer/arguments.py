@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from transformers import TrainingArguments
 
-from finetune_trainer import batches, config
+from finetune_trainer import batches, config, cycles
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import Resolved
 
@@ -37,7 +37,8 @@ TRAINERS = {
 def imported(place: str) -> Any:
     """The class at `place`."""
     module, _, name = place.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    with cycles.unsought():
+        return getattr(importlib.import_module(module), name)
 
 
 def arguments(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output: Path) -> TrainingArguments:

@@ -10,6 +10,7 @@ from typing import Any
 
 from finetune_trainer import (
     config,
+    cycles,
     errors,
     failpoints,
     interruption,
@@ -71,8 +72,9 @@ def prepare(
 ) -> Ending:
     """The Prepare stage."""
     unneeded.leave_out(unneeded.in_prepare(spec))
-    from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
-
+    with cycles.unsought():
+        from finetune_trainer import prepare as stage  # noqa: PLC0415 - its tokenizers are not needed to train
+    cycles.seldom()
     layout.make_folders()
     server = serve.Server(lambda: report.read_progress(layout.progress), port=given.port)
     with contextlib.closing(server):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune_trainer import errors, isolation, outline
+from finetune_trainer import cycles, errors, isolation, outline
 from finetune_trainer.base_model import FIELD
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import PLAIN_TEMPLATE
@@ -60,8 +60,9 @@ class Architecture:
 
 def architecture(folder: Path) -> Architecture:
     """The model that `folder`'s config.json describes, built without memory. Imports torch. Raises `UnsupportedModelFiles`."""
-    import torch  # noqa: PLC0415 - seconds of import, and hundreds of MB that reading data needs not
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - same
+    with cycles.unsought():
+        import torch  # noqa: PLC0415 - seconds of import, and hundreds of MB that reading data needs not
+        from transformers import AutoModelForCausalLM  # noqa: PLC0415 - same
 
     with _understood(folder):
         settings = _settings(folder)
@@ -104,7 +105,8 @@ def positions(folder: Path) -> int | None:
 
 def _settings(folder: Path) -> Any:
     """config.json, as transformers understands it."""
-    from transformers import AutoConfig  # noqa: PLC0415 - seconds of import
+    with cycles.unsought():
+        from transformers import AutoConfig  # noqa: PLC0415 - seconds of import
 
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
@@ -182,7 +184,8 @@ class Words:
 
 def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
     """The tokenizer in `folder`; `template` replaces its chat template. Raises `UnsupportedModelFiles`, `InvalidChatTemplate`."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
+    with cycles.unsought():
+        from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of import
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -11,7 +11,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from finetune_trainer import config, errors, failpoints, place, rank_errors, task, unneeded, verdict
+from finetune_trainer import config, cycles, errors, failpoints, place, rank_errors, task, unneeded, verdict
 from finetune_trainer.interruption import Interruption
 
 NOT_NEWS = (
@@ -50,7 +50,8 @@ def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:
         here = place.told(os.environ, run.resources)
         failpoints.arm(os.environ, attempt=given.attempt, rank=here.rank)
         unneeded.leave_out(unneeded.of(run))
-        from finetune_trainer import fine_tuning  # noqa: PLC0415 - imports torch: 6 s in which SIGTERM must be heard
+        with cycles.unsought():
+            from finetune_trainer import fine_tuning  # noqa: PLC0415 - torch: 6 s in which SIGTERM must be heard
 
         KEPT.append(fine_tuning.FineTuning(given, interruption, rank=here.rank, world=here.world).go())
     except BaseException as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
