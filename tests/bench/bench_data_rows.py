@@ -7,6 +7,7 @@ we make it text.
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import docstrings
@@ -26,11 +27,11 @@ def sentences() -> list[str]:
     return sorted({f"{part}." for part in parts if len(part) >= SHORTEST and "<" not in part})
 
 
-def write(path: Path, count: int, *, seed: int = 0) -> int:
-    """Write `count` rows of `messages` as JSONL; the bytes written."""
+def write(path: Path, count: int, *, seed: int = 0, answered: Sequence[int] = ANSWERED) -> int:
+    """Write `count` rows of `messages` as JSONL, answers as long as `answered` says (characters, at least); the bytes written."""
     drawn, known = random.Random(seed), sentences()
 
-    def text(lengths: range) -> str:
+    def text(lengths: Sequence[int]) -> str:
         found, wanted = "", drawn.choice(lengths)
         while len(found) < wanted:
             found += drawn.choice(known) + " "
@@ -40,7 +41,7 @@ def write(path: Path, count: int, *, seed: int = 0) -> int:
         for number in range(count):
             turns = [
                 {"role": "user", "content": f"{number}. {text(ASKED)}"},
-                {"role": "assistant", "content": text(ANSWERED)},
+                {"role": "assistant", "content": text(answered)},
             ]
             file.write(json.dumps({"messages": turns}, ensure_ascii=False) + "\n")
     return path.stat().st_size

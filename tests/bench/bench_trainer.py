@@ -1,6 +1,6 @@
-"""Our trainer against a plain TRL script: steps, losses, the start, checkpoints.
+"""Our trainer against a plain TRL script: steps, losses, the start, checkpoints, packing.
 
-    PYTHONPATH=tests/support python tests/bench/bench_trainer.py [--only step start stall] [--rounds 3] [--smollm2]
+    PYTHONPATH=tests/support python tests/bench/bench_trainer.py [--only step start stall packing] [--rounds 3] [--smollm2]
 
 Both sides get the same rows, settings and threads, and take turns; each figure is the median of the rounds' ratios. The last
 line is one JSON object.
@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,10 @@ STALL_RANK = 64
 UPLOAD_PAUSE = 0.05
 """Seconds for each 64 KiB on their way to the slow bucket: 10 Mbit/s."""
 
+MIXED_ROWS = 300
+MIXED = tuple(round(20 * 75 ** (place / 100)) for place in range(101))
+"""Characters of answers, at least: from 20 to 1,500, short ones as often as long ones."""
+
 Figures = dict[str, Any]
 
 
@@ -55,7 +60,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["step", "start", "stall"]
+    parts = ["step", "start", "stall", "packing"]
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run (all)")
     parser.add_argument("--rounds", type=int, default=3, help="of each part (%(default)s)")
     parser.add_argument("--steps", type=int, default=60, help="of a run whose steps count (%(default)s)")
@@ -151,6 +156,23 @@ class Bench:
             "checkpoint_stall_seconds": _median(took["ours"] for took in rounds),
             "checkpoint_stall_seconds_plain": _median(took["plain"] for took in rounds),
         }
+
+    def packing(self) -> Figures:
+        """Tokens per second that are no padding, on rows of mixed length."""
+        rows, log = self._folder / "mixed.jsonl", self._folder / "packing.log"
+        bench_data_rows.write(rows, MIXED_ROWS, answered=MIXED)
+        with self._round("packing") as folder:
+            command = [
+                sys.executable,
+                "-m",
+                "bench_trainer_packing",
+                str(rows),
+                str(self._model),
+                str(folder),
+            ]
+            sides.finished([*command, str(self._given.rounds)], sides.environment(self._folder), log)
+        found: Figures = json.loads(log.read_text().splitlines()[-1])
+        return found
 
     def told(self) -> Figures:
         """What these figures were measured on."""

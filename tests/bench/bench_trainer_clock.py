@@ -27,9 +27,9 @@ class Clock(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        """The loss to the last bit."""
+        """The loss to the last bit, and the tokens so far that are no padding."""
         if "loss" in given["logs"]:
-            self._lines[-1]["loss"] = given["logs"]["loss"]
+            self._lines[-1] |= {name: given["logs"].get(name) for name in ("loss", "num_tokens")}
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any

@@ -48,11 +48,15 @@ class Ended:
     seconds: float
 
 
-def prepared(layout: Layout, method: str, *, micro: int) -> Prepared:
-    """A prepared dataset in the work area of the pod's job, for `micro` rows per forward pass."""
+def prepared(layout: Layout, method: str, *, micro: int, **rows: Any) -> Prepared:
+    """A prepared dataset in the work area of the pod's job, for `micro` rows per forward pass.
+
+    `rows`: what `trainer_runs.prepare_by_hand` is told of them.
+    """
     run = config.load(layout.run)
     folder = layout.scratch.parent / "prepared"
-    made = trainer_runs.prepare_by_hand(folder, facts=base_model.locate(run, layout).facts, method=method)
+    facts = base_model.locate(run, layout).facts
+    made = trainer_runs.prepare_by_hand(folder, facts=facts, method=method, **rows)
     ready = made.at(micro)
     ready.save(outcome.work_area(run, layout), folder)
     return ready

@@ -77,7 +77,14 @@ CASES = (
     Case("KTO QLoRA", "KTO", QLORA),
     Case("KTO Full", "KTO", FULL),
     Case("SFT LoRA from an adapter", "SFT", {"type": "LoRA"}, start={}),
+    Case("SFT QLoRA from an adapter", "SFT", {"type": "QLoRA"}, start={}),
+    Case("SFT LoRA packing from an adapter", "SFT", {"type": "LoRA"}, {"packing": True}, start={}),
     Case("DPO LoRA from an adapter", "DPO", {"type": "LoRA"}, start={}),
+    Case("DPO QLoRA from an adapter", "DPO", {"type": "QLoRA"}, start={}),
+    Case("ORPO LoRA from an adapter", "ORPO", {"type": "LoRA"}, start={}),
+    Case("ORPO QLoRA from an adapter", "ORPO", {"type": "QLoRA"}, start={}),
+    Case("KTO LoRA from an adapter", "KTO", {"type": "LoRA"}, start={}),
+    Case("KTO QLoRA from an adapter", "KTO", {"type": "QLoRA"}, start={}),
 )  # fmt: skip
 
 

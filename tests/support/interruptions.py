@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 import forked_pods
+import golden_losses
+import trainer_adapters
 import trainer_runs
 from finetune_trainer.layout import Layout
 from forked_pods import Ended
@@ -32,6 +34,10 @@ class Case:
     tuning: Mapping[str, Any] = field(default_factory=lambda: LORA)
     training: Mapping[str, Any] = field(default_factory=dict)
     processes: int = 1
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    """What else `trainer_runs.prepare_by_hand` is told of the rows."""
+    started: bool = False
+    """Whether training goes on from an adapter."""
 
 
 CASES = {
@@ -47,6 +53,19 @@ CASES = {
         Case("KTO LoRA", "KTO"),
         Case("ORPO LoRA", "ORPO"),
         Case("SFT Full", tuning={"type": "Full"}),
+        Case(
+            "SFT LoRA, packing",
+            training={"packing": True},
+            rows={"max_length": golden_losses.SHORT, "packed": True},
+        ),
+        Case(
+            "SFT LoRA, dropout, groupByLength",
+            tuning=DROPOUT,
+            training={"groupByLength": True},
+            rows={"rows": 12},
+        ),
+        Case("SFT LoRA from an adapter", tuning={"type": "LoRA"}, started=True),
+        Case("DPO LoRA from an adapter", "DPO", tuning={"type": "LoRA"}, started=True),
     )
 }
 
@@ -105,7 +124,7 @@ def undisturbed(name: str) -> Path:
 
 
 def _pod(root: Path, case: Case, **changes: Any) -> tuple[Layout, str]:
-    layout = trainer_runs.pod(root, method=case.method)
+    layout = trainer_runs.pod(root, method=case.method, **(trainer_runs.STARTED if case.started else {}))
     document = json.loads(layout.run.read_text())
     document["tuning"] = dict(case.tuning)
     document["training"] |= {"globalBatchSize": 4, "microBatchSize": 2, **case.training}
@@ -114,7 +133,8 @@ def _pod(root: Path, case: Case, **changes: Any) -> tuple[Layout, str]:
     document["resources"]["processesPerNode"] = case.processes
     document["limits"] = {"stallTimeoutSeconds": 300, "gracePeriodSeconds": 60, **changes}
     layout.run.write_text(json.dumps(document))
-    ready = forked_pods.prepared(layout, case.method, micro=document["training"]["microBatchSize"])
+    rows = {**case.rows, **({"start": trainer_adapters.make(root / "start")} if case.started else {})}
+    ready = forked_pods.prepared(layout, case.method, micro=document["training"]["microBatchSize"], **rows)
     return layout, ready.digest
 
 

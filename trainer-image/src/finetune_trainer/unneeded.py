@@ -40,9 +40,12 @@ def of(run: config.Run) -> frozenset[str]:
 
 
 def leave_out(names: AbstractSet[str]) -> None:
-    """Make modules look as if they were not installed, to whoever is imported in this process from now on."""
+    """Make modules look as if they were not installed, to whoever is imported in this process from now on.
+
+    What is imported already stays.
+    """
     for name in names:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say so
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's own way to say so
     if TORCH in names:
         os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # that torch is not there
 
