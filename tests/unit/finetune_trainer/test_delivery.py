@@ -1,10 +1,12 @@
 """What was trained goes into the bucket first; what comes after that costs nothing of it."""
 
+import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +118,25 @@ def test_what_an_earlier_attempt_has_published_is_told_again_and_stays(job):
     output = outcome.output(job.run, job.layout)
     assert output.read("adapter_model.safetensors") == b"weights"
     assert [item.key for item in output.list()] == ["adapter_model.safetensors", "finetune-manifest.json"]
+
+
+def test_a_run_that_wakes_up_after_another_has_published_commits_nothing_more(job):
+    """It stood still in the middle of sending, long enough to be taken for lost, and for another to do everything."""
+    (job.given.artefact / "README.md").write_text("sent before the weights")
+    said: list[str] = []
+
+    class Sleeping(report.ProgressWriter):
+        def tell(self, **changes: Any) -> report.Progress:
+            said.append(changes["message"])
+            if said[-1] == "sending README.md":
+                job.delivery().published(job.given, job.ready)
+            return super().tell(**changes)
+
+    late = dataclasses.replace(job.delivery(), writer=Sleeping(job.layout.progress, attempt=1))
+    with pytest.raises(errors.Superseded, match="another run of this job has published meanwhile"):
+        late.published(job.given, job.ready)
+    assert said[-1] == "sending README.md"
+    assert json.loads(job.manifest)["files"].keys() == {"README.md", "adapter_model.safetensors"}
 
 
 def test_another_jobs_result_that_came_meanwhile_is_left_alone(job):

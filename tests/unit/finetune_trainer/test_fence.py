@@ -27,8 +27,13 @@ def test_the_first_run_has_number_one_and_each_later_one_the_next(work: Store):
 
 def test_a_run_that_is_the_last_may_commit(work: Store):
     fence = Fence.raised(work)
-    fence.check()
-    assert fence.superseded_by is None
+    assert fence.check()
+
+
+def test_a_work_area_that_is_gone_is_told_apart(work: Store):
+    fence = Fence.raised(work)
+    work.delete_below("")
+    assert not fence.check()
 
 
 def test_a_run_that_was_taken_for_lost_may_not(work: Store):

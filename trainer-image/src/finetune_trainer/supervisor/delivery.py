@@ -105,7 +105,11 @@ class Delivery:
         return "; not every tracker was told everything (status.progress.warnings)" if self.warnings else ""
 
     def _sending(self, name: str) -> None:
-        self.fence.check()
+        """Raises `Superseded` where another run of this job goes on, or has even published and removed the work area."""
+        if not self.fence.check() and outcome.look(self.run, self.layout) is not None:
+            raise errors.Superseded(
+                "another run of this job has published meanwhile; this one commits nothing more"
+            )
         self.writer.tell(message=f"sending {name}")
 
 

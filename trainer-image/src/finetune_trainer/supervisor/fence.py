@@ -24,26 +24,25 @@ class Fence:
     def raised(cls, work: Store) -> "Fence":
         """The next number of the work area `work`, from 1."""
         for _attempt in range(MOST_TRIES):
-            epoch = _highest(work) + 1
+            epoch = max(_numbers(work), default=0) + 1
             if work.put_if_absent(f"{FOLDER}/{epoch}", b"a run of training has this number\n"):
                 return cls(work, epoch)
         raise errors.InternalError(f"{work.uri_of(FOLDER)}: no number can be taken there")
 
-    @property
-    def superseded_by(self) -> int | None:
-        """The number of a later run; None while this one is the last."""
-        highest = _highest(self._work)
-        return highest if highest > self.epoch else None
+    def check(self) -> bool:
+        """Whether this run's number still stands; who published a result, or a person, may have removed the work area.
 
-    def check(self) -> None:
-        """Raises `Superseded` where a later run has started."""
-        if (later := self.superseded_by) is not None:
+        Raises `Superseded` where a later run has started.
+        """
+        numbers = _numbers(self._work)
+        if (later := max(numbers, default=0)) > self.epoch:
             raise errors.Superseded(
                 f"run {self.epoch} of this job's training was taken for lost, and run {later} has started; this one "
                 "commits nothing more"
             )
+        return self.epoch in numbers
 
 
-def _highest(work: Store) -> int:
+def _numbers(work: Store) -> set[int]:
     names = (item.key.removeprefix(f"{FOLDER}/") for item in work.list(FOLDER))
-    return max((int(name) for name in names if name.isdecimal()), default=0)
+    return {int(name) for name in names if name.isdecimal()}
