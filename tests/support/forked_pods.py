@@ -114,7 +114,13 @@ class Forked(Processes):
     """As `Processes`, but forked."""
 
     @classmethod
-    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> "Forked":
+    def start(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        beside: processes.Beside = processes.nobody,
+    ) -> "Forked":
         """The ranks of a command: of `accelerate launch`, or the single one that needs no launcher."""
         processes._inherit_orphans()
         told = dict(itertools.pairwise(command))
@@ -127,7 +133,7 @@ class Forked(Processes):
             if count == 1:
                 _rank(told["--task"])
             _torchrun(told, count)
-        return cls(pid)
+        return cls(pid, beside)
 
 
 def _rank(task: str) -> NoReturn:
