@@ -92,7 +92,7 @@ resume-table: $(READY)  ## Kill training at every moment and resume it: docs/int
 publish-table: $(READY)  ## Let the bucket die at every request of a publish: docs/result.md (3 minutes)
 	PYTHONPATH=tests/support $(PY) tests/support/publish_table.py
 
-bench-trainer: $(READY)  ## Training against a plain TRL script: seconds per step, time to the first step, what a checkpoint costs
+bench-trainer: $(READY)  ## Training against a plain TRL script: seconds per step, time to the first step, what a checkpoint costs, what packing brings
 	PYTHONPATH=tests/support $(PY) tests/bench/bench_trainer.py
 
 bench-quality: $(READY)  ## What SmolLM2 learns from real text: our trainer against a plain TRL script, and DPO on pairs (20 minutes)

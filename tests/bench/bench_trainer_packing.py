@@ -38,6 +38,13 @@ KINDS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
 """Settings, rows or packs per step, and those per forward pass that are tried."""
 
 
+Key = tuple[str, int]
+"""A kind, and rows or packs per forward pass."""
+
+CLOCKS = ("at", "cpu")
+"""The machine's, and the process's own, which other work on the machine moves less."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """One way to put rows into batches, prepared."""
@@ -46,8 +53,8 @@ class Shape:
     micro: int
     world: trainer_world.World
 
-    def tokens_per_second(self, number: int) -> float:
-        """Train once; tokens that are no padding, warm steps aside."""
+    def speeds(self, number: int) -> dict[str, float]:
+        """Train once; tokens that are no padding, per second and per CPU second, warm steps aside."""
         layout = self.world.layout
         work = layout.scratch / f"ranks-{number}"
         work.mkdir()
@@ -58,7 +65,8 @@ class Shape:
         fine_tuning.FineTuning(task, Interruption(), rank=0, world=1).go()
         lines = sides.lines(work)
         first, last = lines[WARM], lines[-1]
-        return float((last["num_tokens"] - first["num_tokens"]) / (last["at"] - first["at"]))
+        tokens = last["num_tokens"] - first["num_tokens"]
+        return {clock: tokens / (last[clock] - first[clock]) for clock in CLOCKS}
 
 
 def shapes(rows: Path, model: Path, folder: Path) -> Iterator[Shape]:
@@ -87,29 +95,36 @@ def main() -> None:
     rows, model, folder, rounds = (*map(Path, sys.argv[1:4]), int(sys.argv[4]))
     bench_trainer_clock.install()
     prepared = list(shapes(rows, model, folder))
-    speeds: dict[tuple[str, int], list[float]] = {(one.kind, one.micro): [] for one in prepared}
+    found: dict[Key, list[dict[str, float]]] = {(one.kind, one.micro): [] for one in prepared}
     for number in range(rounds):
         for one in prepared[:: -1 if number % 2 else 1]:
-            speeds[one.kind, one.micro].append(one.tokens_per_second(number))
-            say(f"packing: {one.kind} {one.micro}: {speeds[one.kind, one.micro][-1]:.0f} tokens/s")
-    best = {
-        kind: max((key for key in speeds if key[0] == kind), key=lambda key: statistics.median(speeds[key]))
-        for kind in KINDS
-    }
+            speeds = one.speeds(number)
+            found[one.kind, one.micro].append(speeds)
+            say(
+                f"packing: {one.kind} {one.micro}: {speeds['at']:.0f} tokens/s, {speeds['cpu']:.0f} a CPU second"
+            )
+    said: dict[str, Any] = {}
+    for clock, word in zip(CLOCKS, ("", "_cpu"), strict=True):
+        speed = {key: [speeds[clock] for speeds in several] for key, several in found.items()}
+        best = {kind: _best(kind, speed) for kind in KINDS}
+        said |= {
+            f"packing{word}_gain": _gain(speed[best["packed"]], speed[best["padded"]]),
+            f"packing{word}_vs_grouped": _gain(speed[best["packed"]], speed[best["grouped"]]),
+            f"packing{word}_tokens_per_second": {
+                f"{kind}, {micro} at once": round(statistics.median(speed[kind, micro]))
+                for kind, micro in best.values()
+            },
+        }
+    print(json.dumps(said))
 
-    def gain(over: str) -> float:
-        pairs = zip(speeds[best["packed"]], speeds[best[over]], strict=True)
-        return round(statistics.median(packed / other for packed, other in pairs), 3)
 
-    found = {
-        "packing_gain": gain("padded"),
-        "packing_vs_grouped": gain("grouped"),
-        "packing_tokens_per_second": {
-            f"{kind}, {micro} at once": round(statistics.median(speeds[kind, micro]))
-            for kind, micro in best.values()
-        },
-    }
-    print(json.dumps(found))
+def _best(kind: str, speed: dict[Key, list[float]]) -> Key:
+    """The fastest shape of a kind."""
+    return max((key for key in speed if key[0] == kind), key=lambda key: statistics.median(speed[key]))
+
+
+def _gain(packed: list[float], other: list[float]) -> float:
+    return round(statistics.median(one / two for one, two in zip(packed, other, strict=True)), 3)
 
 
 if __name__ == "__main__":
