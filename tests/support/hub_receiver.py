@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,12 +43,12 @@ class Hub:
 
 
 @contextlib.contextmanager
-def serving(hub: Hub) -> Iterator[str]:
-    """Serve `hub`; its address."""
+def serving(hub: Hub, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve `hub`, with TLS where `context` is given; its address."""
     handler = type("HandlerOfOneHub", (_Handler,), {"hub": hub})
-    with web_server.running(handler, "127.0.0.1") as port:
+    with web_server.running(handler, "127.0.0.1", context) as port:
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
         finally:
             hub.ended.set()
 

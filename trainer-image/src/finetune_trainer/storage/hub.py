@@ -11,7 +11,7 @@ from typing import Any
 
 from finetune_trainer import errors
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage import credentials, digests, ranged
+from finetune_trainer.storage import credentials, digests, hub_trust, ranged
 from finetune_trainer.storage.bucket import disk
 from finetune_trainer.storage.reference import Item, Reference, Role, Store, Told, nobody
 from finetune_trainer.storage.transfer import Wanted, download
@@ -70,6 +70,7 @@ class HubStore(Store):
     def _api(self) -> Any:
         import huggingface_hub  # noqa: PLC0415 - 0.3 s that runs without a Hub need not wait for
 
+        hub_trust.trust(self._layout)
         return huggingface_hub.HfApi(endpoint=self._endpoint, token=self._token)
 
     def list(self, prefix: str = "") -> list[Item]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from finetune_trainer import errors
 from finetune_trainer.layout import Layout
-from finetune_trainer.storage import credentials
+from finetune_trainer.storage import credentials, hub_trust
 from finetune_trainer.storage.hub import DEFAULT_ENDPOINT, is_silence
 from finetune_trainer.storage.reference import Reference
 
@@ -33,6 +33,7 @@ class HubWriter:
         if reference.secret and not self._token:
             raise credentials.lacking(reference, "HF_TOKEN")
         self._reference = reference
+        self._layout = layout
         self._repo = reference.uri.removeprefix("hf://")
         self._endpoint = (reference.hub.endpoint or DEFAULT_ENDPOINT).rstrip("/")
         self._private = private
@@ -59,6 +60,7 @@ class HubWriter:
         import huggingface_hub  # noqa: PLC0415 - 0.3 s that runs without a Hub need not wait for
         from huggingface_hub import constants  # noqa: PLC0415
 
+        hub_trust.trust(self._layout)
         constants.HF_HUB_DISABLE_XET = True  # its own client has timeouts and retries that nobody can set
         huggingface_hub.get_session().timeout = SILENCE
         return huggingface_hub.HfApi(endpoint=self._endpoint, token=self._token)
