@@ -169,6 +169,7 @@ def test_progress_is_told_from_the_first_step_on(whole: Task):
 def test_checkpoints_are_set_apart_whole(whole: Task):
     assert sorted(path.name for path in whole.finished.iterdir()) == ["step-2", "step-4", "step-6"]
     assert not list(whole.output.glob("checkpoint-*"))
+    written = {path.name for path in (whole.finished / "step-2").iterdir()}
     sealed = checkpoint.sealed(
         whole.finished / "step-2", step=2, fingerprint="f", time=checkpoint.datetime.now().astimezone()
     )
@@ -180,6 +181,10 @@ def test_checkpoints_are_set_apart_whole(whole: Task):
         "scheduler.pt",
         "trainer_state.json",
     }
+    assert written == {
+        *sealed.files,
+        "training_args.bin",
+    }  # training stands still for no card and no tokenizer
 
 
 def test_resumed_after_sigterm_the_weights_are_bitwise_those_of_the_undisturbed_run(
