@@ -41,8 +41,8 @@ def processes(node: Node) -> set[int]:
     return {
         int(pid)
         for hierarchy in hierarchies()
-        for file in (hierarchy / node.namespace).rglob("cgroup.procs")
-        for pid in _lines(file)
+        for folder in _below(hierarchy / node.namespace)
+        for pid in _lines(folder / "cgroup.procs")
     }
 
 
@@ -61,11 +61,8 @@ def kill(node: Node, patience: float = 10) -> None:
 def remove(node: Node) -> None:
     """Remove the node's folders, deepest first. One that is busy stays, and is reported by `left_over`."""
     for hierarchy in hierarchies():
-        top = hierarchy / node.namespace
-        folders = sorted(
-            (path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)
-        )
-        for folder in [*folders, top]:
+        folders = sorted(_below(hierarchy / node.namespace), key=lambda path: -len(path.parts))
+        for folder in folders:
             try:
                 folder.rmdir()
             except OSError:
@@ -74,6 +71,11 @@ def remove(node: Node) -> None:
 
 def left_over() -> list[str]:
     return [f"cgroup {folder}" for hierarchy in hierarchies() for folder in hierarchy.glob("finetune-node*")]
+
+
+def _below(top: Path) -> list[Path]:
+    """`top` and every folder below it. The kubelet removes some while we look: those are passed over."""
+    return [Path(folder) for folder, _, _ in os.walk(top)]
 
 
 def _lines(file: Path) -> list[str]:
