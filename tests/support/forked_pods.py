@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -139,9 +140,12 @@ class Forked(Processes):
 def _rank(task: str) -> NoReturn:
     sys.argv = ["rank", "--task", task]
     code = 1
-    with contextlib.suppress(BaseException):
+    try:
         code = rank.main()
+    except BaseException:  # noqa: BLE001 - as an interpreter ends
+        traceback.print_exc()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
 
 

@@ -89,19 +89,23 @@ class Resumed:
     """Largest difference of a weight, relative to the largest change that training made to any."""
 
 
-def killed(case: Case, fault: Mapping[str, Any], **changes: Any) -> Resumed:
-    """Run `case` with `fault` in its first pod, then as many pods as it takes; against the undisturbed run."""
+def killed(case: Case, fault: Mapping[str, Any], *beside: Mapping[str, Any], **changes: Any) -> Resumed:
+    """Run `case` with `fault` in its first pod, then as many pods as it takes; against the undisturbed run.
+
+    `beside`: faults that may happen in that pod, too.
+    """
     with tempfile.TemporaryDirectory() as root:
         layout, digest = _pod(Path(root) / "pod", case, **changes)
         pods, first, started_from = 0, None, None
         while True:
             pods += 1
-            faults = [{**fault, "attempt": 1}] if pods == 1 else []
+            now = [{**one, "attempt": 1} for one in (fault, *beside)] if pods == 1 else []
             started_from = _newest(layout)
-            last = forked_pods.ended(layout, forked_pods.start(layout, digest, attempt=pods, faults=faults))
+            last = forked_pods.ended(layout, forked_pods.start(layout, digest, attempt=pods, faults=now))
             if first is None:
                 first = last
-                assert f"failpoint: {fault['do']} " in (layout.scratch.parent / "log").read_text()
+                log = (layout.scratch.parent / "log").read_text()
+                assert f"failpoint: {fault['do']} " in log, log
             if last.code == 0 or pods == 3:
                 break
         if last.code:

@@ -6,7 +6,7 @@ writes what came of them into resume_table.json and docs/interruptions.md. A tri
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,23 @@ AT = {
     "Step": "a step",
     "Measure": "held-out loss is measured",
     "Checkpoint": "a checkpoint is written",
-    "Upload": "the second checkpoint is sent",
+    "Upload": "a checkpoint is sent",
     "Evaluate": "the tuned model is measured",
     "Publish": "the result is put together",
     "Send": "the result is sent",
 }
 """Moments of a training pod, in words."""
 
-STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4}
+STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4, "Upload": 4}
 """In which of the six steps; a checkpoint is made every two."""
 
-AFTER = {"Upload": 1}
-"""How many pass before: of three checkpoints the first is sent, and the third; the second only if it need not wait."""
+BESIDE = {
+    "Upload": (
+        {"at": "Step", "step": 3, "do": "Wait", "seconds": 3.0},
+        {"at": "Step", "step": 5, "do": "Wait", "seconds": 20.0},
+    )
+}
+"""What else happens: a checkpoint that waits behind a newer one is never sent, so training lets each of them go first."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Trial:
     happens: str
     """In words."""
     limits: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[Mapping[str, Any]] = ()
+    """Faults that give this one its moment."""
 
     @property
     def name(self) -> str:
@@ -72,7 +79,7 @@ class Trial:
 
     def run(self) -> dict[str, Any]:
         """Make it; what is kept of it."""
-        found: Resumed = interruptions.killed(CASES[self.case], self.fault, **self.limits)
+        found: Resumed = interruptions.killed(CASES[self.case], self.fault, *self.beside, **self.limits)
         return {
             "exitCode": found.first.code,
             "reason": found.first.word.get("reason"),
@@ -87,8 +94,9 @@ class Trial:
 def _signalled(case: str, at: str, do: str) -> Trial:
     step = STEPS.get(at)
     when = f"while {AT[at]}" if at != "Step" else "in a step"
-    fault = {"at": at, "do": do, "after": AFTER.get(at, 0), **({"step": step} if step else {})}
-    return Trial(case, fault, f"{SIGNALS[do]} {when}{f' ({step} of 6)' if step else ''}")
+    fault = {"at": at, "do": do, **({"step": step} if step else {})}
+    told = f"{SIGNALS[do]} {when}{f' ({step} of 6)' if step else ''}"
+    return Trial(case, fault, told, beside=BESIDE.get(at, ()))
 
 
 def _trials() -> Iterator[Trial]:

@@ -51,12 +51,11 @@ def test_another_moment_step_rank_or_attempt_is_left_alone(told, reached):
     armed(told).reach(**reached)
 
 
-def test_a_moment_may_pass_undisturbed_first():
-    found = armed({**FULL, "step": 4, "after": 1})
-    found.reach("Checkpoint", step=2)
-    found.reach("Checkpoint", step=4)
-    with pytest.raises(OSError, match="No space left"):
-        found.reach("Checkpoint", step=4)
+def test_a_moment_may_be_made_to_last(monkeypatch):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    armed({"at": "Step", "step": 5, "do": "Wait", "seconds": 7}).reach("Step", step=5)
+    assert slept == [7]
 
 
 def test_out_of_memory_is_the_librarys_own_error_and_looks_at_the_batch():

@@ -21,6 +21,7 @@ class OutOfMemoryError(RuntimeError):
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), errors.ScratchFull),
         (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), errors.ScratchFull),
         (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), errors.ScratchFull),
+        (RuntimeError("basic_ios::clear: iostream error"), errors.ScratchFull),
         (RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1"), errors.PeerLost),
     ],
 )  # fmt: skip

@@ -4,7 +4,6 @@ They are armed by an environment variable of the supervisor, which no field of a
 a look at an empty tuple.
 """
 
-import collections
 import errno
 import os
 import signal
@@ -34,7 +33,7 @@ Moment = Literal[
     "Send",  # the result is half sent
 ]  # fmt: skip
 
-Fault = Literal["OutOfMemory", "DiskFull", "Hang", "Kill", "KillPod", "Terminate"]
+Fault = Literal["OutOfMemory", "DiskFull", "Hang", "Wait", "Kill", "KillPod", "Terminate"]
 
 
 class Failpoint(config.Value):
@@ -48,8 +47,8 @@ class Failpoint(config.Value):
     """Who it happens to; the supervisor counts as 0."""
     attempt: int | None = None
     """The attempt it happens in. None: every one."""
-    after: int = 0
-    """How often the moment passes undisturbed before."""
+    seconds: float = PAUSE
+    """Wait: so long."""
     above: int = 0
     """OutOfMemory: only where a forward pass has more sequences than this."""
 
@@ -62,7 +61,6 @@ class Failpoints:
 
     def __init__(self) -> None:
         self._armed: tuple[Failpoint, ...] = ()
-        self._passed: collections.Counter[int] = collections.Counter()
         self._pod = os.getpid()
 
     def arm(self, environment: Mapping[str, str], *, attempt: int, rank: int = 0) -> None:
@@ -88,7 +86,7 @@ class Failpoints:
         memory_error: type[Exception] = MemoryError,
     ) -> None:
         """A moment has come. `sequences`: of the forward pass, which `memory_error` would end; None where there is none."""
-        for number, one in enumerate(self._armed):
+        for one in self._armed:
             needs_pass = one.do == "OutOfMemory"
             if (
                 one.at == moment
@@ -96,20 +94,19 @@ class Failpoints:
                 and needs_pass == (sequences is not None)
                 and (sequences is None or sequences > one.above)
             ):
-                self._passed[number] += 1
-                if self._passed[number] <= one.after:
-                    continue
                 print(f"failpoint: {one.do} at {moment} {step or ''}", flush=True)  # noqa: T201 - the pod's log
                 if needs_pass:
                     raise memory_error(
                         "CUDA out of memory. Tried to allocate more than there is (a failpoint)."
                     )
-                self._do(one.do)
+                self._do(one.do, one.seconds)
 
-    def _do(self, fault: Fault) -> None:
-        if fault == "DiskFull":
+    def _do(self, fault: Fault, seconds: float) -> None:
+        if fault == "Wait":
+            time.sleep(seconds)
+        elif fault == "DiskFull":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if fault == "Hang":
+        elif fault == "Hang":
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # as in a library that never returns
             while True:
                 time.sleep(60)

@@ -36,10 +36,20 @@ def main() -> int:
     given = task.load(parser.parse_args().task)
     said = _verdict(given, interruption)
     interruption.end()
+    return _told(given, said).exit_code
+
+
+def _told(given: task.Task, said: verdict.Verdict) -> verdict.Verdict:
+    """Write the verdict; where the disk is too full even for that, that is the verdict."""
     if said.reason == "ScratchFull":
         shutil.rmtree(given.output, ignore_errors=True)  # half a checkpoint, in the way of the verdict
-    verdict.write(given.verdicts, said)
-    return said.exit_code
+    try:
+        verdict.write(given.verdicts, said)
+    except OSError as error:
+        if (full := rank_errors.known(error)) is None or said.reason == "ScratchFull":
+            raise
+        return _told(given, verdict.of(full, rank=said.rank))
+    return said
 
 
 def _verdict(given: task.Task, interruption: Interruption) -> verdict.Verdict:

@@ -14,7 +14,8 @@ OUT_OF_MEMORY = (
 DISK_FULL = (
     "No space left on device",
     "Disk quota exceeded",
-    "inline_container.cc",  # torch.save tells no errno: its archive could not be written
+    "inline_container.cc",  # torch.save tells no errno: its archive could not be written,
+    "basic_ios::clear: iostream error",  # or not be finished
 )
 """When scratch is."""
 

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 NAMES = [
-    "SFT LoRA, dropout: SIGKILL to everything while the second checkpoint is sent",
+    "SFT LoRA, dropout: SIGKILL to everything while a checkpoint is sent (4 of 6)",
     "SFT LoRA, dropout: SIGTERM to the pod while the base model is measured",
     "SFT LoRA, dropout: SIGTERM to the pod while the result is sent",
     "SFT LoRA, dropout, two processes: SIGTERM to the pod while held-out loss is measured (3 of 6)",
