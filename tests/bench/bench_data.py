@@ -1,6 +1,6 @@
 """Prepare against TRL's own dataset preparation: rows per second, and how memory grows with the number of rows.
 
-    PYTHONPATH=tests/support python tests/bench/bench_data.py [--rows 50000] [--large 1000000] [--processes 2] [--repeats 5]
+    PYTHONPATH=tests/support python tests/bench/bench_data.py [--rows 50000] [--large 1000000] [--processes 2] [--repeats 3]
 
 Both sides get the same rows, the same tokenizer and the same number of worker processes, and take turns. Their token ids and
 masks are held against each other. The last line is one JSON object.
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=int, default=2, help="worker processes of either side (%(default)s)"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of the comparison (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of the comparison (%(default)s)")
     parser.add_argument("--tiny", action="store_true", help="the tiny test tokenizer instead of SmolLM2's")
     parser.add_argument("--folder", type=Path, help="where to work: 6 GB for a million rows")
     return parser.parse_args()
