@@ -4,6 +4,8 @@ Copies of one job: nothing happens to the first; under the second one pod is kil
 drained, and both make a checkpoint together.
 """
 
+import json
+
 import pytest
 
 import stories
@@ -30,12 +32,18 @@ class Gangs(Copies):
         return pod
 
 
+def cpus(kube) -> int:
+    """Of the smallest node."""
+    nodes = json.loads(kube.kubectl("get", "nodes", "-o", "json"))["items"]
+    return min(int(node["status"]["capacity"]["cpu"]) for node in nodes)
+
+
 @pytest.fixture(scope="module")
 def gangs(kube, bucket, make_namespace, second_node) -> Gangs:
     """A namespace for them."""
     kube.apply(PROFILE)
-    # More than half of a node of two CPUs: one pod on each.
-    resources = {"nodes": 2, "cpu": "1100m"}
+    # More than half of a node: one pod on each.
+    resources = {"nodes": 2, "cpu": f"{round(550 * cpus(kube))}m"}
     return Gangs(
         kube, bucket, make_namespace("gang"), steps=STEPS, saved=SAVED, profile="gangs", resources=resources
     )
