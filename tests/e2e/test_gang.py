@@ -11,7 +11,7 @@ import pytest
 import stories
 from copies import Copies
 
-STEPS, SAVED = 40, 8
+STEPS, SAVED = 120, 20
 pytestmark = pytest.mark.timeout(1200)
 PROFILE = {
     "apiVersion": "finetune.dev/v1alpha1",

@@ -14,7 +14,7 @@ import real_cluster
 import stories
 from copies import Copies
 
-STEPS, SAVED = 160, 20
+STEPS, SAVED = 240, 20
 OPERATOR = ("-n", real_cluster.RELEASE_NAMESPACE, "-l", "app.kubernetes.io/name=finetune-operator")
 pytestmark = pytest.mark.timeout(1200)  # a node that dies is noticed after minutes
 PROFILE = {

@@ -13,7 +13,7 @@ import real_cluster
 import stories
 from copies import Copies
 
-STEPS, SAVED = 120, 20
+STEPS, SAVED = 400, 20
 pytestmark = pytest.mark.timeout(1500)
 PROFILE = {
     "apiVersion": "finetune.dev/v1alpha1",
