@@ -10,11 +10,15 @@ EVERY = 5
 MEASURED = fault_table.read()
 
 
+CERTAIN = 14
+"""Requests that every life takes: on another machine a status may be written once where it is written twice here."""
+
+
 def tried() -> list[tuple[str, int]]:
     return [
         (name, moment)
         for number, (name, row) in enumerate(ROWS.items())
-        for moment in range(number % min(EVERY, row.moments), row.moments, EVERY)
+        for moment in range(number % min(EVERY, row.moments), min(row.moments, CERTAIN), EVERY)
     ]
 
 
