@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer_runs
-from finetune_trainer import base_model, config, failpoints, outcome
+from finetune_trainer import base_model, config, failpoints, outcome, process_tree
 from finetune_trainer.layout import Layout
 
 SUPPORT = Path(__file__).parent
@@ -125,5 +125,9 @@ def starting(tmp_path: Path) -> Iterator[Callable[..., Pod]]:
 
     yield start
     for one in started:
+        if one.process.poll() is None:
+            process_tree.kill_below(
+                one.process.pid
+            )  # ranks have a session of their own, and would outlive it
         one.process.kill()
         one.process.wait()
