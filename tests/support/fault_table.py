@@ -152,13 +152,9 @@ def _doubled(server: FakeApiServer) -> None:
 
 
 def _expired(server: FakeApiServer) -> None:
-    server.put("profiles" if "profiles" in server.objects else "events", _any_event())
+    server.put("events", {"metadata": {"name": "somebody", "namespace": "team-b"}})
     server.compact()
     server.cut_watches()
-
-
-def _any_event() -> dict[str, Any]:
-    return {"metadata": {"name": "somebody", "namespace": "team-b"}}
 
 
 def _stale(plural: str) -> Callable[[Lab, int], Awaitable[None]]:
