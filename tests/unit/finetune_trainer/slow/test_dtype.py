@@ -10,9 +10,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+import fine_tuned
 import trainer_runs
-from finetune_trainer import fine_tuning
-from finetune_trainer.interruption import Interruption
 from finetune_trainer.task import Task
 
 pytestmark = [
@@ -31,13 +30,7 @@ def went(root: Path, tuning: str, **output: Any) -> Task:
     layout.run.write_text(json.dumps(document))
     layout.make_folders()
     trainer_runs.prepare_by_hand(layout.dataset)
-    given = Task(
-        run=layout.run, attempt=1, dataset=layout.dataset, model=layout.claims / "models/tiny",
-        progress=layout.progress, work=layout.scratch / "ranks",
-    )  # fmt: skip
-    given.work.mkdir(parents=True)
-    fine_tuning.FineTuning(given, Interruption(), rank=0, world=1).go()
-    return given
+    return fine_tuned.go(layout)
 
 
 def weights(given: Task) -> dict[str, torch.Tensor]:

@@ -9,10 +9,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import fine_tuned
 import trainer_runs
 import trainer_tiny_model
-from finetune_trainer import errors, fine_tuning, merged
-from finetune_trainer.interruption import Interruption
+from finetune_trainer import errors, merged
 from finetune_trainer.task import Task
 
 pytestmark = [
@@ -42,13 +42,7 @@ def published(request, tmp_path_factory: pytest.TempPathFactory) -> Task:
     )
     layout.make_folders()
     trainer_runs.prepare_by_hand(layout.dataset)
-    given = Task(
-        run=layout.run, attempt=1, dataset=layout.dataset, model=layout.claims / "models/tiny",
-        progress=layout.progress, work=layout.scratch / "ranks",
-    )  # fmt: skip
-    given.work.mkdir(parents=True)
-    fine_tuning.FineTuning(given, Interruption(), rank=0, world=1).go()
-    return given
+    return fine_tuned.go(layout)
 
 
 def test_transformers_alone_loads_what_base_and_adapter_are(published: Task):

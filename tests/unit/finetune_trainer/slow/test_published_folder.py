@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+import fine_tuned
 import hub_standin
 import trainer_runs
 import trainer_tiny_model
-from finetune_trainer import fine_tuning, prepared
-from finetune_trainer.interruption import Interruption
-from finetune_trainer.task import Task
+from finetune_trainer import prepared
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,13 +40,7 @@ def published(root: Path, facts: prepared.BaseModelFacts, **changes: Any) -> Pat
     layout = trainer_runs.pod(root / "pod", model={"uri": facts.uri}, **changes)
     layout.make_folders()
     trainer_runs.prepare_by_hand(layout.dataset, facts=facts)
-    given = Task(
-        run=layout.run, attempt=1, dataset=layout.dataset, model=layout.claims / "models/tiny",
-        progress=layout.progress, work=layout.scratch / "ranks",
-    )  # fmt: skip
-    given.work.mkdir(parents=True)
-    fine_tuning.FineTuning(given, Interruption(), rank=0, world=1).go()
-    return given.artefact
+    return fine_tuned.go(layout).artefact
 
 
 def python_of(card: str) -> str:
