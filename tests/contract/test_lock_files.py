@@ -67,3 +67,9 @@ def test_an_image_installs_nothing_without_hashes(folder):
     installs = re.findall(r"pip install(.*?)(?= &&|\n\n|\nFROM|\Z)", text, re.DOTALL)
     assert installs
     assert all("--require-hashes" in one or "--no-deps" in one for one in installs)
+
+
+def test_the_cli_asks_for_what_the_whole_pins():
+    project = tomllib.loads((ROOT / "cli" / "pyproject.toml").read_text())
+    direct = {tuple(pin.split("==")) for pin in project["project"]["dependencies"]}
+    assert direct - set(WHOLE) == {("finetune-operator", "0.1.0")}

@@ -21,6 +21,7 @@ KINDS = {
     ("", "v1", "services"): ("Service", True),
     ("", "v1", "events"): ("Event", True),
     ("", "v1", "namespaces"): ("Namespace", False),
+    ("", "v1", "secrets"): ("Secret", True),
     ("batch", "v1", "jobs"): ("Job", True),
     ("coordination.k8s.io", "v1", "leases"): ("Lease", True),
     ("finetune.dev", "v1alpha1", "finetunejobs"): ("FineTuneJob", True),
@@ -77,6 +78,10 @@ class FakeApiServer:
         self.version = 100
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
+        self.disturbed = OURS
+        """Faults meet the requests of agents that begin so."""
+        self.logs: dict[str, str] = {}
+        """What pods have written, by their names."""
         self.listeners: list[Callable[[str, str, dict], None]] = []
         self.webhooks: list[Callable[[str, dict], None]] = []
         """What admission makes of an object that is created."""
@@ -261,7 +266,7 @@ class FakeApiServer:
     def _fault(self, verb, plural, agent):
         for fault in self.faults:
             if (
-                agent.startswith(OURS)
+                agent.startswith(self.disturbed)
                 and fault.verb in {verb, "*", ANSWERED if verb != "WATCH" else ""}
                 and fault.plural in {plural, "*"}
                 and fault.times > 0
@@ -327,6 +332,9 @@ class FakeApiServer:
                 return self._list(request, kind, namespace)
             case "WATCH":
                 return await self._watch(request, kind, namespace)
+            case "GET" if sub == "log":
+                self._found(plural, key)
+                return web.Response(text=self.logs.get(name, ""))
             case "GET":
                 return web.json_response(self._found(plural, key))
             case "POST":

@@ -1,0 +1,76 @@
+"""Files of a result, from wherever it was published. The only module that reads buckets."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import obstore.exceptions
+import obstore.store
+
+from kubectl_finetune import errors
+
+SCHEMES = ("s3", "gs", "az")
+GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS_JSON"
+AZURE = {
+    "AZURE_STORAGE_ACCOUNT": "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_KEY": "AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Names that a Secret may have and obstore does not know."""
+
+
+def decoded(secret: Mapping[str, str]) -> dict[str, str]:
+    """The keys of a Secret's `data`."""
+    try:
+        return {name: base64.b64decode(value).decode().strip() for name, value in secret.items()}
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise errors.Mistake(f"the Secret holds a value that is no text: {error}") from error
+
+
+def read(uri: str, name: str, keys: Mapping[str, str]) -> bytes:
+    """The file `name` below `uri`, opened with the Secret's `keys`, or where there are none with this machine's own identity."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        return _local(Path("/" + rest.lstrip("/")) / name)
+    if scheme not in SCHEMES:
+        raise errors.Mistake(
+            f"{uri}/{name} lies on a claim, which only pods can read; copy it out of a pod that mounts the claim: kubectl cp"
+        )
+    place, _, prefix = rest.partition("/")
+    path = "/".join(part for part in (prefix.strip("/"), name) if part)
+    try:
+        store = obstore.store.from_url(
+            f"{scheme}://{place}", config=_config(keys), client_options={"allow_http": True}
+        )
+        return bytes(obstore.get(store, path).bytes())
+    except (FileNotFoundError, obstore.exceptions.NotFoundError) as error:
+        raise errors.NotThere(f"there is no {name} at {uri}") from error
+    except (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError) as error:
+        raise errors.Denied(f"{uri}: the keys may not read {name}; ask for rights to that bucket") from error
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        told = str(error).strip().splitlines()[0][:200]
+        raise errors.Outside(
+            f"{uri} cannot be read: {told}; check the address, the keys and your network"
+        ) from error
+
+
+def _local(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise errors.NotThere(f"there is no file {path}") from error
+    except OSError as error:
+        raise errors.Denied(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _config(keys: Mapping[str, str]) -> Any:
+    """The Secret's keys as obstore knows them; a server of one's own wants some region, whichever."""
+    known = {
+        AZURE.get(name, name): value for name, value in keys.items() if name.startswith(("AWS_", "AZURE_"))
+    }
+    if "AWS_ACCESS_KEY_ID" in known:
+        known.setdefault("AWS_REGION", known.pop("AWS_DEFAULT_REGION", "us-east-1"))
+    if GOOGLE in keys:
+        known["GOOGLE_SERVICE_ACCOUNT_KEY"] = keys[GOOGLE]
+    return known

@@ -1,0 +1,219 @@
+"""The API server, by the user's own kubeconfig. The only module that imports the API client."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import urllib3.exceptions
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+
+from finetune_operator import names
+from kubectl_finetune import errors
+
+Object = dict[str, Any]
+
+AGENT = "kubectl-finetune"
+PATIENCE = (5, 30)
+"""Seconds to connect, and to answer."""
+WATCH_SECONDS = 300
+"""How long one watch lasts before it is begun anew."""
+JOBS = (names.GROUP, names.VERSION)
+GONE = 410
+
+
+class Cluster:
+    """One cluster and the namespace that is meant."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self._api = api
+        self._custom: Any = client.CustomObjectsApi(api)
+        self._core: Any = client.CoreV1Api(api)
+
+    @classmethod
+    def connect(
+        cls, *, kubeconfig: str | None = None, context: str | None = None, namespace: str | None = None
+    ) -> Self:
+        """The cluster that kubectl would speak to. Nothing is asked of it yet."""
+        settings = client.Configuration()
+        settings.retries = False
+        try:
+            _, active = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # the client is half typed
+            config.load_kube_config(kubeconfig, context, client_configuration=settings)  # type: ignore[no-untyped-call]  # same
+            named = _context(kubeconfig, context) if context else active
+        except (config.ConfigException, OSError, ValueError, TypeError) as error:
+            raise errors.Outside(
+                f"no cluster: {' '.join(str(error).split())}; set KUBECONFIG, or use --kubeconfig and --context"
+            ) from error
+        api = client.ApiClient(settings)
+        api.user_agent = AGENT
+        return cls(api, namespace or named.get("context", {}).get("namespace") or "default")
+
+    def jobs(self, *, everywhere: bool = False) -> list[Object]:
+        """All FineTuneJobs of the namespace, or of all namespaces."""
+        with self._told("list FineTuneJobs"):
+            if everywhere:
+                found = self._custom.list_cluster_custom_object(*JOBS, names.JOBS, _request_timeout=PATIENCE)
+            else:
+                found = self._custom.list_namespaced_custom_object(
+                    *JOBS, self.namespace, names.JOBS, _request_timeout=PATIENCE
+                )
+        return list(found["items"])
+
+    def job(self, name: str) -> Object:
+        """One FineTuneJob."""
+        with self._told(f"read the FineTuneJob {name!r}", name):
+            found: Object = self._custom.get_namespaced_custom_object(
+                *JOBS, self.namespace, names.JOBS, name, _request_timeout=PATIENCE
+            )
+        return found
+
+    def create(self, manifest: Object, *, dry_run: bool = False) -> Object:
+        """A new FineTuneJob; with `dry_run` only asked whether it could be."""
+        with self._told(f"create the FineTuneJob {manifest['metadata']['name']!r}"):
+            made: Object = self._custom.create_namespaced_custom_object(
+                *JOBS,
+                self.namespace,
+                names.JOBS,
+                manifest,
+                field_manager=AGENT,
+                _request_timeout=PATIENCE,
+                **({"dry_run": "All"} if dry_run else {}),
+            )
+        return made
+
+    def patch(self, name: str, change: Object) -> Object:
+        """A merge patch of one FineTuneJob."""
+        with self._told(f"change the FineTuneJob {name!r}", name):
+            made: Object = self._custom.patch_namespaced_custom_object(
+                *JOBS, self.namespace, names.JOBS, name, change, _request_timeout=PATIENCE
+            )
+        return made
+
+    def watch(self, name: str) -> Iterator[Object]:
+        """The job as it is, and again after each change. Ends when it is deleted, with `NotThere`."""
+        while True:
+            job = self.job(name)
+            yield job
+            for event in self._events(name, job["metadata"]["resourceVersion"]):
+                if event["type"] == "DELETED":
+                    raise errors.NotThere(f"the FineTuneJob {name!r} was deleted while it was watched")
+                yield event["object"]
+
+    def _events(self, name: str, version: str) -> Iterator[Any]:
+        """What a watch tells, until it ends."""
+        with self._told(f"watch the FineTuneJob {name!r}", name):
+            try:
+                yield from watch.Watch().stream(  # type: ignore[no-untyped-call]  # same
+                    self._custom.list_namespaced_custom_object,
+                    *JOBS,
+                    self.namespace,
+                    names.JOBS,
+                    field_selector=f"metadata.name={name}",
+                    resource_version=version,
+                    timeout_seconds=WATCH_SECONDS,
+                )
+            except ApiException as error:
+                if error.status != GONE:
+                    raise
+
+    def pods(self, uid: str) -> list[Object]:
+        """The pods of the job with that uid, the oldest first."""
+        with self._told("list pods"):
+            answer = self._core.list_namespaced_pod(
+                self.namespace,
+                label_selector=names.of_job(uid),
+                _preload_content=False,
+                _request_timeout=PATIENCE,
+            )
+        found: list[Object] = json.loads(answer.data)["items"]
+        return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+    def log(self, pod: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
+        """The lines of a pod's log."""
+        with self._told(f"read the log of the pod {pod!r}"):
+            answer = self._core.read_namespaced_pod_log(
+                pod,
+                self.namespace,
+                container=names.CONTAINER,
+                follow=follow,
+                _preload_content=False,
+                **({"tail_lines": tail} if tail is not None else {}),
+            )
+            rest = ""
+            for chunk in answer.stream(amt=None, decode_content=False):
+                *lines, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")
+                yield from lines
+            if rest:
+                yield rest
+
+    def secret(self, name: str) -> Object:
+        """A Secret's `data`, in base64 as it comes."""
+        with self._told(f"read the Secret {name!r}"):
+            found = self._core.read_namespaced_secret(name, self.namespace, _request_timeout=PATIENCE)
+        return dict(found.data or {})
+
+    @contextmanager
+    def _told(self, doing: str, job: str | None = None) -> Iterator[None]:
+        """The client's errors as sentences of ours."""
+        try:
+            yield
+        except ApiException as error:
+            raise self._error(error, doing, job) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            host = self._api.configuration.host
+            raise errors.Outside(
+                f"the cluster at {host} does not answer ({_short(error)}); check `kubectl cluster-info` and your network"
+            ) from error
+
+    def _error(self, error: ApiException, doing: str, job: str | None) -> errors.CliError:
+        """The refusal of an API server."""
+        said = _message(error)
+        where = f"in the namespace {self.namespace!r}"
+        match error.status:
+            case 401:
+                return errors.Denied(
+                    f"the cluster does not know you ({said}); log in again, or choose another --context"
+                )
+            case 403:
+                return errors.Denied(
+                    f"you may not {doing} {where}: {said}; ask the cluster's admin for the right"
+                )
+            case 404 if "page not found" in said:
+                return errors.Outside(
+                    "this cluster does not know FineTuneJobs; ask its admin to install the operator's Helm chart"
+                )
+            case 404 if job is not None:
+                return errors.NotThere(
+                    f"there is no FineTuneJob {job!r} {where}; `kubectl finetune list -A` shows all"
+                )
+            case 404:
+                return errors.NotThere(f"cannot {doing} {where}: {said}")
+            case 409:
+                return errors.Mistake(f"{said}; choose another name")
+            case 422 | 400:
+                return errors.Mistake(said)
+        return errors.Outside(f"the cluster could not {doing}: {said or error.reason}; try again in a moment")
+
+
+def _context(kubeconfig: str | None, name: str) -> Object:
+    """The kubeconfig's entry of that name."""
+    contexts, _ = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # same
+    return next((one for one in contexts if one["name"] == name), {})
+
+
+def _message(error: ApiException) -> str:
+    """What a metav1.Status says; the text itself where it is none."""
+    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else (error.body or "")
+    try:
+        return str(json.loads(body).get("message") or "")
+    except (ValueError, AttributeError):
+        return " ".join(str(body).split())[:300]
+
+
+def _short(error: Exception) -> str:
+    """The cause at the end of a chain of wrapped errors."""
+    cause = getattr(error, "reason", None) or error
+    return " ".join(str(cause).rpartition(": ")[2].split())[:200] or type(error).__name__

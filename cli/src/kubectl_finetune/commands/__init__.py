@@ -1,0 +1,1 @@
+"""What can be typed. Each command reads, shows or changes, and leaves the deciding to others."""

@@ -1,0 +1,106 @@
+"""Commands that change a job: suspend, resume, retry."""
+
+import copy
+import re
+from collections.abc import Iterable
+
+import click
+
+from finetune_operator import names
+from finetune_operator.api.job import MAX_NAME_LENGTH
+from kubectl_finetune import errors, screen
+from kubectl_finetune.cluster import Cluster, Object
+from kubectl_finetune.commands import options
+from kubectl_finetune.views.job import Job
+
+NUMBERED = re.compile(r"^(?P<stem>.*?)(?:-(?P<number>[0-9]+))?$")
+
+
+@click.command()
+@options.job
+@options.output
+@options.to_cluster
+def suspend(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
+    """Pause a job: it saves a checkpoint and gives its GPUs back."""
+    _set_suspend(cluster, name, to=True, json_wanted=json_wanted)
+
+
+@click.command()
+@options.job
+@options.output
+@options.to_cluster
+def resume(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
+    """Let a suspended job go on from its last checkpoint."""
+    _set_suspend(cluster, name, to=False, json_wanted=json_wanted)
+
+
+def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) -> None:
+    job = Job.of(cluster.job(name))
+    if job.settled:
+        raise errors.Mistake(
+            f"{name} has ended ({job.state}); only a job that has not ended can be suspended or resumed"
+        )
+    changed = cluster.patch(name, {"spec": {"runPolicy": {"suspend": to}}})
+    if json_wanted:
+        screen.as_json(changed)
+    elif job.suspended == to:
+        screen.say(f"{name} is {'suspended' if to else 'not suspended'} already")
+    elif to:
+        screen.say(f"{name} is suspended; `kubectl finetune resume {name}` lets it go on")
+    else:
+        screen.say(f"{name} goes on; `kubectl finetune watch {name}` follows it")
+
+
+@click.command()
+@options.job
+@click.option("--as", "new_name", metavar="NEW", help="Name of the new job (NAME-2, NAME-3, ...).")
+@click.option("--from-checkpoint", is_flag=True, help="Go on from the failed job's last checkpoint.")
+@options.output
+@options.to_cluster
+def retry(
+    cluster: Cluster, name: str, *, new_name: str | None, from_checkpoint: bool, json_wanted: bool
+) -> None:
+    """Run a job that has ended once more, under a new name."""
+    job = Job.of(cluster.job(name))
+    if not job.settled:
+        raise errors.NotYet(
+            f"{name} has not ended yet ({job.state}); wait for its end, or delete it: kubectl delete ftj {name}"
+        )
+    if from_checkpoint and job.succeeded:
+        raise errors.Mistake(f"--from-checkpoint: {name} has succeeded, there is nothing left to go on with")
+    taken = {one["metadata"]["name"] for one in cluster.jobs()}
+    made = cluster.create(again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint))
+    if json_wanted:
+        screen.as_json(made)
+    else:
+        new, output = made["metadata"]["name"], made["spec"]["output"]["uri"]
+        screen.say(
+            f"{new} is created, its result goes to {output}; `kubectl finetune watch {new}` follows it"
+        )
+
+
+def next_name(name: str, taken: set[str]) -> str:
+    """`NAME-2`, or the next number that is free; a long name is cut so that the number fits."""
+    found = NUMBERED.match(name)
+    stem, number = (found["stem"], int(found["number"] or 1)) if found else (name, 1)
+    while True:
+        number += 1
+        ending = f"-{number}"
+        new = stem[: MAX_NAME_LENGTH - len(ending)] + ending
+        if new not in taken:
+            return new
+
+
+def again(job: Job, name: str, *, from_checkpoint: bool) -> Object:
+    """The manifest of the same job under another name, with an output of its own: one result, one prefix."""
+    spec = copy.deepcopy(job.spec)
+    output = spec["output"]
+    parent, _, last = output["uri"].rstrip("/").rpartition("/")
+    output["uri"] = f"{parent}/{name}" if last == job.name else f"{parent}/{last}-{name}"
+    spec.get("runPolicy", {}).pop("suspend", None)
+    if from_checkpoint:
+        spec.setdefault("checkpoint", {})["resumeFrom"] = {"jobRef": {"name": job.name}}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name}, "spec": spec}
+
+
+COMMANDS: Iterable[click.Command] = (suspend, resume, retry)

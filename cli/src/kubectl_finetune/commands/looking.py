@@ -1,0 +1,238 @@
+"""Commands that look and change nothing: list, status, watch, logs, diff, report."""
+
+import webbrowser
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import click
+from rich.live import Live
+
+from finetune_operator import names
+from kubectl_finetune import bucket, errors, screen
+from kubectl_finetune.cluster import Cluster, Object
+from kubectl_finetune.commands import options
+from kubectl_finetune.views import curve, difference, listing, status
+from kubectl_finetune.views.job import Job
+
+REPORT = "report.html"
+CURVE_LINES = 2000
+"""Lines of a log that are read for the curve; the trainer writes one in five seconds."""
+
+
+def now() -> datetime:
+    """The clock of production."""
+    return datetime.now(UTC)
+
+
+@click.command(name="list")
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="In all namespaces.")
+@options.output
+@options.to_cluster
+def list_jobs(cluster: Cluster, *, everywhere: bool, json_wanted: bool) -> None:
+    """All FineTuneJobs and how far they are."""
+    jobs = cluster.jobs(everywhere=everywhere)
+    if json_wanted:
+        screen.as_json({"items": jobs})
+    elif not jobs:
+        where = "anywhere" if everywhere else f"in the namespace {cluster.namespace!r}"
+        screen.note(f"no FineTuneJobs {where}; `kubectl finetune create` makes one")
+    else:
+        screen.show(listing.table(jobs, now(), namespaces=everywhere))
+
+
+@click.command(name="status")
+@options.job
+@options.output
+@options.to_cluster
+def status_of(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
+    """One job on one screen: conditions, progress, curve, result, and what to do next."""
+    raw = cluster.job(name)
+    if json_wanted:
+        screen.as_json(raw)
+        return
+    job = Job.of(raw)
+    screen.show(status.screen(job, now(), points=_points(cluster, job), width=screen.console().width))
+
+
+def _points(cluster: Cluster, job: Job) -> list[curve.Point]:
+    """The losses that the logs of training tell. None where they are gone, or may not be read: the curve is an extra."""
+    try:
+        pods = _stage(cluster.pods(job.uid), "train")
+        return curve.points(line for pod in pods for line in cluster.log(_name(pod), tail=CURVE_LINES))
+    except errors.CliError:
+        return []
+
+
+@click.command()
+@options.job
+@options.output
+@options.to_cluster
+def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
+    """Follow a job to its end. Exit code 0 if it succeeds, 1 if it fails."""
+    show = _watching(cluster, json_wanted=json_wanted)
+    last = None
+    with show:
+        for raw in cluster.watch(name):
+            last = Job.of(raw)
+            show.tell(last)
+            if last.settled:
+                break
+    if last is not None and not last.succeeded:
+        raise errors.JobFailed(f"{last.name}: {': '.join(last.says)}")
+
+
+class _Lines:
+    """To a pipe: one line for each change."""
+
+    def __init__(self, *, json_wanted: bool) -> None:
+        self._json = json_wanted
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tell(self, job: Job) -> None:
+        """What is new about it, if anything is."""
+        if self._json:
+            screen.as_json(job.raw)
+            return
+        progress = job.status.progress
+        told = [job.state, ": ".join(job.says)]
+        if progress and not job.settled:
+            steps = f"step {progress.step}/{progress.total_steps}" if progress.total_steps else ""
+            told += [one for one in (steps, status.figures(progress)) if one]
+        line = "  ".join(told)
+        if line != self._said:
+            self._said = line
+            screen.say(line)
+
+
+class _Screen:
+    """To a terminal: the status screen, drawn anew."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._console = screen.console()
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._points: dict[int, float] = {}
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, job: Job) -> None:
+        """Draw it. The log is read once; later points come with the status."""
+        progress = job.status.progress
+        if not self._points:
+            self._points = dict(_points(self._cluster, job))
+        if progress and progress.step and progress.loss is not None:
+            self._points[progress.step] = progress.loss
+        known = sorted(self._points.items())
+        self._live.update(status.screen(job, now(), points=known, width=self._console.width), refresh=True)
+
+
+def _watching(cluster: Cluster, *, json_wanted: bool) -> "_Lines | _Screen":
+    if screen.console().is_terminal and not json_wanted:
+        return _Screen(cluster)
+    return _Lines(json_wanted=json_wanted)
+
+
+@click.command()
+@options.job
+@click.option("-f", "--follow", is_flag=True, help="Go on as it grows.")
+@click.option(
+    "--stage", type=click.Choice(["prepare", "train"]), help="Whose log; the newest pod's if not said."
+)
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="The last N lines.")
+@options.to_cluster
+def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: int | None) -> None:
+    """The log of a job's newest pod."""
+    job = Job.of(cluster.job(name))
+    pods = _stage(cluster.pods(job.uid), stage)
+    if not pods:
+        kind = f"{stage} pods" if stage else "pods"
+        raise errors.NotYet(f"{name} has no {kind} at the moment ({': '.join(job.says)})")
+    for line in cluster.log(_name(pods[-1]), follow=follow, tail=tail):
+        screen.say(line)
+
+
+def _stage(pods: Sequence[Object], stage: str | None) -> list[Object]:
+    return [pod for pod in pods if stage in {None, pod["metadata"].get("labels", {}).get(names.STAGE)}]
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])
+
+
+@click.command()
+@click.argument("first", metavar="A", shell_complete=options.job_names)
+@click.argument("second", metavar="B", shell_complete=options.job_names)
+@options.output
+@options.to_cluster
+def diff(cluster: Cluster, first: str, second: str, *, json_wanted: bool) -> None:
+    """What differs between two jobs and their results."""
+    found = difference.lines(Job.of(cluster.job(first)), Job.of(cluster.job(second)))
+    if json_wanted:
+        screen.as_json([line._asdict() for line in found])
+    elif not found:
+        screen.say(f"{first} and {second} ask for the same and have the same result")
+    else:
+        screen.show(difference.table(found, first, second))
+
+
+@click.command()
+@options.job
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to put it (NAME-report.html)."
+)
+@click.option("--open/--no-open", "opened", default=True, help="Show it in the browser.")
+@options.output
+@options.to_cluster
+def report(cluster: Cluster, name: str, *, to: Path | None, opened: bool, json_wanted: bool) -> None:
+    """Fetch a job's report and open it."""
+    job = Job.of(cluster.job(name))
+    uri = _published_at(job)
+    page = bucket.read(uri, REPORT, _keys(cluster, job))
+    path = to or Path(f"{name}-{REPORT}")
+    path.write_bytes(page)
+    if json_wanted:
+        screen.as_json({"file": str(path), "uri": f"{uri}/{REPORT}"})
+    else:
+        screen.say(str(path))
+    if opened and screen.interactive():
+        webbrowser.open(path.absolute().as_uri())
+
+
+def _published_at(job: Job) -> str:
+    """Where the result lies."""
+    if job.status.adapter:
+        return job.status.adapter.uri.rstrip("/")
+    if not job.settled:
+        raise errors.NotYet(
+            f"{job.name} has not ended yet ({job.state}), and there is no report before; `kubectl finetune watch {job.name}` "
+            "waits for it"
+        )
+    raise errors.NotThere(f"{job.name} has published nothing, so there is no report: {': '.join(job.says)}")
+
+
+def _keys(cluster: Cluster, job: Job) -> dict[str, str]:
+    """The keys of the output's Secret, where you may read it; else this machine's own identity is used."""
+    secret = ((job.spec.get("output") or {}).get("credentialsSecretRef") or {}).get("name")
+    if secret is None:
+        return {}
+    try:
+        return bucket.decoded(cluster.secret(secret))
+    except errors.Denied:
+        screen.note(f"you may not read the Secret {secret!r}; trying with this machine's own keys")
+        return {}
+
+
+COMMANDS: Iterable[click.Command] = (list_jobs, status_of, watch, logs, diff, report)

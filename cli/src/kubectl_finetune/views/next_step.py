@@ -1,0 +1,84 @@
+"""What to do next: an ordered table, the first row that holds speaks."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from kubectl_finetune.views.job import Job
+
+UNSEEN_SECONDS = 60
+"""A job that nobody has looked at for so long has no operator."""
+Row = tuple[Callable[[Job, datetime], bool], Callable[[Job], str]]
+
+
+def step(job: Job, now: datetime) -> str:
+    """One sentence with the command to type."""
+    return next(says(job) for holds, says in ROWS if holds(job, now))
+
+
+def _unseen(job: Job, now: datetime) -> bool:
+    created = datetime.fromisoformat(job.raw["metadata"]["creationTimestamp"])
+    return not job.conditions and (now - created).total_seconds() > UNSEEN_SECONDS
+
+
+def _got_worse(job: Job) -> bool:
+    seen = job.status.evaluation
+    base, tuned = (seen.base, seen.tuned) if seen else (None, None)
+    return bool(
+        base and tuned and base.loss is not None and tuned.loss is not None and tuned.loss >= base.loss
+    )
+
+
+def _has_checkpoint(job: Job) -> bool:
+    return job.status.checkpoint is not None
+
+
+def _type(words: str) -> Callable[[Job], str]:
+    """The sentence with the job's name in it."""
+    return lambda job: words.format(name=job.name)
+
+
+ROWS: tuple[Row, ...] = (
+    (
+        lambda job, _: job.succeeded and _got_worse(job),
+        _type(
+            "the tuned model is no better than the base on held-out rows: look at `kubectl finetune report {name}`, then try "
+            "fewer epochs, a lower training.learningRate, or more data"
+        ),
+    ),
+    (
+        lambda job, _: job.succeeded,
+        _type(
+            "`kubectl finetune report {name}` shows what it learned; `kubectl finetune chat {name}` lets you try it"
+        ),
+    ),
+    (
+        lambda job, _: job.settled and _has_checkpoint(job),
+        _type(
+            "put right what the sentence above names, then `kubectl finetune retry {name} --from-checkpoint` goes on from the "
+            "last checkpoint under a new name"
+        ),
+    ),
+    (
+        lambda job, _: job.settled,
+        _type(
+            "put right what the sentence above names, then `kubectl finetune retry {name}` runs it under a new name"
+        ),
+    ),
+    (lambda job, _: job.suspended, _type("`kubectl finetune resume {name}` lets it go on")),
+    (
+        _unseen,
+        _type("no operator has looked at it: ask the cluster's admin whether finetune-operator runs"),
+    ),
+    (
+        lambda job, _: job.truth("Queued") == "True",
+        _type("it waits for its turn, nothing to do; `kubectl finetune watch {name}` tells when it starts"),
+    ),
+    (
+        lambda job, _: job.truth("Accepted") == "False",
+        _type("it waits for what the sentence above names, and goes on by itself when that is there"),
+    ),
+    (
+        lambda *_: True,
+        _type("`kubectl finetune watch {name}` follows it, `kubectl finetune logs {name} -f` its log"),
+    ),
+)
