@@ -77,7 +77,7 @@ images: cluster  ## Build both images and push them to the local registry
 	$(LOCALCLUSTER) images
 
 ##@ Benchmarks (each prints one JSON object as its last line)
-bench-operator: cluster  ## The operator against a real API server, with pods played by kwok
+bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
 	$(PY) tests/bench/bench_operator.py
 
 bench-estimate: $(READY)  ## The memory estimate against what real training takes on CPU (20 minutes)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import bench_rounds as rounds
@@ -45,34 +46,33 @@ def localcluster(*words: str) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class Plane:
+    """Where the API server is, and what renders the chart: its roles are what the operator gets."""
+
+    kubeconfig: str
+    helm: str
+
+
 @contextlib.contextmanager
-def control_plane(given: argparse.Namespace) -> Iterator[str]:
-    """The kubeconfig of one without any object, gone afterwards; or of the one named, which stays."""
+def control_plane(given: argparse.Namespace) -> Iterator[Plane]:
+    """One without any object, gone afterwards; or the one named, which stays."""
     if given.kubeconfig:
-        yield given.kubeconfig
+        yield Plane(given.kubeconfig, "helm")
         return
     localcluster("kwok-control-plane", "down")
     try:
-        yield localcluster("kwok-control-plane", "up", "--stages", str(STAGES), "--nodes", str(given.nodes))[
-            "kubeconfig"
-        ]
+        found = localcluster("kwok-control-plane", "up", "--stages", str(STAGES), "--nodes", str(given.nodes))
+        yield Plane(found["kubeconfig"], found["tools"]["helm"])
     finally:
         localcluster("kwok-control-plane", "down")
 
 
-def helm() -> str:
-    """The chart's roles are what the operator gets, and helm is what renders them."""
-    path = localcluster("info")["tools"].get("helm", "")
-    if not os.access(path, os.X_OK):
-        sys.exit("bench: helm is not built yet; `make cluster` builds it (and everything else)")
-    return str(path)
-
-
-async def measured(given: argparse.Namespace, kubeconfig: str, folder: pathlib.Path) -> Figures:
+async def measured(given: argparse.Namespace, plane: Plane, folder: pathlib.Path) -> Figures:
     """Everything, one after the other."""
-    server, left = ApiServer(kubeconfig), []
+    server, left = ApiServer(plane.kubeconfig), []
     async with server.session() as session:
-        await bench_subject.install(session, helm())
+        await bench_subject.install(session, plane.helm)
         config = await bench_subject.kubeconfig(session, server, folder)
     ground = Ground(server, Subject(config, folder / "operator.log"), tell, given.patience)
     found: Figures = {"bursts": {}}
@@ -176,7 +176,9 @@ def arguments() -> argparse.Namespace:
             f"--{name}", type=type(default), default=default, metavar=letter, help=f"{text} (%(default)g)"
         )
     parser.add_argument(
-        "--kubeconfig", metavar="FILE", help="a control plane that runs already, with our stages of kwok"
+        "--kubeconfig",
+        metavar="FILE",
+        help="a control plane that runs already, with our stages of kwok; helm is taken from PATH",
     )
     return parser.parse_args()
 
@@ -184,8 +186,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run it; the last line is the result."""
     given = arguments()
-    with control_plane(given) as kubeconfig, tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
-        found = asyncio.run(measured(given, kubeconfig, pathlib.Path(folder)))
+    with control_plane(given) as plane, tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
+        found = asyncio.run(measured(given, plane, pathlib.Path(folder)))
     result = headline(found)
     print(json.dumps(result))
     sys.exit(0 if result["complete"] else 1)

@@ -17,7 +17,7 @@ PORTS = Ports(
 KWOK_PORT = 20247
 STAGES = SOURCES / "tools" / "kwok" / "stages.yaml"
 CAPACITY = {"cpu": "1k", "memory": "1Ti", "pods": "1M", "nvidia.com/gpu": "100k"}
-BUILT = ("kubernetes", "kubectl", "kwok")
+BUILT = ("kubernetes", "kubectl", "kwok", "helm")
 
 
 def plane(places: Places) -> ControlPlane:
@@ -51,6 +51,7 @@ def up(places: Places, stages: Path, count: int, steps: Steps) -> dict[str, Any]
         "server": control.server,
         "pids": {name: record.pid for name, record in known.items() if record},
         "logs": str(places.logs),
+        "tools": {name: str(places.binaries / name) for name in ("kubectl", "helm")},
     }
 
 
