@@ -139,6 +139,14 @@ async def test_a_profile_that_is_gone_is_pruned_by_a_full_list():
     assert set(caches.profiles) == {"stays", "newer"}
 
 
+@pytest.mark.parametrize(("state", "woken"), [("Pending", 1), ("Suspended", 1), ("Running", 0)])
+def test_a_new_profile_wakes_the_jobs_that_may_wait_for_it(state, woken):
+    caches, queue = Caches(), WorkQueue()
+    caches.put_job(job(kube_objects.fine_tune_job(status={"state": state})))
+    Intake(caches, queue, Metrics("test")).profile("ADDED", of_version("40"))
+    assert len(queue) == woken
+
+
 def test_a_pod_that_ended_and_is_gone_still_says_how_when_its_job_tells_that_it_is_over():
     raw, made, own = training()
     caches, uid = Caches(), raw["metadata"]["uid"]

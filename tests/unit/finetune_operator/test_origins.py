@@ -263,8 +263,11 @@ async def drained(queue):
     return found
 
 
-async def test_a_waiting_job_is_woken_when_the_other_comes_and_when_it_ends_and_by_nothing_between(told):
-    told.intake.job("ADDED", kube_objects.fine_tune_job(model=ADAPTER))
+@pytest.mark.parametrize("state", ["Pending", "Suspended"])
+async def test_a_waiting_job_is_woken_when_the_other_comes_and_when_it_ends_and_by_nothing_between(
+    told, state
+):
+    told.intake.job("ADDED", kube_objects.fine_tune_job(model=ADAPTER, status={"state": state}))
     await drained(told.queue)
     steps = [({}, True), ({"state": "Running"}, False), (ended(well=True), True)]
     for version, (status, woken) in enumerate(steps, start=20):

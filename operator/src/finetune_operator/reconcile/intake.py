@@ -12,6 +12,8 @@ from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.queue import WorkQueue
 
 DELETED = "DELETED"
+HELD = frozenset({"Pending", "Suspended"})
+"""States of a job that may still wait for a profile or for another job: one that is suspended is accepted all the same."""
 Object = dict[str, Any]
 
 
@@ -51,7 +53,7 @@ class Intake:
             self._caches.drop_profile(seen)
         elif self._caches.put_profile(seen):
             for one in self._caches.jobs.values():
-                if one.state == "Pending" and to_do(one):
+                if one.state in HELD and to_do(one):
                     self._queue.add(one.key)
 
     def child(self, kind: str | None, raw: Object) -> None:
@@ -91,7 +93,7 @@ def take(caches: Caches, queue: WorkQueue, seen: JobSeen) -> bool:
     changed = caches.put_job(seen)
     if changed and (before is None or (before.uid, before.settled) != (seen.uid, seen.settled)):
         for one in caches.waiters(seen.key):
-            if one.state == "Pending":
+            if one.state in HELD:
                 queue.add(one.key)
     return changed
 
