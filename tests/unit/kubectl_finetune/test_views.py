@@ -87,7 +87,7 @@ def test_points_are_read_from_a_log_and_a_repeated_step_counts_as_it_was_made_la
     [
         (terminal.PUBLISHED, {}, "finetune report support-bot"),
         ({**terminal.PUBLISHED, "evaluation": {"base": {"loss": 2.0}, "tuned": {"loss": 2.1}}}, {}, "no better than the base"),
-        (terminal.FAILED, {}, "then `kubectl finetune retry support-bot` runs it"),
+        (terminal.FAILED, {}, "`kubectl finetune retry support-bot --set FIELD=VALUE` runs it"),
         ({**terminal.FAILED, "checkpoint": {"step": 9}}, {}, "retry support-bot --from-checkpoint"),
         (terminal.RUNNING, {"runPolicy": {"suspend": True}}, "finetune resume support-bot"),
         ({"observedGeneration": -1}, {}, "ask the cluster's admin whether finetune-operator runs"),

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import click
 
-from finetune_operator import names
 from finetune_operator.api.job import MAX_NAME_LENGTH
 from kubectl_finetune import errors, screen
 from kubectl_finetune.cluster import Cluster, Object
 from kubectl_finetune.commands import options
+from kubectl_finetune.job import manifest
 from kubectl_finetune.views.job import Job
 
 NUMBERED = re.compile(r"^(?P<stem>.*?)(?:-(?P<number>[0-9]+))?$")
@@ -55,10 +55,23 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
 @options.job
 @click.option("--as", "new_name", metavar="NEW", help="Name of the new job (NAME-2, NAME-3, ...).")
 @click.option("--from-checkpoint", is_flag=True, help="Go on from the failed job's last checkpoint.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="What shall be different: training.learningRate=0.0001.",
+)
 @options.output
 @options.to_cluster
 def retry(
-    cluster: Cluster, name: str, *, new_name: str | None, from_checkpoint: bool, json_wanted: bool
+    cluster: Cluster,
+    name: str,
+    *,
+    new_name: str | None,
+    from_checkpoint: bool,
+    settings: tuple[str, ...],
+    json_wanted: bool,
 ) -> None:
     """Run a job that has ended once more, under a new name."""
     job = Job.of(cluster.job(name))
@@ -69,13 +82,16 @@ def retry(
     if from_checkpoint and job.succeeded:
         raise errors.Mistake(f"--from-checkpoint: {name} has succeeded, there is nothing left to go on with")
     taken = {one["metadata"]["name"] for one in cluster.jobs()}
-    made = cluster.create(again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint))
+    new = again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint)
+    manifest.changed(new["spec"], settings)
+    manifest.checked(new)
+    made = cluster.create(new)
     if json_wanted:
         screen.as_json(made)
     else:
-        new, output = made["metadata"]["name"], made["spec"]["output"]["uri"]
+        called, output = made["metadata"]["name"], made["spec"]["output"]["uri"]
         screen.say(
-            f"{new} is created, its result goes to {output}; `kubectl finetune watch {new}` follows it"
+            f"{called} is created, its result goes to {output}; `kubectl finetune watch {called}` follows it"
         )
 
 
@@ -100,7 +116,7 @@ def again(job: Job, name: str, *, from_checkpoint: bool) -> Object:
     spec.get("runPolicy", {}).pop("suspend", None)
     if from_checkpoint:
         spec.setdefault("checkpoint", {})["resumeFrom"] = {"jobRef": {"name": job.name}}
-    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name}, "spec": spec}
+    return manifest.of(name, spec)
 
 
 COMMANDS: Iterable[click.Command] = (suspend, resume, retry)

@@ -10,19 +10,32 @@ import click
 from kubectl_finetune.cluster import Cluster
 
 Command = Callable[..., Any]
+Connect = Callable[[], Cluster]
 
 
-def to_cluster(command: Command) -> Command:
-    """`command` is called with `cluster`, which nobody has spoken to yet."""
+def to_cluster_if_needed(command: Command) -> Command:
+    """`command` is called with `cluster`, a function that connects: what needs no cluster asks for none."""
 
     @click.option("-n", "--namespace", metavar="NAME", help="Namespace; the kubeconfig's if not said.")
     @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
     @click.option("--kubeconfig", metavar="FILE", help="Another kubeconfig.")
     @functools.wraps(command)
     def connected(*, namespace: str | None, context: str | None, kubeconfig: str | None, **given: Any) -> Any:
-        return command(
-            cluster=Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace), **given
-        )
+        def connect() -> Cluster:
+            return Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+
+        return command(cluster=connect, **given)
+
+    return connected
+
+
+def to_cluster(command: Command) -> Command:
+    """`command` is called with `cluster`, which nobody has spoken to yet."""
+
+    @to_cluster_if_needed
+    @functools.wraps(command)
+    def connected(*, cluster: Connect, **given: Any) -> Any:
+        return command(cluster=cluster(), **given)
 
     return connected
 

@@ -61,7 +61,7 @@ ROWS: tuple[Row, ...] = (
     (
         lambda job, _: job.settled,
         _type(
-            "put right what the sentence above names, then `kubectl finetune retry {name}` runs it under a new name"
+            "put right what the sentence above names: `kubectl finetune retry {name} --set FIELD=VALUE` runs it under a new name"
         ),
     ),
     (lambda job, _: job.suspended, _type("`kubectl finetune resume {name}` lets it go on")),

@@ -1,0 +1,153 @@
+"""The YAML of a FineTuneJob: read, changed by PATH=VALUE, checked field by field, written."""
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from finetune_operator import names
+from finetune_operator.api.base import JOB_NAME
+from finetune_operator.api.job import MAX_NAME_LENGTH, FineTuneJobSpec
+from finetune_operator.api.profile import FineTuneProfileSpec
+from finetune_operator.errors import FineTuneError
+from finetune_operator.plan import not_yet, run_config
+from kubectl_finetune import errors
+from kubectl_finetune.job import rules
+
+Manifest = dict[str, Any]
+SET = re.compile(r"^(?:spec\.)?(?P<path>[A-Za-z0-9_]+(?:\[\d+\]|\.[A-Za-z0-9_]+)*)=(?P<value>.*)$", re.DOTALL)
+PART = re.compile(r"[A-Za-z0-9_]+")
+STDIN = "-"
+
+
+def read(path: Path) -> Manifest:
+    """The one FineTuneJob of a YAML file; `-` is stdin."""
+    try:
+        text = sys.stdin.read() if str(path) == STDIN else path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise errors.NotThere(f"there is no file {path}") from error
+    except UnicodeDecodeError as error:
+        raise errors.Mistake(f"{path} is no text: {error}") from error
+    return parsed(text, str(path))
+
+
+def parsed(text: str, where: str) -> Manifest:
+    """The same of a text; `where` is how a person calls it."""
+    try:
+        documents = [one for one in yaml.safe_load_all(text) if one is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise errors.Mistake(f"{where}{line}: this is no YAML ({problem})") from error
+    jobs = [one for one in documents if isinstance(one, dict) and one.get("kind") == names.KIND]
+    if len(jobs) != 1:
+        raise errors.Mistake(
+            f"{where} holds {len(jobs) or 'no'} FineTuneJob{'s' * (len(jobs) > 1)}; exactly one is needed"
+        )
+    return dict(jobs[0])
+
+
+def of(name: str, spec: dict[str, Any], *, namespace: str | None = None) -> Manifest:
+    """A whole manifest."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
+
+
+def text(manifest: Manifest) -> str:
+    """As YAML, in the order of the API."""
+    ordered = {
+        field: manifest["spec"][field] for field in _fields(FineTuneJobSpec) if field in manifest["spec"]
+    }
+    whole = {**manifest, "spec": ordered | manifest["spec"]}
+    return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120)
+
+
+def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
+    """Put each `training.learningRate=0.0001` into `spec`. The value is read as YAML."""
+    for setting in settings:
+        found = SET.match(setting)
+        if found is None:
+            raise errors.Mistake(
+                f"--set {setting}: write it as field.field=value, for example training.epochs=2"
+            )
+        parts: list[str | int] = [int(one) if one.isdigit() else one for one in PART.findall(found["path"])]
+        try:
+            _put(spec, parts, yaml.safe_load(found["value"]))
+        except (TypeError, IndexError, yaml.YAMLError) as error:
+            raise errors.Mistake(f"--set {setting}: there is no such field to set ({error})") from error
+
+
+def _put(holder: Any, parts: list[str | int], value: Any) -> None:
+    *above, last = parts
+    for part in above:
+        holder = holder[part] if isinstance(part, int) else holder.setdefault(part, {})
+    holder[last] = value
+
+
+def checked(manifest: Manifest) -> FineTuneJobSpec:
+    """The spec as the operator reads it. `Mistake` with every field that is wrong, one a line."""
+    wrong = [*_metadata(manifest), *_shape(manifest.get("spec"))]
+    if not wrong:
+        wrong = rules.broken(manifest["spec"])
+    if wrong:
+        raise errors.Mistake("\n       ".join(wrong))
+    spec = FineTuneJobSpec.model_validate(manifest["spec"])
+    try:
+        not_yet.check(spec, FineTuneProfileSpec(), "built-in")
+        return run_config.with_credentials(spec)
+    except FineTuneError as error:
+        raise errors.Mistake(str(error)) from error
+
+
+def _metadata(manifest: Manifest) -> list[str]:
+    version, metadata = manifest.get("apiVersion"), manifest.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    wrong = []
+    if version != names.API_VERSION:
+        wrong.append(f"apiVersion: must be {names.API_VERSION}, not {version!r}")
+    if not isinstance(name, str) or not re.fullmatch(JOB_NAME, name) or len(name) > MAX_NAME_LENGTH:
+        wrong.append(
+            f"metadata.name: {name!r} must begin with a letter and hold only a-z, 0-9 and '-', at most {MAX_NAME_LENGTH} of them"
+        )
+    return wrong
+
+
+def _shape(spec: Any) -> list[str]:
+    """What pydantic finds wrong, each with its path in the API's spelling."""
+    try:
+        FineTuneJobSpec.model_validate(spec if spec is not None else {})
+    except pydantic.ValidationError as error:
+        return [_sentence(one) for one in error.errors(include_url=False)]
+    return []
+
+
+def _sentence(wrong: Any) -> str:
+    path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in wrong["loc"])
+    match wrong["type"]:
+        case "missing":
+            return f"{path}: must be said"
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(wrong["loc"][-1]), _fields_beside(wrong["loc"]), n=1)
+            return f"{path}: there is no such field" + (f"; did you mean {near[0]}?" if near else "")
+    message = wrong["msg"][0].lower() + wrong["msg"][1:]
+    return f"{path}: {message}, not {wrong['input']!r}"
+
+
+def _fields_beside(place: tuple[str | int, ...]) -> list[str]:
+    """The fields that the API has where the unknown one stands."""
+    node = rules.shape()
+    for part in place[:-1]:
+        node = (
+            node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(str(part), {})
+        )
+    return list(node.get("properties", {}))
+
+
+def _fields(model: type[pydantic.BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,186 @@
+import json
+
+import pytest
+import yaml
+
+import contract_runs
+import examples
+from finetune_operator.api import schema
+from finetune_operator.api.job import FineTuneJobSpec
+from kubectl_finetune import errors
+from kubectl_finetune.job import manifest, rules
+
+SHORT = (
+    "--model",
+    "hf://Qwen/Qwen3-0.6B",
+    "--data",
+    "s3://team-a/t.jsonl",
+    "--to",
+    "s3://team-a/out",
+    "--secret",
+    "bucket",
+)
+SPEC = {
+    "model": {"uri": "hf://Qwen/Qwen3-0.6B"},
+    "dataset": {"train": [{"uri": "s3://team-a/t.jsonl"}]},
+    "output": {"uri": "s3://team-a/out", "credentialsSecretRef": {"name": "bucket"}},
+}  # fmt: skip
+
+
+async def test_flags_make_a_job(server, shell):
+    done = await shell.run(
+        "create",
+        "support-bot",
+        *SHORT,
+        "--method",
+        "dpo",
+        "--set",
+        "training.learningRate=0.0001",
+        "--gpus",
+        "2",
+    )
+
+    assert done.exit_code == 0, done.output
+    assert server.get("finetunejobs", "support-bot")["spec"] == {
+        **SPEC, "method": "DPO", "training": {"learningRate": 0.0001}, "resources": {"gpusPerNode": 2},
+    }  # fmt: skip
+
+
+async def test_a_dry_run_prints_yaml_that_can_be_applied_and_asks_no_cluster(server, shell):
+    done = await shell.run("create", "support-bot", *SHORT, "--dry-run")
+
+    assert done.exit_code == 0, done.output
+    assert yaml.safe_load(done.stdout) == manifest.of("support-bot", SPEC)
+    assert server.requests == []
+
+
+async def test_what_a_dry_run_prints_can_be_created(server, shell):
+    text = (await shell.run("create", "support-bot", *SHORT, "--dry-run")).stdout
+
+    done = await shell.run("create", "-f", "-", stdin=text)
+
+    assert done.exit_code == 0, done.output
+    assert server.get("finetunejobs", "support-bot")["spec"] == SPEC
+
+
+async def test_the_form_asks_for_what_is_not_said(server, shell):
+    answers = [
+        "support-bot",
+        "Qwen/Qwen3-0.6B",
+        "hf://Qwen/Qwen3-0.6B",
+        "s3://team-a/t.jsonl",
+        "",
+        "s3://team-a/out",
+        "bucket",
+    ]
+
+    done = await shell.run("create", "--ask", "-o", "json", stdin="\n".join(answers) + "\n")
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["spec"] == {**SPEC, "method": "SFT"}
+    assert "It must start with one of hf://, s3://" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bot"], "say --model, --data, --to too"),
+        (["Bot", *SHORT], "metadata.name: 'Bot' must begin with a letter"),
+        (["bot", *SHORT, "--to", "https://x/y"], "spec.output.uri: must be a URI that starts with one of: s3://, gs://"),
+        (["bot", *SHORT, "--set", "training.epochz=2"], "spec.training.epochz: there is no such field; did you mean epochs?"),
+        (["bot", *SHORT, "--set", "training.epochs=many"], "spec.training.epochs: input should be a valid number"),
+        (["bot", *SHORT, "--set", "training={epochs: 1, maxSteps: 9}"], "spec.training: set epochs or maxSteps, not both"),
+        (["bot", *SHORT, "--set", "epochs"], "--set epochs: write it as field.field=value"),
+        (["bot", *SHORT, "--set", "model.uri.deep=1"], "--set model.uri.deep=1: there is no such field to set"),
+        (["bot", *SHORT, "--model", "oci://x/y"], "spec.model.uri: oci://x/y is not supported yet"),
+        (["-f", "none.yaml"], "there is no file none.yaml"),
+    ],
+)  # fmt: skip
+async def test_a_mistake_is_told_with_its_field_before_a_cluster_is_asked(server, shell, words, said):
+    done = await shell.run("create", *words)
+
+    assert done.exit_code == (66 if words[0] == "-f" else 64)
+    assert said in done.stderr
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "kind: [FineTuneJob\n",
+            "job.yaml line 2: this is no YAML (expected ',' or ']', but got '<stream end>')",
+        ),
+        ("kind: Pod\n", "job.yaml holds no FineTuneJob; exactly one is needed"),
+        (
+            "kind: FineTuneJob\n---\nkind: FineTuneJob\n",
+            "job.yaml holds 2 FineTuneJobs; exactly one is needed",
+        ),
+        ("", "job.yaml holds no FineTuneJob; exactly one is needed"),
+    ],
+)
+def test_broken_yaml_is_told_with_its_line(text, said):
+    with pytest.raises(errors.Mistake) as told:
+        manifest.parsed(text, "job.yaml")
+
+    assert str(told.value) == said
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(errors.Mistake) as told:
+        manifest.checked({"kind": "FineTuneJob", "metadata": {"name": "x"}, "spec": {"method": "PPO"}})
+
+    assert [line.strip().partition(":")[0] for line in str(told.value).splitlines()] == [
+        "apiVersion", "spec.method", "spec.model", "spec.dataset", "spec.output",
+    ]  # fmt: skip
+
+
+async def test_a_name_that_is_taken_is_said(server, shell):
+    await shell.run("create", "support-bot", *SHORT)
+
+    done = await shell.run("create", "support-bot", *SHORT)
+
+    assert done.exit_code == 64
+    assert "already exists; choose another name" in done.stderr
+
+
+def test_every_rule_of_the_api_has_its_counterpart():
+    def found(node):
+        yield from (one["rule"] for one in node.get(rules.EXTENSION, ()) if "oldSelf" not in one["rule"])
+        for inner in (*node.get("properties", {}).values(), *filter(None, [node.get("items")])):
+            yield from found(inner)
+
+    known = {rule for rule in found(schema.structural(FineTuneJobSpec)) if not rules.PATTERN.match(rule)}
+
+    assert known == set(rules.COUNTERPARTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"model": {"uri": "ftp://x"}}, "spec.model.uri"),
+        ({"model": {"uri": "hf://a/b", "adapterFrom": {}}}, "spec.model.adapterFrom"),
+        ({"dataset": {"train": [{"uri": "file:///x"}]}}, "spec.dataset.train[0].uri"),
+        ({"dataset": {"train": [{"uri": "s3://a/b"}], "eval": [{"uri": "s3://a/b", "weight": 2}]}}, "spec.dataset"),
+        ({"dataset": {"train": [{"uri": "s3://a/b", "template": [], "format": "text"}]}}, "spec.dataset.train[0]"),
+        ({"training": {"microBatchSize": 0}}, "spec.training.microBatchSize"),
+        ({"checkpoint": {"everyMinutes": 1, "everySteps": 1}}, "spec.checkpoint"),
+        ({"evaluation": {"gate": ["tuned.loss"]}}, "spec.evaluation.gate[0]"),
+        ({"scheduling": {"topology": {}}}, "spec.scheduling.topology"),
+        ({"tracking": {"wandb": {"project": "p"}}}, "spec.tracking.wandb.credentialsSecretRef"),
+        ({"tracking": {"wandb": {"project": "p", "mode": "Offline", "baseUrl": "https://w"}}}, "spec.tracking.wandb"),
+        ({"tracking": {"mlflow": {"trackingUri": "https://me@host"}}}, "spec.tracking.mlflow.trackingUri"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_is_broken_names_its_field(change, field):
+    assert [one.partition(": ")[0] for one in rules.broken({**SPEC, **change})] == [field]
+
+
+@pytest.mark.parametrize("where", dict(examples.found()))
+def test_no_example_breaks_a_rule(where):
+    example = dict(examples.found())[where]
+    assert rules.broken(example["spec"]) == []
+
+
+def test_the_shortest_spec_of_the_contract_breaks_none():
+    assert rules.broken(contract_runs.SHORTEST) == []
