@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,12 @@ import click.testing
 import yaml
 
 import kube_objects
+import trainer_runs
+import trainer_tiny_model
 from kubectl_finetune import command
+from kubectl_finetune.job import manifest
 
+ROOT = Path(__file__).resolve().parents[2]
 RUNNING = {
     "observedGeneration": 1,
     "state": "Running",
@@ -121,3 +126,25 @@ def job(server, name="support-bot", status=None, **spec):
     return server.put(
         "finetunejobs", kube_objects.fine_tune_job(name, uid=f"uid-{name}", status=status or RUNNING, **spec)
     )
+
+
+def laptop(folder):
+    """A shell without a cluster; in its folder `job.yaml`, which trains the tiny model on `data.jsonl`."""
+    rows = trainer_runs.conversations(40)
+    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "job.yaml").write_text(yaml.safe_dump(local_job()))
+    return Terminal(folder, folder / "none")
+
+
+def local_job(**training):
+    """A job of seconds, on files."""
+    steps = {"maxSteps": 6, "globalBatchSize": 4, "microBatchSize": 2, "maxLength": 128, "learningRate": 0.01}
+    spec = {
+        "model": {"uri": f"file://{trainer_tiny_model.folder()}"},
+        "dataset": {"train": [{"uri": "file://data.jsonl"}], "evalFraction": 0.2},
+        "tuning": {"lora": {"rank": 4}},
+        "training": {**steps, **training},
+        "evaluation": {"samples": ["Which number comes after 3?"], "maxNewTokens": 8},
+        "output": {"uri": "file://out"},
+    }
+    return manifest.of("counting", spec)

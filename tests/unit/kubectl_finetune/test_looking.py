@@ -113,7 +113,7 @@ async def test_watching_ends_with_the_job(server, shell):
 
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines() == [
-        "Running  Running: step 120 of 500  step 120/500  loss 2.31, held-out 2.44, 5120 tokens/s",
+        "Running  step 120 of 500  step 120/500  loss 2.31, held-out 2.44, 5120 tokens/s",
         "Succeeded  Published: the adapter is published",
     ]
 

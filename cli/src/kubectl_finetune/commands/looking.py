@@ -4,13 +4,11 @@ import webbrowser
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 import click
-from rich.live import Live
 
 from finetune_operator import names
-from kubectl_finetune import bucket, errors, screen
+from kubectl_finetune import bucket, errors, following, screen
 from kubectl_finetune.cluster import Cluster, Object
 from kubectl_finetune.commands import options
 from kubectl_finetune.views import curve, difference, listing, status
@@ -71,9 +69,8 @@ def _points(cluster: Cluster, job: Job) -> list[curve.Point]:
 @options.to_cluster
 def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
     """Follow a job to its end. Exit code 0 if it succeeds, 1 if it fails."""
-    show = _watching(cluster, json_wanted=json_wanted)
     last = None
-    with show:
+    with following.follower(lambda job: _points(cluster, job), json_wanted=json_wanted) as show:
         for raw in cluster.watch(name):
             last = Job.of(raw)
             show.tell(last)
@@ -81,68 +78,6 @@ def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
                 break
     if last is not None and not last.succeeded:
         raise errors.JobFailed(f"{last.name}: {': '.join(last.says)}")
-
-
-class _Lines:
-    """To a pipe: one line for each change."""
-
-    def __init__(self, *, json_wanted: bool) -> None:
-        self._json = json_wanted
-        self._said = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def tell(self, job: Job) -> None:
-        """What is new about it, if anything is."""
-        if self._json:
-            screen.as_json(job.raw)
-            return
-        progress = job.status.progress
-        told = [job.state, ": ".join(job.says)]
-        if progress and not job.settled:
-            steps = f"step {progress.step}/{progress.total_steps}" if progress.total_steps else ""
-            told += [one for one in (steps, status.figures(progress)) if one]
-        line = "  ".join(told)
-        if line != self._said:
-            self._said = line
-            screen.say(line)
-
-
-class _Screen:
-    """To a terminal: the status screen, drawn anew."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._console = screen.console()
-        self._live = Live(console=self._console, auto_refresh=False)
-        self._points: dict[int, float] = {}
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def tell(self, job: Job) -> None:
-        """Draw it. The log is read once; later points come with the status."""
-        progress = job.status.progress
-        if not self._points:
-            self._points = dict(_points(self._cluster, job))
-        if progress and progress.step and progress.loss is not None:
-            self._points[progress.step] = progress.loss
-        known = sorted(self._points.items())
-        self._live.update(status.screen(job, now(), points=known, width=self._console.width), refresh=True)
-
-
-def _watching(cluster: Cluster, *, json_wanted: bool) -> "_Lines | _Screen":
-    if screen.console().is_terminal and not json_wanted:
-        return _Screen(cluster)
-    return _Lines(json_wanted=json_wanted)
 
 
 @click.command()

@@ -1,0 +1,103 @@
+"""The folder of one job on this machine: what stands for its pod's file system, the logs, and how far it is."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune_operator.observe import words
+from finetune_operator.observe.words import LastWord
+from kubectl_finetune import errors
+
+
+@dataclass(frozen=True)
+class Folder:
+    """`NAME.finetune`."""
+
+    root: Path
+
+    @property
+    def pod(self) -> Path:
+        """The trainer's `--layout-root`; what lies where in it is in section 1 of docs/contract.md."""
+        return self.root / "pod"
+
+    @property
+    def run(self) -> Path:
+        """run.json."""
+        return self.pod / "etc" / "run.json"
+
+    @property
+    def last_word(self) -> Path:
+        """What stands for /dev/termination-log."""
+        return self.pod / "termination-log"
+
+    def make(self, run: Mapping[str, Any]) -> None:
+        """The folder with run.json in it. What an interrupted run of the same job has left stays."""
+        self.run.parent.mkdir(parents=True, exist_ok=True)
+        (self.root / "logs").mkdir(exist_ok=True)
+        self.run.write_text(json.dumps(run, indent=2), encoding="utf-8")
+
+    def mount_secret(self, name: str, file: Path) -> None:
+        """A Secret from a file of KEY=VALUE lines."""
+        folder = self.pod / "etc" / "credentials" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+        for key, value in _lines(file).items():
+            (folder / key).touch(mode=0o600)
+            (folder / key).write_text(value, encoding="utf-8")
+
+    def mount(self, kind: str, name: str, folder: Path) -> None:
+        """A folder of this machine as the claim or ConfigMap of that name."""
+        if not folder.is_dir():
+            raise errors.NotThere(f"there is no folder {folder}")
+        place = self.pod / kind / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(folder.absolute())
+
+    def log(self, stage: str) -> tuple[Path, int]:
+        """The file of a new attempt's log, and the attempt's number."""
+        number = len(list((self.root / "logs").glob(f"{stage}-*.log"))) + 1
+        return self.root / "logs" / f"{stage}-{number}.log", number
+
+    def logs(self, stage: str) -> list[Path]:
+        """Those that there are."""
+        return sorted((self.root / "logs").glob(f"{stage}-*.log"), key=lambda path: path.stat().st_mtime)
+
+    def keep_prepared(self, uid: str) -> None:
+        """Prepare need not run again for this very job."""
+        (self.root / f"prepared-{uid}.json").write_bytes(self.last_word.read_bytes())
+
+    def prepared(self, uid: str) -> LastWord | None:
+        """What Prepare said of this very job; None where it has not run to its end."""
+        return _word(self.root / f"prepared-{uid}.json")
+
+    def said(self) -> LastWord | None:
+        """The last word of the stage that ended last."""
+        return _word(self.last_word)
+
+
+def _word(path: Path) -> LastWord | None:
+    try:
+        return words.last_word(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _lines(file: Path) -> dict[str, str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise errors.NotThere(f"there is no file {file}") from error
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        said = line.strip().removeprefix("export ")
+        if not said or said.startswith("#"):
+            continue
+        key, equals, value = said.partition("=")
+        if not equals or not key.replace("_", "").isalnum():
+            raise errors.Mistake(f"{file} line {number}: write KEY=VALUE")
+        found[key] = value.strip().strip("'\"")
+    return found

@@ -1,0 +1,110 @@
+"""One stage of the trainer as a process of this machine: started, asked how far it is, told to end, heard out."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from finetune_operator.observe import words
+from finetune_operator.observe.words import LastWord
+from kubectl_finetune import errors
+from kubectl_finetune.local.folder import Folder
+
+LOOK = 0.5
+"""Seconds between two looks at the progress document."""
+ANSWER = 2.0
+LARGEST = 64 * 1024
+Tell = Callable[[dict[str, Any]], object]
+
+
+def available() -> None:
+    """`Outside` where the trainer is not installed here."""
+    if importlib.util.find_spec("finetune_trainer") is None:
+        raise errors.Outside(
+            "the trainer is not installed here; pipx install 'kubectl-finetune[local]' brings it"
+        )
+
+
+def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWord | None]:
+    """Run `stage` to its end; its exit code and its last word. `tell` hears each progress document.
+
+    Ctrl-C is passed on as SIGTERM, upon which the trainer saves a checkpoint; a second one ends it at once.
+    """
+    available()
+    log, attempt = folder.log(stage)
+    folder.last_word.unlink(missing_ok=True)
+    port = _free_port()
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "finetune_trainer",
+            stage,
+            "--run",
+            str(folder.run),
+            "--attempt",
+            str(attempt),
+        ),
+        *("--layout-root", str(folder.pod), "--port", str(port), *more),
+    ]
+    with log.open("wb") as written, _terminable():
+        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        try:
+            _follow(process, port, tell)
+        except KeyboardInterrupt:
+            _stop(process)
+    return process.returncode, folder.said()
+
+
+def _follow(process: "subprocess.Popen[bytes]", port: int, tell: Tell) -> None:
+    while process.poll() is None:
+        if (told := _progress(port)) is not None:
+            tell(told)
+        time.sleep(LOOK)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """As the kubelet does: SIGTERM, time to save, and SIGKILL for whoever does not want to wait."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class _terminable:  # noqa: N801 - used as a function
+    """SIGTERM is heard as Ctrl-C is: whoever ends this program does not leave the training behind."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, _interrupt)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _progress(port: int) -> dict[str, Any] | None:
+    """The progress document, or None where there is none yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress", timeout=ANSWER) as answer:
+            return words.progress(answer.read(LARGEST))
+    except (OSError, urllib.error.URLError):
+        return None
+
+
+def _free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,139 @@
+"""The tiny model on this machine, by the trainer's own stages."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import stories
+import terminal
+import trainer_tiny_model
+
+ROOT = terminal.ROOT
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    return terminal.laptop(tmp_path)
+
+
+def test_a_run_says_that_it_is_for_this_machine(laptop):
+    done = laptop.type("run", "job.yaml")
+
+    assert done.exit_code == 64
+    assert "add --local; on a cluster: kubectl finetune create -f job.yaml" in done.stderr
+
+
+def test_without_the_trainer_it_is_said_how_to_get_it(laptop, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    done = laptop.type("run", "--local", "job.yaml")
+
+    assert done.exit_code == 69
+    assert "pipx install 'kubectl-finetune[local]'" in done.stderr
+
+
+def test_data_needs_somebodys_tokenizer(laptop):
+    done = laptop.type("check", "data.jsonl")
+
+    assert done.exit_code == 64
+    assert "--model: say whose tokenizer reads the data" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--claim", "--claim data: write it as NAME=PATH"), ("--secret", "--secret data: write it")],
+)
+def test_a_mount_is_a_pair(laptop, option, said):
+    done = laptop.type("run", "--local", "job.yaml", option, "data")
+
+    assert done.exit_code == 64
+    assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_a_job_runs_here_and_is_published_once(laptop, tmp_path):
+    done = laptop.type("run", "--local", "job.yaml")
+
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Preparing  ")
+    assert re.match(
+        r"Succeeded  Published: 6 steps trained, the LoRA adapter lies at file://.*/out; held-out loss",
+        lines[-4],
+    )
+    assert lines[-2] == f"report: {tmp_path}/out/report.html"
+    assert "Which number comes after 3?" in (tmp_path / "out/report.html").read_text()
+    assert (tmp_path / "out/finetune-manifest.json").exists()
+
+    again = laptop.type("run", "--local", "job.yaml")
+
+    assert again.exit_code == 0
+    assert "published by an earlier attempt" in again.stdout
+    changed = laptop.type("run", "--local", "job.yaml", "--set", "training.maxSteps=7")
+    assert changed.exit_code == 64
+    assert "OutputExists" in changed.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_a_checkpoint_from_which_the_same_command_goes_on(laptop, tmp_path):
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(terminal.local_job(maxSteps=150)))
+    command = [sys.executable, "-m", "kubectl_finetune", "run", "--local", "job.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli" / "src")}
+    log = tmp_path / "log"
+    with log.open("w") as written:
+        first = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=written, stderr=subprocess.STDOUT
+        )
+    stories.wait_until(
+        log.read_text, lambda text: re.search(r"step [1-9]\d*/150", text), what="a step", seconds=120
+    )
+    first.send_signal(signal.SIGINT)
+
+    assert first.wait(60) == 75
+    stopped = re.search(
+        r"error: stopped by SIGTERM at step (\d+) of 150, after a checkpoint; .*run the same command again",
+        log.read_text(),
+    )
+    assert stopped, log.read_text()
+
+    second = laptop.type("run", "--local", "job.yaml")
+
+    assert second.exit_code == 0, second.output
+    assert f"step {stopped[1]} of 150" in second.stdout, "it begins where it was stopped"
+    assert len(list((tmp_path / "counting.finetune/logs").glob("prepare-*"))) == 1, (
+        "what was prepared is not prepared again"
+    )
+
+
+@pytest.mark.slow
+def test_data_is_judged_before_anything_runs(laptop, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"messages": 3}\n')
+    model = str(trainer_tiny_model.folder())
+
+    good = laptop.type("check", "data.jsonl", "--model", model)
+    bad = laptop.type("check", "bad.jsonl", "--model", model)
+    report = json.loads(laptop.type("check", "job.yaml", "-o", "json").stdout)
+
+    assert good.stdout.startswith("# Data report\n\n40 rows read")
+    assert (bad.exit_code, bad.stderr) == (
+        64, "error: InvalidRow: bad.jsonl line 1: messages is a number; it must be a list of {role, content}\n",
+    )  # fmt: skip
+    assert report["result"]["dataset"]["rowsRead"] == 40
+
+
+@pytest.mark.slow
+def test_an_estimate_says_memory_by_its_parts_and_whether_it_fits(laptop):
+    fits = laptop.type("estimate", "job.yaml", "--gpu-memory", "80Gi", "--teraflops", "900")
+    does_not = laptop.type("estimate", "job.yaml", "--gpu-memory", "1Mi")
+
+    assert fits.exit_code == 0, fits.output
+    assert fits.stdout.splitlines()[0].endswith("of each GPU")
+    assert "run:    6 steps, 4 rows a step, 2 rows a pass" in fits.stdout
+    assert does_not.exit_code == 64
+    assert "ModelDoesNotFit" in does_not.stderr
