@@ -34,10 +34,11 @@ lint: $(READY)
 	$(VENV)/bin/ruff check -q .
 
 types: $(READY)
-	$(VENV)/bin/mypy --no-error-summary operator/src/finetune_operator trainer-image/src/finetune_trainer tests/cluster/localcluster
+	$(VENV)/bin/mypy --no-error-summary operator/src/finetune_operator trainer-image/src/finetune_trainer cli/src/kubectl_finetune tests/cluster/localcluster
 
 layers: $(READY)
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/lint-imports --no-logo --config cli/.importlinter
 
 unit: $(READY)  ## Unit and contract tests
 	$(VENV)/bin/pytest -q -n 2 -m "not slow" tests/unit tests/contract
@@ -47,6 +48,9 @@ slow: $(READY)  ## Unit and contract tests that train a tiny model, wait for ser
 
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring
+
+test-cli: $(READY)  ## kubectl finetune: every command against a fake cluster, and runs on this machine
+	$(VENV)/bin/pytest -q -n 2 tests/unit/kubectl_finetune
 
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q -rP tests/e2e
@@ -116,7 +120,7 @@ lock: $(READY)  ## Pin every dependency anew, with hashes
 ##@ The development environment
 venv: $(READY)  ## Install the pinned development environment into .venv
 
-$(READY): requirements.lock .ci/uv.txt operator/pyproject.toml trainer-image/pyproject.toml
+$(READY): requirements.lock .ci/uv.txt operator/pyproject.toml trainer-image/pyproject.toml cli/pyproject.toml
 	.ci/venv $(VENV)
 	@touch $@
 
@@ -126,4 +130,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
