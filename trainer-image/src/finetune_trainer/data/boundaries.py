@@ -4,11 +4,29 @@ The tokenizer is asked about single characters: turning the place of every token
 tokenising does.
 """
 
-from collections.abc import Iterable
+import bisect
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import tokenizers
 
 from finetune_trainer.data.families import Span
+
+
+class Tokens(Protocol):
+    """The tokens of one text, however they were found."""
+
+    @property
+    def ids(self) -> list[int]:
+        """All token ids."""
+
+    def first(self, spot: int) -> int:
+        """Index of the first token that begins at character `spot` or behind it; their number where there is none."""
+
+    def straddled(self, spots: Iterable[int]) -> bool:
+        """Whether a token reaches over one of `spots`."""
 
 
 class Boundaries:
@@ -54,6 +72,45 @@ class Boundaries:
         """The characters of a token; (0, 0) for one that stands for none."""
         found: Span | None = self._encoding.token_to_chars(token)
         return found or (0, 0)
+
+
+class Joined:
+    """The tokens of one text whose parts have the same tokens alone as together (`cuts`): none reaches over a part's end."""
+
+    def __init__(
+        self,
+        parts: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        boundaries: Callable[[str], Boundaries],
+    ) -> None:
+        """`ids`: of each of `parts`; `boundaries`: those of one part, asked for where a spot is inside of it."""
+        self.ids = list(itertools.chain.from_iterable(ids))
+        """All token ids."""
+        self._parts = parts
+        self._counts = list(map(len, ids))
+        self._boundaries = boundaries
+
+    @functools.cached_property
+    def _begins(self) -> list[int]:
+        """The first character of each part, and the number of all characters."""
+        return list(itertools.accumulate(map(len, self._parts), initial=0))
+
+    def first(self, spot: int) -> int:
+        """Index of the first token that begins at character `spot` or behind it; their number where there is none."""
+        part, inside = self._part(spot)
+        return sum(self._counts[:part]) + (self._boundaries(self._parts[part]).first(inside) if inside else 0)
+
+    def straddled(self, spots: Iterable[int]) -> bool:
+        """Whether a token reaches over one of `spots`."""
+        places = map(self._part, spots)
+        return any(
+            inside and self._boundaries(self._parts[part]).straddled([inside]) for part, inside in places
+        )
+
+    def _part(self, spot: int) -> tuple[int, int]:
+        """The part in which a character stands, and its place there."""
+        part = bisect.bisect_right(self._begins, spot) - 1
+        return part, spot - self._begins[part]
 
 
 class Pieces:

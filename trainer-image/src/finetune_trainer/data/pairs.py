@@ -8,10 +8,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import tokenizers
-
 from finetune_trainer import errors
-from finetune_trainer.data.boundaries import Boundaries
+from finetune_trainer.data.boundaries import Tokens
 from finetune_trainer.data.families import Span
 from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference
 from finetune_trainer.data.tokenise import BATCH, IGNORED, Tokeniser
@@ -91,8 +89,8 @@ def encode(tokeniser: Tokeniser, examples: Iterable[Example]) -> Iterator[Compar
     while batch := list(itertools.islice(remaining, BATCH)):
         splits = [_splits(tokeniser, example) for example in batch]
         flat = [one for row in splits for one in row]
-        chat = iter(tokeniser.vocabulary.encode([one.text for one in flat if not one.raw], special=False))
-        plain = iter(tokeniser.vocabulary.encode([one.text for one in flat if one.raw], special=True))
+        chat = iter(tokeniser.vocabulary.tokens([one.text for one in flat if not one.raw], special=False))
+        plain = iter(tokeniser.vocabulary.tokens([one.text for one in flat if one.raw], special=True))
         for example, row in zip(batch, splits, strict=True):
             pieces = _together([_whole(one, next(plain if one.raw else chat)) for one in row]) or [
                 _apart(tokeniser, one) for one in row
@@ -140,9 +138,8 @@ def _within(spans: Iterable[Span], end: int) -> tuple[Span, ...]:
     return tuple((start, min(behind, end)) for start, behind in spans if start < end)
 
 
-def _whole(split: Split, encoding: tokenizers.Encoding) -> Pieces | None:
+def _whole(split: Split, found: Tokens) -> Pieces | None:
     """Prompt and answer, tokenised in one; None where that cannot be, or a token reaches from the one into the other."""
-    found = Boundaries(encoding, len(split.text))
     if split.plain or found.straddled([split.answer]):
         return None
     first = found.first(split.answer)

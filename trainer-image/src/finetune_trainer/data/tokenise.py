@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tokenizers
-
 from finetune_trainer import errors
-from finetune_trainer.data.boundaries import Boundaries, Pieces
+from finetune_trainer.data.boundaries import Boundaries, Pieces, Tokens
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import Span
 from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference, Text
@@ -102,8 +100,8 @@ class Tokeniser:
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
             marked = [self.mark(example) for example in batch]
-            chat = iter(self.vocabulary.encode([one.text for one in marked if not one.raw], special=False))
-            plain = iter(self.vocabulary.encode([one.text for one in marked if one.raw], special=True))
+            chat = iter(self.vocabulary.tokens([one.text for one in marked if not one.raw], special=False))
+            plain = iter(self.vocabulary.tokens([one.text for one in marked if one.raw], special=True))
             for example, one in zip(batch, marked, strict=True):
                 yield self._labelled(example, one, next(plain if one.raw else chat))
 
@@ -141,8 +139,7 @@ class Tokeniser:
             endless=rendered.endless,
         )
 
-    def _labelled(self, example: Example, marked: Marked, encoding: tokenizers.Encoding) -> Encoded:
-        whole = Boundaries(encoding, len(marked.text))
+    def _labelled(self, example: Example, marked: Marked, whole: Tokens) -> Encoded:
         starts = [start for start, _ in marked.learned]
         apart = bool(marked.plain) or whole.straddled(starts)
         found = self.in_pieces(marked.text, starts, marked.plain, raw=marked.raw) if apart else whole

@@ -11,6 +11,10 @@ from typing import Any
 
 import tokenizers
 
+from finetune_trainer.data import cuts
+from finetune_trainer.data.boundaries import Boundaries, Tokens
+from finetune_trainer.data.lexicon import Lexicon
+
 LEADS = ("\ue000", "\n", ".")
 """What may be put before a text so that it is not taken for a beginning; no tokenizer makes one token of the first and more."""
 SPACES = ("▁", "Ġ")
@@ -48,6 +52,13 @@ class Vocabulary:
     def __reduce__(self) -> tuple[Any, ...]:
         return Vocabulary, (self.description, self.eos, self.plain_specials)
 
+    def tokens(self, texts: Sequence[str], *, special: bool) -> Sequence[Tokens]:
+        """The same tokens as `encode` gives, to be asked where they begin."""
+        if self._lexicon and not (special and self._framing):
+            return self._lexicon.tokens(texts)
+        found = self.encode(texts, special=special)
+        return [Boundaries(encoding, len(text)) for encoding, text in zip(found, texts, strict=True)]
+
     def encode(
         self, texts: Sequence[str], *, special: bool, plain: bool = False
     ) -> list[tokenizers.Encoding]:
@@ -72,6 +83,17 @@ class Vocabulary:
     def commands(self, ids: Sequence[int]) -> list[str]:
         """The special tokens among `ids`."""
         return [self._specials[one].content for one in ids if one in self._specials]
+
+    @functools.cached_property
+    def _lexicon(self) -> Lexicon | None:
+        """None where a text's tokens are not known to be those of its parts."""
+        return Lexicon(functools.partial(self.encode, special=False)) if cuts.allowed(self._engine) else None
+
+    @functools.cached_property
+    def _framing(self) -> bool:
+        """Whether the tokenizer puts something of its own before or behind a text."""
+        (encoding,) = self.encode([""], special=True)
+        return bool(encoding.ids)
 
     @functools.cached_property
     def _specials(self) -> dict[int, tokenizers.AddedToken]:
