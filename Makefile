@@ -19,7 +19,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: cluster servers check slow wiring e2e  ## Everything: check, slow unit tests, wiring tests, end to end on the local cluster
+test: cluster servers check slow wiring test-chart test-gitops test-policies e2e  ## Everything: check, slow unit tests, wiring tests, chart, GitOps, policies, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -51,6 +51,15 @@ wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 
 test-cli: $(READY)  ## kubectl finetune: every command against a fake cluster, and runs on this machine
 	$(VENV)/bin/pytest -q -n 2 tests/unit/kubectl_finetune
+
+test-chart: $(READY)  ## What the chart renders for many ways to install it; alerts and dashboards as Prometheus reads them
+	$(VENV)/bin/pytest -q -n 2 tests/chart
+
+test-gitops: $(READY)  ## What kstatus, Argo CD and Flux say of a job in every state, by their own code (cold 2 min)
+	$(VENV)/bin/pytest -q tests/gitops
+
+test-policies: $(READY)  ## Who may do what, on a real API server of its own
+	$(VENV)/bin/pytest -q tests/policies
 
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q -rP tests/e2e
@@ -106,13 +115,17 @@ bench-quality: $(READY)  ## What SmolLM2 learns from real text: our trainer agai
 crds: $(READY)  ## Write crds/ and the chart's copy from the API models
 	$(PY) -m finetune_operator.api.schema crds charts/finetune-operator/files/crds
 
-generated: crds  ## Write what is made from code: CRDs, the chart's table of values, the pages of reasons, of bad input, of chat templates and of a job's life
+generated: crds  ## Write what is made from code: CRDs, the chart's table of values and dashboards, jobs in every state, the pages of reasons, of bad input, of chat templates, of a job's life and of reference
 	$(PY) tests/support/chart_values.py
 	$(PY) tests/support/reasons_page.py
 	$(PY) tests/support/estimate_page.py
 	$(PY) tests/support/bad_input_page.py
 	$(PY) tests/support/families_page.py
 	$(PY) tests/support/life_page.py
+	$(PY) tests/support/gitops_states.py
+	$(PY) tests/support/dashboards.py
+	$(PY) tests/support/reference_page.py
+	$(PY) tests/support/security_page.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -130,4 +143,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help

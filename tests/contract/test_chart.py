@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import chart_values
+import rbac_table
 from finetune_operator import settings
 from finetune_operator.api import profile
 
@@ -22,27 +23,14 @@ CHART = ROOT / "charts" / "finetune-operator"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 TEMPLATES = {path.name: path.read_text() for path in (CHART / "templates").iterdir()}
-GROUPS = {"core": ""}
 
 
 def valid(**changed: Any) -> bool:
     return jsonschema.Draft7Validator(SCHEMA).is_valid({**VALUES, **changed})
 
 
-def rules_of_the_docs() -> set[tuple[str, str, str]]:
-    """(API group, resource, verb) of each row of docs/rbac.md."""
-    found = set()
-    for row in (ROOT / "docs" / "rbac.md").read_text().splitlines():
-        cells = [cell.strip() for cell in row.split("|")]
-        if len(cells) < 5 or not (resource := re.match(r"`([a-z/]+)`", cells[2])):
-            continue
-        group = GROUPS.get(cells[1], cells[1].strip("`"))
-        found |= {(group, resource[1], verb) for verb in cells[3].replace(" ", "").split(",")}
-    return found
-
-
 def rules_of_the_chart() -> set[tuple[str, str, str]]:
-    """The same, of every rule for the operator in the templates."""
+    """(API group, resource, verb) of every rule for the operator in the templates."""
     blocks = re.findall(
         r'define "finetune\.(?:rules|clusterRules)" -}}\n(.*?)\n{{- end', TEMPLATES["_helpers.tpl"], re.DOTALL
     )
@@ -59,7 +47,7 @@ def rules_of_the_chart() -> set[tuple[str, str, str]]:
 
 
 def test_the_operators_rights_are_those_of_the_docs():
-    assert rules_of_the_chart() == rules_of_the_docs()
+    assert rules_of_the_chart() == rbac_table.rights()
 
 
 def test_the_operator_may_not_do_what_would_make_it_dangerous():

@@ -71,3 +71,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   resources: [finetuneprofiles]
   verbs: [list, watch]
 {{- end -}}
+
+{{- /* Labels of every pod that the operator's Jobs make. */ -}}
+{{- define "finetune.jobPods" -}}
+app.kubernetes.io/name: finetune
+app.kubernetes.io/managed-by: finetune-operator
+{{- end -}}
+
+{{- /* An egress rule: names are looked up wherever the cluster's DNS stands. */ -}}
+{{- define "finetune.dns" -}}
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- end -}}
+
+{{- /* What puts a policy into force, where this release serves. */ -}}
+{{- define "finetune.policyBinding" -}}
+{{- $top := index . 0 }}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ include "finetune.clusterName" $top }}-{{ index . 1 }}
+  labels: {{- include "finetune.labels" $top | nindent 4 }}
+spec:
+  policyName: {{ include "finetune.clusterName" $top }}-{{ index . 1 }}
+  validationActions: [Deny]
+  {{- if eq $top.Values.scope "namespaces" }}
+  matchResources:
+    namespaceSelector:
+      matchExpressions:
+        - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson $top.Values.namespaces }}}
+  {{- end }}
+{{- end -}}

@@ -36,6 +36,9 @@ DEBIAN = {
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 
+MONITORING = {"promtool": "prometheus"}
+"""For the tests of alerts and dashboards alone."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -101,6 +104,8 @@ KUEUE = Build(
     {"sigs.k8s.io/kueue/pkg/version.GitVersion": KUEUE_VERSION},
 )
 """An optional part: built when it is first asked for, not by `up`."""
+HEALTH = Build(SOURCES / "tools/health", ".", "health", "2 to 4 min")
+"""What kstatus, Argo CD and Flux say of an object; for `make test-gitops` alone."""
 TOOLS = (
     "kubectl",
     "helm",
@@ -128,9 +133,9 @@ def require_root() -> None:
         raise ClusterError(message + (f"; missing besides: {', '.join(lacking)}" if lacking else ""))
 
 
-def ensure_packages(places: Places, steps: Steps) -> None:
+def ensure_packages(places: Places, steps: Steps, wanted: Mapping[str, str] = DEBIAN) -> None:
     """Install Debian packages; on a machine that is not Debian say what is missing and give up."""
-    needed = packages_missing()
+    needed = packages_missing(wanted)
     if needed and shutil.which("apt-get") is None:
         message = (
             f"this machine has no apt-get; install what Debian calls {', '.join(needed)}, then run `up` again"
@@ -153,11 +158,11 @@ def ensure_packages(places: Places, steps: Steps) -> None:
         raise ClusterError(message)
 
 
-def packages_missing() -> list[str]:
+def packages_missing(wanted: Mapping[str, str] = DEBIAN) -> list[str]:
     """Debian packages whose programs are not there."""
     return [
         package
-        for proof, package in DEBIAN.items()
+        for proof, package in wanted.items()
         if not (Path(proof).exists() if proof[0] == "/" else shutil.which(proof))
     ]
 

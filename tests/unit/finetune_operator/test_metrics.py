@@ -7,6 +7,7 @@ import pytest
 import kube_objects
 import wild_cluster
 import wild_operator
+from finetune_operator.api import status as api_status
 from finetune_operator.reconcile.metrics import Metrics
 
 PAGE = pathlib.Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -88,6 +89,41 @@ def test_a_write_whose_answer_was_lost_is_counted_once():
     assert found.cluster.job()["status"]["state"] == "Succeeded"
     used = found.cluster.job()["status"]["usage"]["gpuSeconds"]
     assert found.counted("gpu_seconds", outcome="Succeeded") == pytest.approx(used)
+
+
+def runs(found, stage, outcome):
+    """How many attempts ended so, and how long they ran in all."""
+    given = {"stage": stage, "outcome": outcome}
+    registry = found.operator.reconciler.metrics.registry
+    return [registry.get_sample_value(f"finetunejob_run_seconds_{part}", given) for part in ("count", "sum")]
+
+
+def test_each_attempt_is_timed_once():
+    found = Namespace()
+    assert runs(found, "Prepare", "Succeeded")[0] == 1
+    assert runs(found, "Train", "Failed") == [0, 0]
+    found.goes_on(kube_objects.word("Train", "InternalError", "oops"), code=70, seconds=HOUR)
+    found.goes_on(kube_objects.published(), seconds=2 * HOUR)
+    for outcome, seconds in (("Failed", HOUR), ("Succeeded", 2 * HOUR)):
+        count, total = runs(found, "Train", outcome)
+        assert count == 1
+        assert seconds <= total < seconds + 1000
+    assert runs(found, "Prepare", "Succeeded")[0] == 1
+
+
+def test_a_wait_in_a_queue_is_timed_when_the_job_may_start():
+    def status(truth, time):
+        says = {"type": "Queued", "status": truth, "reason": "x", "lastTransitionTime": time}
+        return api_status.parse({"conditions": [says]})
+
+    metrics = Metrics("test")
+    waits, starts = status("True", "2026-11-22T10:00:00Z"), status("False", "2026-11-22T10:30:00Z")
+    for before, after in ((waits, waits), (waits, starts), (starts, starts), (starts, waits)):
+        metrics.wrote(before, after)
+    counted = [
+        metrics.registry.get_sample_value(f"finetunejob_queued_seconds_{part}") for part in ("count", "sum")
+    ]
+    assert counted == [1, 1800]
 
 
 def test_no_label_holds_a_name_and_every_metric_is_on_the_page():

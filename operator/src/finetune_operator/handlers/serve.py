@@ -150,6 +150,7 @@ class Operator:
         """Let the workers work."""
         self.sync.enqueue()
         self.leading.set()
+        self.metrics.leading.set(1)
 
     async def _watch(self) -> None:
         """Run kopf, and run it again when it gives up: an expired watch or one odd event is no reason to end the process."""
@@ -208,6 +209,7 @@ class Operator:
     async def _drain(self) -> None:
         """No new work; what is under way may end."""
         self.leading.clear()
+        self.metrics.leading.set(0)
         self.queue.close()
         deadline = asyncio.get_running_loop().time() + DRAIN
         while self.queue.busy and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  a poll at the very end

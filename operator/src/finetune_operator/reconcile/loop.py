@@ -148,9 +148,7 @@ class Reconciler:
         if status.progress != before.progress:
             self.caches.progress_written[job.uid] = now
         self.recorder.tell(job, transitions(before, status), now)
-        if status.state in {"Succeeded", "Failed"}:
-            reason = next(one.reason for one in status.conditions or () if one.type == "Succeeded")
-            self.metrics.finished.labels(status.state, reason).inc()
+        self.metrics.wrote(before, status)
 
     async def _patch(self, job: JobSeen, status: dict[str, object]) -> None:
         """Guarded by resourceVersion: a decision made on an old object is made again."""

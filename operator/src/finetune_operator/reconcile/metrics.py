@@ -1,12 +1,20 @@
 """What /metrics tells. No label holds a job's name: ten thousand jobs would be ten thousand series."""
 
+import itertools
+
 import prometheus_client as prometheus
 
+from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.names import Key
 from finetune_operator.observe.job import JobSeen, Spent
+from finetune_operator.status import durations
 
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30)
 OUTCOMES = ("Succeeded", "Failed", "Interrupted", "Waiting")
+RESULTS = ("ok", "conflict", "api_error", "error")
+STAGES = ("Prepare", "Train")
+MINUTES = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 72 * 3600)
+"""Bounds for what a job waits and takes (s)."""
 LATENCY = (0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
@@ -17,6 +25,11 @@ class Metrics:
         self.registry = prometheus.CollectorRegistry()
         self.reconciles = prometheus.Counter(
             "finetunejob_reconcile", "Passes of the loop, by result.", ["result"], registry=self.registry
+        )
+        for result in RESULTS:
+            self.reconciles.labels(result)
+        self.leading = prometheus.Gauge(
+            "finetunejob_leading", "1: this pod reconciles; 0: it stands by.", registry=self.registry
         )
         self.durations = prometheus.Histogram(
             "finetunejob_reconcile_duration_seconds",
@@ -51,6 +64,21 @@ class Metrics:
             buckets=LATENCY,
             registry=self.registry,
         )
+        self.queued = prometheus.Histogram(
+            "finetunejob_queued_seconds",
+            "How long a queue held a Job back, each time.",
+            buckets=MINUTES,
+            registry=self.registry,
+        )
+        self.runs = prometheus.Histogram(
+            "finetunejob_run_seconds",
+            "How long an attempt's pods ran, by stage and outcome.",
+            ["stage", "outcome"],
+            buckets=MINUTES,
+            registry=self.registry,
+        )
+        for stage, outcome in itertools.product(STAGES, OUTCOMES):
+            self.runs.labels(stage, outcome)
         self.gpu_seconds = prometheus.Counter(
             "finetunejob_gpu_seconds",
             "GPUs times seconds of training attempts that ended, by namespace and outcome.",
@@ -93,6 +121,17 @@ class Metrics:
         else:
             self._states[key] = state
             self.jobs.labels(key.namespace, state).inc()
+
+    def wrote(self, before: FineTuneJobStatus, after: FineTuneJobStatus) -> None:
+        """A status was written: count what has ended by it."""
+        for run in durations.runs(before, after):
+            self.runs.labels(run.stage, run.outcome).observe(run.seconds)
+        waited = durations.queued(before, after)
+        if waited is not None:
+            self.queued.observe(waited)
+        ended = durations.end(before, after)
+        if ended is not None:
+            self.finished.labels(after.state, ended.reason).inc()
 
     def spent(self, job: JobSeen, currency: str | None) -> None:
         """Count what a job has spent since it was last looked at. What it had spent before that, our predecessor has counted."""
