@@ -94,6 +94,12 @@ def test_of_one_pod_there_is_nothing_to_keep():
     assert "affinity" not in of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]
 
 
+def test_without_a_lease_there_is_never_a_second_pod():
+    (deployment,) = of_kind(rendered(VALUES["without a Lease"]), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
 def test_what_is_made_unless_asked_for():
     assert kinds(rendered({})) == {
         "ClusterRole",

@@ -8,7 +8,7 @@ import policy_ground
 @pytest.fixture(scope="session")
 def kube():
     with policy_ground.control_plane() as kube:
-        policy_ground.install(kube, {"policies": {"requester": True, "keepRunning": True}})
+        policy_ground.install(kube, policy_ground.VALUES)
         yield kube
 
 

@@ -9,6 +9,8 @@ import stories
 
 NO_PODS = "and a FineTuneJob makes some; ask for the role edit there"
 NO_ACCOUNT = "spec.serviceAccountName: ada may not use the ServiceAccount trainer"
+PODS_AND_JOBS = ("--verb=get,create", "--resource=finetunejobs.finetune.dev", "--resource=pods")
+"""Kubernetes' own role edit would not do: it may impersonate every ServiceAccount of the namespace."""
 JOBS_ALONE = ("--verb=get,list,create,patch,delete", "--resource=finetunejobs.finetune.dev")
 
 
@@ -69,8 +71,7 @@ def test_who_may_edit_the_namespace_may(ada):
 
 
 def test_pods_and_jobs_by_name_are_enough(ada):
-    rules = ("--verb=get,create", "--resource=finetunejobs.finetune.dev", "--resource=pods")
-    assert ada.may("both", *rules).comes_to("created")
+    assert ada.may("both", *PODS_AND_JOBS).comes_to("created")
 
 
 def test_pods_elsewhere_are_not_enough(ada, kube):
@@ -80,19 +81,21 @@ def test_pods_elsewhere_are_not_enough(ada, kube):
 
 
 def test_a_service_account_is_used_by_those_who_may_impersonate_it(ada):
-    ada.may("edit")
+    ada.may("both", *PODS_AND_JOBS)
     assert ada.comes_to(NO_ACCOUNT, serviceAccountName="trainer")
     ada.may("trainer", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=trainer")
     assert ada.comes_to("created", serviceAccountName="trainer")
 
 
 def test_another_account_is_not(ada):
-    ada.may("edit").may("other", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=other")
+    ada.may("both", *PODS_AND_JOBS).may(
+        "other", "--verb=impersonate", "--resource=serviceaccounts", "--resource-name=other"
+    )
     assert ada.comes_to(NO_ACCOUNT, serviceAccountName="trainer")
 
 
 def test_the_account_that_every_pod_gets_needs_no_right(ada):
-    assert ada.may("edit").comes_to("created", serviceAccountName="default")
+    assert ada.may("both", *PODS_AND_JOBS).comes_to("created", serviceAccountName="default")
 
 
 def test_who_may_not_create_may_still_pause(ada, kube, namespace):
