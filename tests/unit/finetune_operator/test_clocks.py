@@ -286,6 +286,17 @@ def test_a_suspended_job_on_a_dead_node_comes_to_rest():
     assert sim.created[-1] == "train-2"
 
 
+def test_a_job_that_is_suspended_once_its_node_is_given_up_leaves_no_job_behind():
+    sim = running()
+    dying(sim, 1)
+    sim.passes(HOUR)
+    sim.raw["spec"]["runPolicy"] = {"suspend": True}
+    sim.step()
+    assert sim.rules[-1] == "suspended"
+    assert sim.attempts()[-1] == ("Train", 1, "Interrupted")
+    assert sim.job("train", 1) is None, "it would start another pod as soon as the lost one is gone"
+
+
 def test_training_pods_leave_a_node_that_does_not_answer_after_a_minute_and_prepare_as_usual():
     sim = running()
     tolerations = sim.job("train", 1)["spec"]["template"]["spec"]["tolerations"]

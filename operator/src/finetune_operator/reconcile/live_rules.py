@@ -51,15 +51,11 @@ def suspended(found: Case) -> Decision | None:
 
 def paused(found: Case) -> Decision:
     """What is done, and said, while `runPolicy.suspend` is true."""
-    live = found.live
-    stop = (
-        ()
-        if live is None or live.child is None or live.child.deleting or live.child.finished
-        else (live.child,)
-    )
+    # Not the live one's alone: the Job of an attempt whose node was given up would start another pod once the lost one is gone.
+    stop = tuple(one for one in found.world.children if not (one.finished or one.deleting))
     message = (
         "paused by spec.runPolicy.suspend; set it to false to go on"
-        if live is None
+        if found.live is None
         else "stopping the pods, to pause"
     )
     says: Talk = {
