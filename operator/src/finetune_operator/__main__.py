@@ -11,6 +11,7 @@ import socket
 import sys
 
 import pydantic
+import uvloop
 
 from finetune_operator import settings as choices
 from finetune_operator.cluster.access import configuration
@@ -97,7 +98,9 @@ def main() -> None:
             sys.stderr.write(f"finetune-operator: {name}{one['msg']}\n")
         sys.exit(2)
     _logging(settings)
-    sys.exit(0 if asyncio.run(_serve(settings)) else 1)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        graceful = runner.run(_serve(settings))
+    sys.exit(0 if graceful else 1)
 
 
 if __name__ == "__main__":

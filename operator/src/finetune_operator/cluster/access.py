@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import urllib.request
 from dataclasses import dataclass
 
 from kubernetes.aio import client, config
@@ -31,6 +32,8 @@ async def configuration() -> Configuration:
     else:
         await config.load_kube_config(client_configuration=found)  # type: ignore[no-untyped-call]  # same
     found.connection_pool_maxsize = CONNECTIONS
+    # Where no proxy is set, aiohttp need not look for one; and it would read ~/.netrc in a thread before each request.
+    found.client_session_kwargs = {"trust_env": bool(urllib.request.getproxies())}
     return found
 
 

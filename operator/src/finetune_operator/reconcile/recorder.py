@@ -9,21 +9,26 @@ from typing import Any
 from finetune_operator import errors, names
 from finetune_operator.cluster import api
 from finetune_operator.cluster.api import Api
+from finetune_operator.cluster.limiter import TokenBucket
 from finetune_operator.observe import times
 from finetune_operator.observe.job import JobSeen
 from finetune_operator.status.transitions import Told
 
 LOG = logging.getLogger(__name__)
 SENDERS = 8
-MOST = 250
+RATE, BURST = 20.0, 50
+"""Events a second, and at once. When a thousand jobs come together their work goes first, and their Events follow; each says when
+it was."""
+MOST = 1250
 """Events that wait for each sender; more are dropped, since the status holds the truth."""
 
 
 class Recorder:
     """Sends Events: those of one job one after the other, those of different jobs side by side."""
 
-    def __init__(self, cluster: Api, identity: str) -> None:
+    def __init__(self, cluster: Api, identity: str, *, rate: float = RATE, burst: int = BURST) -> None:
         self._api, self._identity = cluster, identity
+        self._limiter = TokenBucket(rate, burst)
         self._waiting: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = [
             asyncio.Queue(MOST) for _ in range(SENDERS)
         ]
@@ -44,6 +49,7 @@ class Recorder:
     async def _send(self, waiting: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
         while True:
             namespace, body = await waiting.get()
+            await self._limiter.take()
             try:
                 await self._api.create(api.EVENTS, namespace, body)
             except errors.ApiError as error:
