@@ -70,7 +70,7 @@ servers: $(READY)  ## Build the Google and Azure storage servers of the unit tes
 fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
 	PYTHONPATH=tests/support $(PY) tests/fuzz/fuzz_readers.py
 
-histories: $(READY)  ## HISTORIES (10000) random histories of a job against the operator's loop (docs/life-of-a-job.md; half an hour)
+histories: $(READY)  ## HISTORIES (10000) random histories of a job against the operator's loop (docs/life-of-a-job.md; 5 minutes)
 	FINETUNE_TEST_HISTORIES=$(HISTORIES) $(VENV)/bin/pytest -q -n 2 --timeout 0 tests/unit/finetune_operator/test_histories.py
 
 test-faults: $(READY)  ## Every fault of the API server at every call of a job's life: docs/faults.md (5 minutes)
