@@ -20,7 +20,12 @@ from finetune_trainer.data.spool import Spool, Spot
 from finetune_trainer.data.worker import Answer
 from finetune_trainer.helper import Helper
 
-PROGRAM = "from finetune_trainer.data import worker; worker.main()"
+PROGRAM = """
+from finetune_trainer import cycles
+with cycles.unsought():
+    from finetune_trainer.data import worker
+worker.main()
+"""
 DEPTH = 2
 """Chunks a worker has at a time: the next one is there when it is done with one."""
 AHEAD = 64
