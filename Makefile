@@ -19,7 +19,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: cluster servers check slow wiring test-chart test-gitops test-policies e2e  ## Everything: check, slow unit tests, wiring tests, chart, GitOps, policies, end to end on the local cluster
+test: cluster servers check slow wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: check, slow unit tests, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -57,6 +57,9 @@ test-chart: $(READY)  ## What the chart renders for many ways to install it; ale
 
 test-gitops: $(READY)  ## What kstatus, Argo CD and Flux say of a job in every state, by their own code (cold 2 min)
 	$(VENV)/bin/pytest -q tests/gitops
+
+test-supply: $(READY)  ## SBOM and licences of what the images carry
+	$(VENV)/bin/pytest -q tests/supply
 
 test-policies: $(READY)  ## Who may do what, on a real API server of its own
 	$(VENV)/bin/pytest -q tests/policies
@@ -126,6 +129,10 @@ generated: crds  ## Write what is made from code: CRDs, the chart's table of val
 	$(PY) tests/support/dashboards.py
 	$(PY) tests/support/reference_page.py
 	$(PY) tests/support/security_page.py
+	$(PY) tests/support/licences.py
+
+sbom: $(READY)  ## Write an SBOM of each image's packages (CycloneDX) into dist/sbom
+	PYTHONPATH=tests/support $(PY) tests/support/sbom.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -143,4 +150,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help

@@ -6,23 +6,16 @@ import tomllib
 
 import pytest
 
+import lock_files
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("operator", "trainer-image")
 SLICES = [f"{folder}/{name}.lock" for folder in FOLDERS for name in ("requirements", "build")]
-ENTRY = re.compile(r"^(?P<name>[a-z0-9.-]+)==(?P<version>[^ ;]+)(?: ; (?P<marker>.*?))? \\$", re.MULTILINE)
 
 
 def pinned(file):
     """(name, version) to hashes, for each entry."""
-    text = (ROOT / file).read_text()
-    starts = [*ENTRY.finditer(text)]
-    ends = [*(entry.start() for entry in starts[1:]), len(text)]
-    return {
-        (entry["name"], entry["version"]): frozenset(
-            re.findall(r"--hash=(sha256:[0-9a-f]{64})", text[entry.end() : end])
-        )
-        for entry, end in zip(starts, ends, strict=True)
-    }
+    return {(one.name, one.version): one.hashes for one in lock_files.pins(file)}
 
 
 WHOLE = pinned("requirements.lock")
