@@ -1,5 +1,6 @@
 """Builders of Kubernetes objects, one a kind: the shortest valid one, and what the test cares about."""
 
+import base64
 import json
 
 DIGEST = "sha256:" + "ab" * 32
@@ -255,3 +256,14 @@ def merged(base, over):
             else value
         )
     return found
+
+
+def secret(name, namespace="team-a", **keys):
+    """A Secret as the API server holds it."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import obstore.store
 from kubectl_finetune import errors
 
 SCHEMES = ("s3", "gs", "az")
+LEFT = (".finetune/", "merged/", "tensorboard/", "wandb/")
+"""Parts of an output that nobody needs to talk with the result."""
 GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS_JSON"
 AZURE = {
     "AZURE_STORAGE_ACCOUNT": "AZURE_STORAGE_ACCOUNT_NAME",
@@ -30,25 +33,56 @@ def decoded(secret: Mapping[str, str]) -> dict[str, str]:
 
 def read(uri: str, name: str, keys: Mapping[str, str]) -> bytes:
     """The file `name` below `uri`, opened with the Secret's `keys`, or where there are none with this machine's own identity."""
+    if uri.startswith("file://"):
+        return _local(Path("/" + uri.removeprefix("file://").lstrip("/")) / name)
+    with _told(uri, name):
+        store, prefix = _opened(uri, keys)
+        return bytes(obstore.get(store, _below(prefix, name)).bytes())
+
+
+def fetch(uri: str, keys: Mapping[str, str], folder: Path, *, last: str) -> None:
+    """Every file of the result at `uri`, into `folder`; `last` comes last, so that it stands for all."""
+    with _told(uri, "result"):
+        store, prefix = _opened(uri, keys)
+        found = [str(one["path"]) for some in obstore.list(store, prefix=prefix or None) for one in some]
+    names = [path.removeprefix(prefix).lstrip("/") for path in found]
+    wanted = [name for name in names if name != last and not name.startswith(LEFT)]
+    for name in (*wanted, last):
+        to = folder / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with _told(uri, name), to.open("wb") as written:
+            for chunk in obstore.get(store, _below(prefix, name)).stream():
+                written.write(chunk)
+
+
+def _opened(uri: str, keys: Mapping[str, str]) -> tuple[Any, str]:
+    """The bucket of `uri`, and the prefix in it."""
     scheme, _, rest = uri.partition("://")
-    if scheme == "file":
-        return _local(Path("/" + rest.lstrip("/")) / name)
     if scheme not in SCHEMES:
         raise errors.Mistake(
-            f"{uri}/{name} lies on a claim, which only pods can read; copy it out of a pod that mounts the claim: kubectl cp"
+            f"{uri} is a claim, which only pods can read; copy it out of a pod that mounts it: kubectl cp"
         )
     place, _, prefix = rest.partition("/")
-    path = "/".join(part for part in (prefix.strip("/"), name) if part)
+    store = obstore.store.from_url(
+        f"{scheme}://{place}", config=_config(keys), client_options={"allow_http": True}
+    )
+    return store, prefix.strip("/")
+
+
+def _below(prefix: str, name: str) -> str:
+    return "/".join(part for part in (prefix, name) if part)
+
+
+@contextmanager
+def _told(uri: str, name: str) -> Iterator[None]:
+    """The library's errors as sentences of ours."""
     try:
-        store = obstore.store.from_url(
-            f"{scheme}://{place}", config=_config(keys), client_options={"allow_http": True}
-        )
-        return bytes(obstore.get(store, path).bytes())
+        yield
     except (FileNotFoundError, obstore.exceptions.NotFoundError) as error:
         raise errors.NotThere(f"there is no {name} at {uri}") from error
     except (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError) as error:
         raise errors.Denied(f"{uri}: the keys may not read {name}; ask for rights to that bucket") from error
-    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+    except (obstore.exceptions.BaseError, ValueError) as error:
         told = str(error).strip().splitlines()[0][:200]
         raise errors.Outside(
             f"{uri} cannot be read: {told}; check the address, the keys and your network"

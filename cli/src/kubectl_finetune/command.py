@@ -10,7 +10,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from kubectl_finetune import errors, screen
-from kubectl_finetune.commands import changing, creating, local, looking
+from kubectl_finetune.commands import changing, creating, local, looking, talking
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHELLS = ("bash", "zsh", "fish")
@@ -97,5 +97,12 @@ def complete(words: list[str]) -> list[str]:
     ]
 
 
-for one in (*creating.COMMANDS, *looking.COMMANDS, *changing.COMMANDS, *local.COMMANDS, completion):
+for one in (
+    *creating.COMMANDS,
+    *looking.COMMANDS,
+    *changing.COMMANDS,
+    *local.COMMANDS,
+    *talking.COMMANDS,
+    completion,
+):
     program.add_command(one)

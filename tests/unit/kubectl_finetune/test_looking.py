@@ -1,5 +1,4 @@
 import asyncio
-import base64
 import json
 
 import fake_api_server
@@ -177,10 +176,7 @@ async def test_the_report_is_fetched_from_where_it_was_published(server, shell, 
     (tmp_path / "out" / "report.html").write_text("<h1>fine</h1>")
     adapter = {**terminal.PUBLISHED["adapter"], "uri": f"file://{tmp_path}/out"}
     terminal.job(server, status={**terminal.PUBLISHED, "adapter": adapter})
-    key = base64.b64encode(b"key").decode()
-    server.put(
-        "secrets", {"metadata": {"name": "bucket", "namespace": "team-a"}, "data": {"AWS_ACCESS_KEY_ID": key}}
-    )
+    server.put("secrets", kube_objects.secret("bucket", AWS_ACCESS_KEY_ID="key"))
 
     done = await shell.run("report", "support-bot")
 
@@ -197,4 +193,4 @@ async def test_a_report_on_a_claim_is_told_how_to_get(server, shell):
     done = await shell.run("report", "support-bot")
 
     assert done.exit_code == 64
-    assert "pvc://out/support-bot/report.html lies on a claim" in done.stderr
+    assert "pvc://out/support-bot is a claim" in done.stderr

@@ -134,8 +134,8 @@ def diff(cluster: Cluster, first: str, second: str, *, json_wanted: bool) -> Non
 def report(cluster: Cluster, name: str, *, to: Path | None, opened: bool, json_wanted: bool) -> None:
     """Fetch a job's report and open it."""
     job = Job.of(cluster.job(name))
-    uri = _published_at(job)
-    page = bucket.read(uri, REPORT, _keys(cluster, job))
+    uri = published_at(job)
+    page = bucket.read(uri, REPORT, keys_of(cluster, job))
     path = to or Path(f"{name}-{REPORT}")
     path.write_bytes(page)
     if json_wanted:
@@ -146,7 +146,7 @@ def report(cluster: Cluster, name: str, *, to: Path | None, opened: bool, json_w
         webbrowser.open(path.absolute().as_uri())
 
 
-def _published_at(job: Job) -> str:
+def published_at(job: Job) -> str:
     """Where the result lies."""
     if job.status.adapter:
         return job.status.adapter.uri.rstrip("/")
@@ -158,7 +158,7 @@ def _published_at(job: Job) -> str:
     raise errors.NotThere(f"{job.name} has published nothing, so there is no report: {': '.join(job.says)}")
 
 
-def _keys(cluster: Cluster, job: Job) -> dict[str, str]:
+def keys_of(cluster: Cluster, job: Job) -> dict[str, str]:
     """The keys of the output's Secret, where you may read it; else this machine's own identity is used."""
     secret = ((job.spec.get("output") or {}).get("credentialsSecretRef") or {}).get("name")
     if secret is None:
