@@ -38,7 +38,9 @@ def narrow(kube):
     for name in ("served", "unserved"):
         kube.kubectl("create", "namespace", name)
     values = {"scope": "namespaces", "namespaces": ["served"], "crds": {"install": False}}
-    policy_ground.install(kube, {**values, "policies": {"requester": False}}, release=NARROW)
+    policy_ground.install(
+        kube, {**values, "policies": {"requester": False, "profiles": False}}, release=NARROW
+    )
     yield f"system:serviceaccount:{NARROW}:{NARROW}-finetune-operator"
     kube.helm("uninstall", NARROW, "-n", NARROW)
 

@@ -54,10 +54,10 @@ def test_the_policies_have_no_fault_that_the_api_server_knows_of(kube):
         return json.loads(kube.kubectl("get", "validatingadmissionpolicies", "-o", "json"))["items"]
 
     def done(found):
-        return len(found) == 2 and all("typeChecking" in one.get("status", {}) for one in found)
+        return len(found) == 3 and all("typeChecking" in one.get("status", {}) for one in found)
 
-    found = stories.wait_until(checked, done, what="both policies to be type-checked", seconds=60)
-    assert [one["status"]["typeChecking"].get("expressionWarnings", []) for one in found] == [[], []]
+    found = stories.wait_until(checked, done, what="all policies to be type-checked", seconds=60)
+    assert [one["status"]["typeChecking"].get("expressionWarnings", []) for one in found] == [[]] * 3
 
 
 def test_who_may_not_create_pods_may_not_create_jobs(ada):
@@ -107,6 +107,23 @@ def test_who_may_not_create_may_still_pause(ada, kube, namespace):
         lambda: ada.run(*patch), lambda done: done.returncode == 0, what="the pause to end", seconds=30
     )
     assert "patched" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("listed", "profile", "said"),
+    [
+        ("small, shared", "small", "created"),
+        ("small, shared", "shared", "created"),
+        ("small, shared", "large", "may use small, shared, not large; name one of those"),
+        ("small, shared", None, "created"),
+        (None, "large", "created"),
+    ],
+)
+def test_a_namespace_may_use_the_profiles_that_its_annotation_lists(listed, profile, said, ada):
+    if listed is not None:
+        ada.kube.kubectl("annotate", "namespace", ada.namespace, f"finetune.dev/profiles={listed}")
+    named = {"profile": profile} if profile else {}
+    assert ada.may("edit").comes_to(said, **named)
 
 
 def in_state(kube, namespace, state):

@@ -75,6 +75,19 @@ def test_a_field_that_does_not_exist_is_noticed(kube, place):
     assert "field not declared in schema" in done.stderr
 
 
+def test_rolled_back_it_is_as_before(kube, place, namespace):
+    """With a job in between, which is not touched."""
+    kube.apply(real_cluster.finetunejob(namespace))
+    before = kube.get("ftj", "support-bot", namespace)
+    deployment = ("deployment", "finetune-operator", real_cluster.RELEASE_NAMESPACE)
+    spec = kube.get(*deployment)["spec"]
+    policy_ground.install(kube, {"leaderElection": {"enabled": False}, "workers": 3})
+    assert kube.get(*deployment)["spec"] != spec
+    kube.helm("rollback", "finetune-operator", "-n", real_cluster.RELEASE_NAMESPACE)
+    assert kube.get(*deployment)["spec"] == spec
+    assert kube.get("ftj", "support-bot", namespace) == before
+
+
 def test_uninstalled_nothing_is_left_but_the_kinds_and_the_jobs(kube, place, namespace):
     kube.apply(real_cluster.finetunejob(namespace))
     kube.helm("uninstall", "finetune-operator", "-n", real_cluster.RELEASE_NAMESPACE, "--wait")

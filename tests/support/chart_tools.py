@@ -46,7 +46,7 @@ VALUES: dict[str, Manifest] = {
     "all policies": {"policies": {"requester": True, "keepRunning": True}},
     "in namespaces, all policies": {**NAMESPACES, "policies": {"requester": True, "keepRunning": True}},
     "nothing optional": {
-        "policies": {"requester": False},
+        "policies": {"requester": False, "profiles": False},
         "rbac": {"create": False},
         "serviceAccount": {"create": False, "name": "given"},
         "crds": {"install": False},
