@@ -89,6 +89,7 @@ def test_zero_is_no_way_below_a_maximum(field, zero):
     ("field", "profile_spec"),
     [
         ("spec.allowed.endpoints", {"allowed": {"endpoints": ["https://s3.example"]}}),
+        ("spec.prices.cpuHour", {"prices": {"cpuHour": 0.05}}),
     ],
 )
 def test_what_a_profile_cannot_enforce_yet_is_refused_by_its_name(field, profile_spec):

@@ -49,6 +49,11 @@ PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
         lambda p: p.allowed.endpoints,
         "leave it out; a NetworkPolicy can say where pods may connect to",
     ),
+    (
+        "spec.prices.cpuHour",
+        lambda p: p.prices.cpu_hour is not None,
+        "leave it out; training is priced by gpuHour",
+    ),
 )
 
 
