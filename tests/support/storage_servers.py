@@ -1,6 +1,6 @@
-"""Real servers for gs:// and az:// on loopback: fake-gcs-server, built from its Go module, and Azurite, installed by npm.
+"""Real servers on loopback: fake-gcs-server for gs://, built from its Go module; Azurite for az://, by npm; MLflow, by uv.
 
-Both are pinned in tests/cluster/tools. `make servers` runs this file, which builds them into the cache folder under a name made
+All are pinned in tests/cluster/tools. `make servers` runs this file, which builds them into the cache folder under a name made
 of those pins: the first time takes some minutes, every other one nothing.
 """
 
@@ -12,7 +12,9 @@ import hmac
 import http.client
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ import trainer_s3
 import trainer_tiny_model
 
 TOOLS = Path(__file__).resolve().parents[1] / "cluster" / "tools"
+UV = str(Path(sys.executable).with_name("uv"))
+"""Of the development environment."""
 ACCOUNT = "account"
 ACCOUNT_KEY = base64.b64encode(b"a key of the tests, known to all").decode()
 
@@ -86,7 +90,7 @@ def gcs(program: Path, folder: Path) -> Iterator[Gcs]:
     own = f"127.0.0.1:{port}"
     command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
     command += ["-public-host", own, "-external-url", f"http://{own}", "-log-level", "warn"]
-    with _running(command, port, folder / "fake-gcs.log"), gcs_front.before(port) as endpoint:
+    with running(command, port, folder / "fake-gcs.log"), gcs_front.before(port) as endpoint:
         yield Gcs(endpoint)
 
 
@@ -97,24 +101,33 @@ def azure(program: Path, folder: Path) -> Iterator[Azure]:
     command = ["node", program, "--inMemoryPersistence", "--silent", "--disableTelemetry"]
     command += ["--skipApiVersionCheck", "--disableProductStyleUrl", "--blobPort", str(port)]
     environment = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
-    with _running(command, port, folder / "azurite.log", environment):
+    with running(command, port, folder / "azurite.log", environment):
         yield Azure(f"http://127.0.0.1:{port}/{ACCOUNT}")
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str | Path], port: int, log: Path, environment: dict[str, str] | None = None
+def running(
+    command: list[str | Path],
+    port: int,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    *,
+    looks: int = 100,
 ) -> Iterator[None]:
+    """A server's processes, from when it listens. `looks`: see `trainer_s3.wait_for`."""
     with (
         log.open("wb") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=log.parent) as process,
+        subprocess.Popen(
+            command, stdout=out, stderr=out, env=environment, cwd=log.parent, start_new_session=True
+        ) as process,
     ):
         try:
-            trainer_s3.wait_for(port, process, log)
+            trainer_s3.wait_for(port, process, log, looks=looks)
             yield
         finally:
-            process.terminate()
-            process.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
 
 
 def fakegcs() -> Path | None:
@@ -129,9 +142,19 @@ def azurite() -> Path | None:
     return found if found.is_file() and shutil.which("node") else None
 
 
+def mlflow() -> Path | None:
+    """The Python in whose environment MLflow's server is installed; None where it has not been."""
+    found = _kept("pip", "mlflow") / "bin/python"
+    return found if found.exists() else None
+
+
 def main() -> None:
     """Build what is not there yet."""
-    for program, kind, name, make in (("go", "go", "fakegcs", _build), ("npm", "npm", "azurite", _install)):
+    for program, kind, name, make in (
+        ("go", "go", "fakegcs", _build),
+        ("npm", "npm", "azurite", _install),
+        (UV, "pip", "mlflow", _environment),
+    ):
         folder = _kept(kind, name)
         if shutil.which(program) is None:
             print(f"servers: {program} is missing, so the tests that need {name} skip")
@@ -153,6 +176,12 @@ def _build(source: Path, into: Path) -> None:
 def _install(source: Path, into: Path) -> None:
     shutil.copytree(source, into, dirs_exist_ok=True)
     _run(["npm", "ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--no-audit"], into, {})
+
+
+def _environment(source: Path, into: Path) -> None:
+    _run([UV, "venv", "-q", "--python", sys.executable, str(into)], source, {})
+    requirements = str(source / "requirements.lock")
+    _run([UV, "pip", "sync", "-q", "--require-hashes", "--python", str(into), requirements], source, {})
 
 
 def _kept(kind: str, name: str) -> Path:

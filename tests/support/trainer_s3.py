@@ -78,12 +78,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until somebody listens."""
-    for _attempt in range(100):
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path, *, looks: int = 100) -> None:
+    """Until somebody listens; `looks`: how often it is looked, ten times a second."""
+    for _attempt in range(looks):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    raise RuntimeError(f"versitygw did not start: {log.read_text()}")
+    raise RuntimeError(f"{process.args!r} did not start: {log.read_text()}")
