@@ -1,6 +1,7 @@
 """report.html: one page that needs nothing else, whatever the rows hold."""
 
 import html.parser
+import itertools
 import re
 
 import pytest
@@ -104,6 +105,13 @@ def test_the_histogram_has_a_bar_for_each_bound():
     assert heights[1] == pytest.approx(2 * heights[0])
     assert [tick.text for tick in found.x_ticks] == ["16", "32", "64"]
     assert page.lengths(None) is None
+
+
+def test_many_bars_leave_room_for_the_numbers_below_them():
+    found = page.lengths({"tokens": {"histogram": [[2**n, n] for n in range(4, 18)]}})
+    places = [tick.at for tick in found.x_ticks]
+    assert len(found.bars) == 14
+    assert min(after - before for before, after in itertools.pairwise(places)) >= curves.NUMBER
 
 
 def test_the_most_different_answers_come_first_and_only_once():

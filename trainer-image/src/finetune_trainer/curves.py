@@ -4,9 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 720, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 30
+WIDTH, HEIGHT = 480, 200
+"""px; about as wide as the page shows a plot, so that its letters keep their size."""
+LEFT, RIGHT, TOP, BOTTOM = 70, 16, 14, 34
 """Room around the plot (px): numbers stand to its left and below."""
+NUMBER = 50
+"""Room that a number below a bar needs (px)."""
 MOST_POINTS = 600
 """Points drawn of a long run."""
 TICKS = 5
@@ -64,11 +67,13 @@ def histogram(title: str, counts: Sequence[tuple[int, int]], *, x_name: str) -> 
         return None
     y_scale = _Scale.over([0.0, *(float(count) for _, count in counts)], HEIGHT - BOTTOM, TOP)
     room = (WIDTH - LEFT - RIGHT) / len(counts)
+    every = math.ceil(NUMBER / room)
     bars, ticks = [], []
     for place, (bound, count) in enumerate(counts):
         x, y = LEFT + place * room, y_scale.at(float(count))
         bars.append((x + room * 0.1, y, room * 0.8, HEIGHT - BOTTOM - y))
-        ticks.append(Tick(x + room / 2, _number(float(bound))))
+        if place % every == 0:
+            ticks.append(Tick(x + room / 2, _number(float(bound))))
     return Plot(
         title=title, x_name=x_name, line="", dots=(), bars=tuple(bars), x_ticks=tuple(ticks), y_ticks=y_scale.ticks()
     )  # fmt: skip
