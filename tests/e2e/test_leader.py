@@ -151,9 +151,12 @@ def test_a_new_version_of_the_operator_restarts_no_pod(kube, namespace, two_oper
         "--reset-then-reuse-values", "--set", f"podAnnotations.rolled={uuid.uuid4().hex[:8]}", "--wait",
         "--timeout", "180s",
     )  # fmt: skip
-    assert {two_operators.holder}.isdisjoint(
-        one["metadata"]["name"] for one in kube.list("pods", real_cluster.RELEASE_NAMESPACE, OURS)
-    ), "the leader of before is still there"
+    stories.wait_until(
+        lambda: {one["metadata"]["name"] for one in kube.list("pods", real_cluster.RELEASE_NAMESPACE, OURS)},
+        lambda pods: two_operators.holder not in pods,
+        what="the leader of before to be gone",
+        seconds=60,
+    )
     ends_well_with_one_run(kube, namespace, running)
     (after,) = kube.list("pods", namespace, f"finetune.dev/job-name={running},finetune.dev/stage=train")
     assert after["metadata"]["uid"] == pod["metadata"]["uid"]
