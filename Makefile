@@ -125,6 +125,7 @@ generated: crds  ## Write what is made from code: CRDs, the chart's table of val
 	$(PY) tests/support/bad_input_page.py
 	$(PY) tests/support/families_page.py
 	$(PY) tests/support/life_page.py
+	PYTHONPATH=tests/support $(PY) tests/support/cli_screens.py
 	$(PY) tests/support/gitops_states.py
 	$(PY) tests/support/dashboards.py
 	$(PY) tests/support/reference_page.py

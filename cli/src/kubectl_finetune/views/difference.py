@@ -36,7 +36,8 @@ def lines(first: Job, second: Job) -> list[Line]:
 def table(found: list[Line], first: str, second: str) -> Table:
     """The lines for people."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for name in ("FIELD", first, second):
+    made.add_column("FIELD", no_wrap=True)
+    for name in (first, second):
         made.add_column(name, overflow="fold")
     for line in found:
         made.add_row(line.field, _said(line.first), _said(line.second))

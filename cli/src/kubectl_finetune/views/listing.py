@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune_operator.api import status
+from finetune_operator.observe.job import is_settled
 from kubectl_finetune.views import amounts, colours
 
 
@@ -25,7 +26,7 @@ def table(jobs: Sequence[dict[str, Any]], now: datetime, *, namespaces: bool) ->
 
 def _row(job: dict[str, Any], now: datetime, *, namespaces: bool) -> list[str | Text]:
     metadata, seen = job["metadata"], status.parse(job.get("status") or {})
-    progress = seen.progress
+    progress, ended = seen.progress, is_settled(job.get("status") or {})
     state = seen.state or "Pending"
     return [
         *([metadata["namespace"]] if namespaces else []),
@@ -33,6 +34,6 @@ def _row(job: dict[str, Any], now: datetime, *, namespaces: bool) -> list[str | 
         Text(state, style=colours.of(state)),
         (progress.text if progress else None) or "-",
         amounts.number(progress.loss) if progress and progress.loss is not None else "-",
-        (progress.eta if progress else None) or "-",
+        (progress.eta if progress and not ended else None) or "-",
         amounts.age(metadata["creationTimestamp"], now),
     ]

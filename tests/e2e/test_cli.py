@@ -1,0 +1,160 @@
+"""`kubectl finetune` on a real cluster: a job made, followed, paused, judged and run again, without a line of YAML."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import real_cluster
+import stories
+
+TINY = (
+    *("--gpus", "0", "--set", "training={maxSteps: 4, globalBatchSize: 4, maxLength: 128}", "--set", "tuning.lora.rank=4"),
+    *("--set", "resources.cpu=500m", "--set", "resources.memory=2Gi", "--set", "resources.scratch=2Gi"),
+    *("--set", "resources.prepare={cpu: 250m, memory: 1536Mi}", "--set", "dataset.evalFraction=0.1"),
+)  # fmt: skip
+ELSEWHERE = ("--model", "hf://a/b", "--data", "s3://a/b", "--to", "s3://a/c")
+pytestmark = pytest.mark.timeout(1200)
+
+
+class Shell:
+    """A terminal of a user with this kubeconfig."""
+
+    def __init__(self, kubeconfig, namespace, folder):
+        self.kubeconfig, self.namespace, self.folder = str(kubeconfig), namespace, folder
+
+    def run(self, *words, seconds=600):
+        command = [
+            sys.executable,
+            "-m",
+            "kubectl_finetune",
+            *words,
+            "-n",
+            self.namespace,
+            "--kubeconfig",
+            self.kubeconfig,
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(real_cluster.ROOT / "cli" / "src")}
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+
+    def must(self, *words, seconds=600):
+        done = self.run(*words, seconds=seconds)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def create(self, name, bucket, *words):
+        where = (
+            "--data",
+            f"s3://{bucket.name}/data/talk.jsonl",
+            "--to",
+            f"s3://{bucket.name}/adapters/{self.namespace}/{name}",
+        )
+        return self.must(
+            "create",
+            name,
+            "--model",
+            f"s3://{bucket.name}/models/tiny",
+            *where,
+            "--secret",
+            "bucket",
+            *TINY,
+            *words,
+        )
+
+
+@pytest.fixture
+def shell(kube, namespace, tmp_path):
+    return Shell(kube.kubeconfig, namespace, tmp_path)
+
+
+def test_from_flags_to_a_report(shell, bucket):
+    made = yaml.safe_load(shell.create("first", bucket, "--dry-run"))
+    assert shell.must("list") == "", "a dry run makes nothing"
+    shell.create("first", bucket)
+    created = json.loads(shell.must("status", "first", "-o", "json"))["spec"]
+    assert {part: created[part] for part in ("model", "tuning", "output")} == {
+        "model": {"attention": "Auto", "trustRemoteCode": False, **made["spec"]["model"]},
+        "tuning": created["tuning"] | {"lora": created["tuning"]["lora"] | {"rank": 4}},
+        "output": created["output"] | made["spec"]["output"],
+    }
+
+    followed = shell.must("watch", "first").splitlines()
+
+    assert followed[-1].startswith("Succeeded  Published: ")
+    assert re.search(r"^first +Succeeded +4/4 ", shell.must("list"), re.MULTILINE)
+    assert "step 4/4 loss" in shell.must("logs", "first", "--stage", "train")
+    status = shell.must("status", "first")
+    assert max(map(len, status.splitlines())) <= 80
+    assert "result:  held-out loss" in status
+    assert shell.must("report", "first", "--to", "report.html") == "report.html\n"
+    assert "<html" in (shell.folder / "report.html").read_text()
+
+    shell.must("retry", "first", "--as", "second", "--set", "training.learningRate=0.001")
+    shell.must("watch", "second")
+    differing = {line["field"] for line in json.loads(shell.must("diff", "first", "second", "-o", "json"))}
+    assert {"spec.training.learningRate", "spec.output.uri", "status.resolved.learningRate"} <= differing
+
+
+def test_paused_and_gone_on(shell, bucket):
+    shell.create("patient", bucket, "--set", "training.maxSteps=400", "--set", "checkpoint.everySteps=20")
+    stories.wait_until(
+        lambda: json.loads(shell.must("status", "patient", "-o", "json")),
+        lambda job: (job["status"].get("progress") or {}).get("step", 0) > 0,
+        what="a step",
+        seconds=300,
+    )
+    shell.must("suspend", "patient")
+    stories.wait_until(
+        lambda: shell.must("list"), lambda text: " Suspended " in text, what="it to be paused", seconds=200
+    )
+    assert "kubectl finetune resume patient" in " ".join(shell.must("status", "patient").split())
+
+    shell.must("resume", "patient")
+
+    assert shell.must("watch", "patient").splitlines()[-1].startswith("Succeeded  ")
+
+
+def test_a_job_that_fails_is_told_and_run_again_with_what_was_wrong_put_right(shell, bucket):
+    shell.create("wrong", bucket, "--set", f"dataset.train=[{{uri: s3://{bucket.name}/data/nothing.jsonl}}]")
+
+    failed = shell.run("watch", "wrong")
+
+    assert failed.returncode == 1
+    assert "DataFileNotFound" in failed.stderr
+    shell.must("retry", "wrong", "--set", f"dataset.train=[{{uri: s3://{bucket.name}/data/talk.jsonl}}]")
+    shell.must("watch", "wrong-2")
+
+
+def test_what_the_cluster_refuses_is_one_sentence(shell, bucket, kube, tmp_path):
+    shell.create("taken", bucket, "--set", "runPolicy.suspend=true")
+    kube.kubectl("create", "serviceaccount", "nobody", "-n", shell.namespace)
+    token = kube.kubectl("create", "token", "nobody", "-n", shell.namespace).strip()
+    config = yaml.safe_load(kube.kubectl("config", "view", "--raw", "-o", "yaml"))
+    config["users"] = [{"name": one["name"], "user": {"token": token}} for one in config["users"]]
+    (tmp_path / "nobody").write_text(yaml.safe_dump(config))
+    nobody = Shell(tmp_path / "nobody", shell.namespace, tmp_path)
+
+    endings = [
+        (nobody.run("list"), 77, "you may not list FineTuneJobs"),
+        (nobody.run("suspend", "taken"), 77, "you may not read the FineTuneJob 'taken'"),
+        (shell.run("status", "nothing"), 66, "there is no FineTuneJob 'nothing'"),
+        (shell.run("report", "taken"), 75, "taken has not ended yet"),
+        (shell.run("retry", "taken"), 75, "taken has not ended yet"),
+        (shell.run("create", "taken", *ELSEWHERE), 64, "already exists; choose another name"),
+    ]  # fmt: skip
+
+    assert [(done.returncode, said in done.stderr, done.stderr.count("\n")) for done, _, said in endings] == [
+        (code, True, 1) for _, code, _ in endings
+    ]
