@@ -76,6 +76,9 @@ fuzz: $(READY)  ## Fuzz the readers of data files for FUZZ_SECONDS (60)
 histories: $(READY)  ## HISTORIES (10000) random histories of a job against the operator's loop (docs/life-of-a-job.md; 5 minutes)
 	FINETUNE_TEST_HISTORIES=$(HISTORIES) $(VENV)/bin/pytest -q -n 2 --timeout 0 tests/unit/finetune_operator/test_histories.py
 
+soak: $(READY)  ## Half an hour of jobs under random faults, on a real API server (SOAK="--minutes 2 --jobs 30" for less)
+	PYTHONPATH=tests/bench $(PY) tests/faults/soak.py $(SOAK)
+
 test-faults: $(READY)  ## Every fault of the API server at every call of a job's life: docs/faults.md (5 minutes)
 	PYTHONPATH=tests/support $(PY) tests/support/fault_table.py
 
@@ -151,4 +154,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality resume-table publish-table crds generated lock venv clean help

@@ -40,6 +40,12 @@ class ApiServer:
         else:
             _load_certificate(self._tls, _text(user, "client-certificate"), _text(user, "client-key"))
 
+    def anonymous_session(self) -> aiohttp.ClientSession:
+        """Connections without our credentials, for requests that carry their own."""
+        tls = ssl.create_default_context(cadata=self.authority)
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+        return aiohttp.ClientSession(connector=connector, timeout=NO_LIMIT, read_bufsize=1 << 22)
+
     def session(self, at_once: int = 0) -> aiohttp.ClientSession:
         """Connections; `at_once` of them, or as many as are asked for."""
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=at_once)
@@ -86,6 +92,10 @@ async def watched(session: aiohttp.ClientSession, path: str) -> AsyncIterator[tu
     version = (await send(session, "GET", f"{path}?limit=1"))["metadata"]["resourceVersion"]
     while True:
         async with session.get(f"{path}?watch=1&resourceVersion={version}", read_bufsize=1 << 22) as answer:
+            if answer.status == TOO_MANY:
+                await asyncio.sleep(1)
+                continue
+            answer.raise_for_status()
             async for line in answer.content:
                 moment = time.monotonic()
                 event = json.loads(line)

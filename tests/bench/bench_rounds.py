@@ -91,7 +91,7 @@ def finetunejob(namespace: str, name: str) -> dict[str, Any]:
 async def burst(ground: Ground, count: int) -> tuple[Figures, str]:
     """`count` jobs as fast as they can be created; figures, and the namespace that holds them."""
     async with ground.server.session() as session:
-        namespace = await _namespace(session)
+        namespace = await new_namespace(session)
         before = await _counters(ground, session)
         seen = await _played(
             ground, session, namespace, [f"j-{number:05d}" for number in range(count)], rate=0
@@ -105,7 +105,7 @@ async def light(ground: Ground, rate: float, seconds: float) -> Figures:
     """Jobs one after the other, `rate` per second."""
     names = [f"l-{number:05d}" for number in range(max(1, int(rate * seconds)))]
     async with ground.server.session() as session:
-        namespace = await _namespace(session)
+        namespace = await new_namespace(session)
         seen = await _played(ground, session, namespace, names, rate=rate)
         await _removed(ground, session, namespace)
     return _latencies(seen)
@@ -114,7 +114,7 @@ async def light(ground: Ground, rate: float, seconds: float) -> Figures:
 async def hold(ground: Ground, count: int) -> str:
     """`count` jobs that train and never end; returns once all do."""
     async with ground.server.session() as session:
-        namespace = await _namespace(session)
+        namespace = await new_namespace(session)
         names = [f"hold-{number:05d}" for number in range(count)]
         await _played(
             ground, session, namespace, names, rate=0, until=lambda seen: len(seen.running) >= count
@@ -162,7 +162,8 @@ async def _versions(session: aiohttp.ClientSession, namespaces: Iterable[str]) -
     )
 
 
-async def _namespace(session: aiohttp.ClientSession) -> str:
+async def new_namespace(session: aiohttp.ClientSession) -> str:
+    """A new one, ready for pods."""
     name = f"bench-{uuid.uuid4().hex[:6]}"
     await apply(session, f"/api/v1/namespaces/{name}", named("v1", "Namespace", name))
     await asyncio.sleep(1)  # its ServiceAccount comes by a controller, and no pod before it

@@ -103,7 +103,7 @@ class Use:
 class Subject:
     """The running operator."""
 
-    def __init__(self, config: pathlib.Path, log: pathlib.Path) -> None:
+    def __init__(self, config: pathlib.Path, log: pathlib.Path, **settings: str) -> None:
         self._port = free_port()
         environ = {
             name: value
@@ -115,6 +115,7 @@ class Subject:
             "FINETUNE_TRAINER_IMAGE": "trainer:bench",
             "FINETUNE_HTTP_PORT": str(self._port),
             "FINETUNE_LEADER_ELECTION": "false",  # renewals are not what is measured
+            **settings,
         }
         self.started = time.monotonic()
         with log.open("a") as file:
@@ -134,8 +135,16 @@ class Subject:
                         if answer.status == 200:
                             return time.monotonic() - self.started
                 await asyncio.sleep(0.05)
-        tail = "\n".join(self.log.read_text().splitlines()[-20:])
-        raise RuntimeError(f"the operator is not ready (exit code {self._process.poll()}):\n{tail}")
+        raise RuntimeError(f"the operator is not ready (exit code {self._process.poll()}):\n{self.tail()}")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text().splitlines()[-20:])
 
     async def requests(self) -> Counter[str]:
         """Requests it says it has sent, by verb."""
@@ -162,6 +171,11 @@ class Subject:
         """Forget the peak of memory."""
         with contextlib.suppress(OSError):
             pathlib.Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def kill(self) -> None:
+        """Without a word."""
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         """As the kubelet does."""
