@@ -10,7 +10,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from kubectl_finetune import errors, screen
-from kubectl_finetune.commands import changing, creating, local, looking, talking
+from kubectl_finetune.commands import changing, creating, judging, looking, running, talking
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHELLS = ("bash", "zsh", "fish")
@@ -101,7 +101,8 @@ for one in (
     *creating.COMMANDS,
     *looking.COMMANDS,
     *changing.COMMANDS,
-    *local.COMMANDS,
+    *running.COMMANDS,
+    *judging.COMMANDS,
     *talking.COMMANDS,
     completion,
 ):

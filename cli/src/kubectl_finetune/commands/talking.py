@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from finetune_operator.status.serving import VLLM_RANKS
 from kubectl_finetune import bucket, errors, screen
 from kubectl_finetune.cluster import Cluster
 from kubectl_finetune.commands import options
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from kubectl_finetune.talking.model import Talker
 
 LEAVE = {"/exit", "/quit"}
-VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as --max-lora-rank."""
 
 
 def which(command: options.Command) -> options.Command:

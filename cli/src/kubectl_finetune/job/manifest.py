@@ -36,6 +36,11 @@ def read(path: Path) -> Manifest:
     return parsed(text, str(path))
 
 
+def beside(file: Path) -> Path:
+    """The folder that a file's relative paths are read from."""
+    return Path.cwd() if str(file) == STDIN else file.absolute().parent
+
+
 def parsed(text: str, where: str) -> Manifest:
     """The same of a text; `where` is how a person calls it."""
     try:

@@ -28,7 +28,7 @@ def available() -> None:
     """`Outside` where the trainer is not installed here."""
     if importlib.util.find_spec("finetune_trainer") is None:
         raise errors.Outside(
-            "the trainer is not installed here; pipx install 'kubectl-finetune[local]' brings it"
+            "the trainer is not installed here; install kubectl-finetune[local], which brings it"
         )
 
 

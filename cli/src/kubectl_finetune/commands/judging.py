@@ -1,0 +1,165 @@
+"""`check` and `estimate`: what the trainer's Prepare finds out before anything is trained."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from finetune_operator.observe.words import LastWord
+from kubectl_finetune import errors, screen
+from kubectl_finetune.commands import options
+from kubectl_finetune.job import manifest
+from kubectl_finetune.local import resolve, seen, stage
+from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.views import amounts
+
+PLENTY = 1 << 50
+"""Memory in which everything fits: data is checked for a machine that is not this one."""
+URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option("--model", metavar="URI|DIR", help="Whose words are counted; of a job's YAML its own.")
+@click.option(
+    "--method",
+    type=click.Choice(("SFT", "DPO", "ORPO", "KTO"), case_sensitive=False),
+    help="What it shall be good for (SFT).",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Any field of the spec: dataset.evalFraction=0.1.",
+)
+@options.output
+def check(
+    *, data: str, model: str | None, method: str | None, settings: tuple[str, ...], json_wanted: bool
+) -> None:
+    """Read data as a job would, and tell what is wrong with it.
+
+    DATA is a file, a folder, a URI, or the YAML of a job.
+    """
+    stage.available()
+    made = _job_of(data, model)
+    if method:
+        made["spec"]["method"] = method
+    manifest.changed(made["spec"], settings)
+    with _prepared(
+        made, beside=manifest.beside(Path(data)), resources={"memoryBytes": PLENTY, "gpuMemoryBytes": None}
+    ) as (word, files):
+        if json_wanted:
+            screen.as_json({"result": word.result, "report": json.loads(_text(files, "data-report.json"))})
+        else:
+            screen.say(_text(files, "data-report.md"))
+
+
+def _job_of(data: str, model: str | None) -> manifest.Manifest:
+    """A job that reads `data`, or the job that `data` is."""
+    if data.endswith((".yaml", ".yml")):
+        made = manifest.read(Path(data))
+        return {**made, "spec": {**made["spec"], **({"model": {"uri": _uri(model)}} if model else {})}}
+    if model is None:
+        raise errors.Mistake(
+            "--model: say whose tokenizer reads the data, for example --model hf://Qwen/Qwen3-0.6B"
+        )
+    spec = {
+        "model": {"uri": _uri(model)},
+        "dataset": {"train": [{"uri": _uri(data)}]},
+        "output": {"uri": "file:///tmp"},
+    }
+    return manifest.of("check", spec)
+
+
+def _uri(place: str) -> str:
+    return place if place.startswith(URIS) else f"file://{Path(place).absolute()}"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
+@click.option(
+    "--gpu-memory", metavar="SIZE", help="Memory of one GPU, for example 80Gi; this tells whether it fits."
+)
+@click.option(
+    "--teraflops",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="What one GPU computes in bf16, for the time.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Any field of the spec: training.microBatchSize=1.",
+)
+@options.output
+def estimate(
+    *,
+    file: Path,
+    gpu_memory: str | None,
+    teraflops: float | None,
+    settings: tuple[str, ...],
+    json_wanted: bool,
+) -> None:
+    """How much memory and time a job will need: its data is read, nothing is trained."""
+    stage.available()
+    made = manifest.read(file)
+    manifest.changed(made.setdefault("spec", {}), settings)
+    gpu = {"gpuMemoryBytes": resolve.bytes_of(gpu_memory) if gpu_memory else None, "gpuTeraflops": teraflops}
+    with _prepared(made, beside=manifest.beside(file), resources=gpu) as (word, _):
+        told = word.result or {}
+    if json_wanted:
+        screen.as_json({"estimate": told.get("estimate"), "resolved": told.get("resolved")})
+        return
+    for line in _estimated(told.get("estimate") or {}, told.get("resolved") or {}):
+        screen.say(line)
+
+
+def _estimated(needs: dict[str, Any], resolved: dict[str, Any]) -> Iterator[str]:
+    memory = needs.get("gpuMemoryBytes") or needs.get("memoryBytes")
+    if memory:
+        yield f"memory: {amounts.size(memory)} of {'each GPU' if 'gpuMemoryBytes' in needs else 'each process'}"
+    for part, size in sorted((needs.get("parts") or {}).items(), key=lambda one: -one[1]):
+        yield f"  {part:<12} {amounts.size(size):>10}"
+    seconds = needs.get("durationSeconds")
+    yield f"time:   {amounts.duration(seconds) if seconds else 'unknown; say --teraflops'}"
+    chosen = (("steps", "totalSteps"), ("rows a step", "globalBatchSize"), ("rows a pass", "microBatchSize"))
+    yield "run:    " + ", ".join(f"{resolved[name]} {label}" for label, name in chosen if name in resolved)
+
+
+@contextlib.contextmanager
+def _prepared(
+    made: manifest.Manifest, *, beside: Path, resources: dict[str, Any]
+) -> Iterator[tuple[LastWord, Path]]:
+    """What Prepare says of the job, and the folder of what it has left; both go afterwards. `resources` go over run.json's."""
+    with tempfile.TemporaryDirectory(prefix="kubectl-finetune-") as temporary:
+        folder = Folder(Path(temporary))
+        out = folder.root / "out"
+        spec = {**made["spec"], "output": {"uri": f"file://{out}"}}
+        found = resolve.resolved({**made, "spec": spec}, None, beside=beside)
+        folder.make({**found, "resources": {**found["resources"], **resources}})
+        code, word = stage.run(folder, "prepare", tell=lambda _: None)
+        if code == seen.INTERRUPTED:
+            raise errors.Stopped("stopped")
+        if code != 0 or word is None:
+            told = (
+                f"{word.reason}: {word.message}"
+                if word
+                else f"the trainer ended with exit code {code}, and without a word"
+            )
+            raise errors.StageEnded(told, code=code)
+        digest = (word.result or {})["dataset"]["digest"].removeprefix("sha256:")
+        yield word, out / ".finetune" / found["job"]["uid"] / "dataset" / digest
+
+
+def _text(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8").rstrip()
+
+
+COMMANDS: Iterable[click.Command] = (check, estimate)

@@ -1,0 +1,166 @@
+"""`run --local`: a job on this machine."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from finetune_operator.observe.words import LastWord
+from kubectl_finetune import errors, following, screen
+from kubectl_finetune.commands import options
+from kubectl_finetune.job import manifest
+from kubectl_finetune.local import machine, resolve, seen, stage
+from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.views import curve
+from kubectl_finetune.views.job import Job
+
+
+def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    """NAME=PATH, each."""
+    found = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not equals or not name or not path:
+            raise errors.Mistake(f"--{option.name} {one}: write it as NAME=PATH")
+        found[name] = Path(path)
+    return found
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
+@click.option("--local", is_flag=True, help="On this machine; there is no other way yet.")
+@click.option(
+    "--dir", "root", type=click.Path(path_type=Path), metavar="DIR", help="Where it works (NAME.finetune)."
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the result goes, instead of output.uri.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of the spec: training.maxSteps=5.",
+)
+@click.option(
+    "--secret", multiple=True, callback=_pairs, metavar="NAME=FILE", help="A Secret's KEY=VALUE lines."
+)
+@click.option(
+    "--claim",
+    multiple=True,
+    callback=_pairs,
+    metavar="NAME=DIR",
+    help="The folder that stands for pvc://NAME.",
+)
+@click.option(
+    "--configmap", multiple=True, callback=_pairs, metavar="NAME=DIR", help="The same for configmap://NAME."
+)
+@options.output
+def run(
+    *,
+    file: Path,
+    local: bool,
+    root: Path | None,
+    to: Path | None,
+    settings: tuple[str, ...],
+    secret: dict[str, Path],
+    claim: dict[str, Path],
+    configmap: dict[str, Path],
+    json_wanted: bool,
+) -> None:
+    """Run the job of a YAML file on this machine, as a cluster would.
+
+    Ctrl-C saves a checkpoint; the same command goes on from it.
+    """
+    if not local:
+        raise errors.Mistake(
+            f"run works on this machine: add --local; on a cluster: kubectl finetune create -f {file}"
+        )
+    stage.available()
+    made = manifest.read(file)
+    manifest.changed(made.setdefault("spec", {}), settings)
+    if to is not None:
+        made["spec"]["output"] = {**(made["spec"].get("output") or {}), "uri": f"file://{to.absolute()}"}
+    folder = Folder(root or Path(f"{(made.get('metadata') or {}).get('name')}.finetune"))
+    folder.root.mkdir(parents=True, exist_ok=True)
+    resolved = resolve.resolved(made, machine.here(folder.root), beside=manifest.beside(file), secrets=secret)
+    folder.make(resolved)
+    for name, lines in secret.items():
+        folder.mount_secret(name, lines)
+    for kind, mounts in (("claims", claim), ("etc/configmaps", configmap)):
+        for name, place in mounts.items():
+            folder.mount(kind, name, place)
+    _end(_Run(made, resolved, folder).to_its_end(json_wanted=json_wanted), folder, json_wanted=json_wanted)
+
+
+class _Run:
+    """Prepare, then training, each shown as it goes."""
+
+    def __init__(self, made: manifest.Manifest, resolved: dict[str, Any], folder: Folder) -> None:
+        self._made, self._resolved, self._folder = made, resolved, folder
+        self._began = datetime.now(UTC)
+
+    def to_its_end(self, *, json_wanted: bool) -> Job:
+        """The job as it ended."""
+        uid = self._resolved["job"]["uid"]
+        with following.follower(self.points, json_wanted=json_wanted) as show:
+            ready = self._folder.prepared(uid)
+            if ready is None:
+                code, word = stage.run(
+                    self._folder, "prepare", tell=lambda told: show.tell(self._job(progress=told))
+                )
+                if code != 0 or word is None or word.reason == "AlreadyPublished":
+                    return self._ended(show, code, word)
+                self._folder.keep_prepared(uid)
+                ready = word
+            digest = ((ready.result or {}).get("dataset") or {}).get("digest", "")
+            last: dict[str, Any] = {}
+
+            def tell(told: dict[str, Any]) -> None:
+                last.update(told)
+                show.tell(self._job(prepared=ready, progress=told))
+
+            code, word = stage.run(self._folder, "train", "--prepared", digest, tell=tell)
+            return self._ended(show, code, word, prepared=ready, progress=last or None)
+
+    def _ended(self, show: following.Follower, code: int, word: LastWord | None, **known: Any) -> Job:
+        job = self._job(ended=(code, word), **known)
+        show.tell(job)
+        if code == seen.INTERRUPTED:
+            raise errors.NotYet(
+                f"{word.message if word else 'interrupted'}; run the same command again, and it goes on from there"
+            )
+        if code != 0:
+            log = self._folder.logs("train" if "prepared" in known else "prepare")[-1]
+            raise errors.StageEnded(f"{': '.join(job.says)} (log: {log})", code=code)
+        return job
+
+    def _job(self, **known: Any) -> Job:
+        return seen.job(self._made, self._resolved, began=self._began, **known)
+
+    def points(self, _: Job) -> list[curve.Point]:
+        """The losses that the logs tell."""
+        files = self._folder.logs("train")
+        return curve.points(
+            line for file in files for line in file.read_text("utf-8", "replace").splitlines()
+        )
+
+
+def _end(job: Job, folder: Folder, *, json_wanted: bool) -> None:
+    """Where everything lies."""
+    if json_wanted or job.status.adapter is None:
+        return
+    uri = job.status.adapter.uri
+    place = uri.removeprefix("file://")
+    screen.say(f"result: {place}")
+    if uri.startswith("file://"):
+        screen.say(f"report: {place}/report.html")
+        screen.say(f"next:   kubectl finetune chat {folder.root}")
+
+
+COMMANDS: Iterable[click.Command] = (run,)
