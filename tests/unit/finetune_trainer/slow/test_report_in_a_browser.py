@@ -84,3 +84,12 @@ def test_no_word_is_cut_letter_by_letter_on_a_telephone(page, report):
         "[...document.querySelectorAll('.answers td')].map((one) => one.getBoundingClientRect().width)"
     )
     assert min(widths) >= 200
+
+
+def test_a_figure_stands_in_one_line(page, report):
+    page.open(report, width=400)
+    heights = page.value(
+        "[...document.querySelectorAll('.figures td + td')].map((one) => one.getBoundingClientRect().height)"
+    )
+    assert len(heights) >= 2
+    assert max(heights) < 40
