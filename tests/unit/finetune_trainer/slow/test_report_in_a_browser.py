@@ -93,3 +93,13 @@ def test_a_figure_stands_in_one_line(page, report):
     )
     assert len(heights) >= 2
     assert max(heights) < 40
+
+
+def test_without_a_browser_it_is_said_what_to_install(report, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["report_shots.py", str(report), "--into", str(tmp_path)])
+    assert report_shots.main() == 1
+    assert capsys.readouterr().err == (
+        "report_shots: no Chromium was found; on Debian: apt-get install chromium\n"
+    )
+    assert list(tmp_path.iterdir()) == []
