@@ -53,7 +53,12 @@ def two_operators(kube, cluster):
         "rollout", "status", "deployment", real_cluster.RELEASE,
         "-n", real_cluster.RELEASE_NAMESPACE, "--timeout=120s",
     )  # fmt: skip
-    assert len(kube.list("pods", real_cluster.RELEASE_NAMESPACE, OURS)) == 2
+    stories.wait_until(
+        lambda: len(kube.list("pods", real_cluster.RELEASE_NAMESPACE, OURS)),
+        lambda count: count == 2,
+        what="those of an earlier story to be gone",
+        seconds=90,
+    )
     return stories.wait_until(
         lambda: lead(kube), lambda now: now.holder != "", what="an operator to lead", seconds=60
     )
