@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 
@@ -98,6 +99,15 @@ def is_structural(node: dict[str, Any]) -> bool:
 
 def test_everything_has_a_type_and_a_bound():
     assert [path for path, node in EVERY_NODE if not bounded(node)] == []
+
+
+def test_a_list_of_prompts_that_is_too_long_is_refused():
+    def said(prompts: int) -> dict[str, Any]:
+        return {**MINIMAL, "evaluation": {"samples": ["?"] * prompts}}
+
+    assert len(job.FineTuneJobSpec.model_validate(said(64)).evaluation.samples) == 64
+    with pytest.raises(pydantic.ValidationError, match="at most 64 items"):
+        job.FineTuneJobSpec.model_validate(said(65))
 
 
 def test_only_what_a_structural_schema_may_hold():
