@@ -71,7 +71,10 @@ class ApiProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if "watch" in request.query:
-            return await self._watch(request)
+            try:
+                return await self._watch(request)
+            except ConnectionError:  # the operator is gone
+                return _aborted(request)
         fault = self._fault()
         if fault == "reset before":
             return _aborted(request)
