@@ -1,9 +1,11 @@
-"""Files of a result, from wherever it was published. The only module that reads buckets."""
+"""Files of a result, from wherever it was published; and what jobs have left beside. The only module that opens buckets."""
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,28 @@ AZURE = {
     "AZURE_STORAGE_KEY": "AZURE_STORAGE_ACCOUNT_KEY",
 }
 """Names that a Secret may have and obstore does not know."""
+
+
+WORK = ".finetune"
+"""Folder below which each job has its work area, by its uid (docs/contract.md)."""
+
+
+@dataclass(frozen=True)
+class WorkArea:
+    """Checkpoints, prepared rows and notes of one job."""
+
+    place: str
+    """The URI that was searched."""
+    prefix: str
+    """Of all its files, in the bucket."""
+    uid: str
+    names: Sequence[str]
+    """Of its files, in the bucket."""
+    size: int
+    """Bytes."""
+    touched: datetime
+    """When its youngest file was written."""
+    uri: str
 
 
 def decoded(secret: Mapping[str, str]) -> dict[str, str]:
@@ -55,9 +79,47 @@ def fetch(uri: str, keys: Mapping[str, str], folder: Path, *, last: str) -> None
                 written.write(chunk)
 
 
-def _opened(uri: str, keys: Mapping[str, str]) -> tuple[Any, str]:
-    """The bucket of `uri`, and the prefix in it."""
+def work_areas(uri: str, keys: Mapping[str, str]) -> list[WorkArea]:
+    """Those below `uri`, however deep."""
+    with _told(uri, "folder"):
+        store, prefix = _opened(uri, keys, files=True)
+        files = [one for some in obstore.list(store, prefix=prefix or None) for one in some]
+    mine: dict[str, list[Any]] = {}
+    for one in files:
+        parts = str(one["path"]).split("/")
+        if WORK in parts[:-2]:
+            end = parts.index(WORK) + 2
+            mine.setdefault("/".join(parts[:end]), []).append(one)
+    root = uri.rstrip("/").removesuffix(prefix).rstrip("/")
+    return [
+        WorkArea(
+            place=uri,
+            prefix=area,
+            uid=area.rpartition("/")[2],
+            names=tuple(str(one["path"]) for one in several),
+            size=sum(one["size"] for one in several),
+            touched=max(one["last_modified"] for one in several),
+            uri=f"{root}/{area}",
+        )
+        for area, several in sorted(mine.items())
+    ]
+
+
+def remove(area: WorkArea, keys: Mapping[str, str]) -> None:
+    """All its files."""
+    with _told(area.place, area.prefix):
+        store, _ = _opened(area.place, keys, files=True)
+        obstore.delete(store, list(area.names))
+
+
+def _opened(uri: str, keys: Mapping[str, str], *, files: bool = False) -> tuple[Any, str]:
+    """The bucket of `uri`, and the prefix in it. `files`: folders of this machine, too."""
     scheme, _, rest = uri.partition("://")
+    if files and scheme == "file":
+        folder = Path("/" + rest.lstrip("/"))
+        if not folder.is_dir():
+            raise FileNotFoundError(folder)
+        return obstore.store.LocalStore(folder), ""
     if scheme not in SCHEMES:
         raise errors.Mistake(
             f"{uri} is a claim, which only pods can read; copy it out of a pod that mounts it: kubectl cp"

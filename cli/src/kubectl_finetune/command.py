@@ -10,7 +10,7 @@ import click
 from click.shell_completion import ShellComplete, get_completion_class
 
 from kubectl_finetune import errors, screen
-from kubectl_finetune.commands import changing, creating, judging, looking, running, talking
+from kubectl_finetune.commands import changing, creating, judging, looking, pruning, running, talking
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 SHELLS = ("bash", "zsh", "fish")
@@ -104,6 +104,7 @@ for one in (
     *running.COMMANDS,
     *judging.COMMANDS,
     *talking.COMMANDS,
+    *pruning.COMMANDS,
     completion,
 ):
     program.add_command(one)

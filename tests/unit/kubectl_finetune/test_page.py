@@ -45,7 +45,9 @@ def cluster(server, shell, tmp_path):
 
 
 @pytest.mark.parametrize("line", LINES)
-async def test_a_command_of_the_page_works(cluster, line):
+async def test_a_command_of_the_page_works(cluster, line, tmp_path):
+    if " prune " in line:  # no bucket of that name is here; a folder does as well
+        line = line.replace("s3://team-a/adapters", f"file://{tmp_path}")
     program, plugin, *words = shlex.split(line, comments=True)
     assert (program, plugin) == ("kubectl", "finetune")
 

@@ -1,0 +1,105 @@
+"""The command that removes what jobs have left behind: prune."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from kubectl_finetune import bucket, screen
+from kubectl_finetune.bucket import WorkArea
+from kubectl_finetune.cluster import Cluster
+from kubectl_finetune.commands import options
+from kubectl_finetune.views import amounts
+
+AGE = re.compile(r"(\d+)([dh])")
+UNITS = {"d": "days", "h": "hours"}
+
+
+class Age(click.ParamType[timedelta]):
+    """`7d` or `12h`."""
+
+    name = "age"
+
+    def convert(
+        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """The time that it says."""
+        if isinstance(value, timedelta):
+            return value
+        found = AGE.fullmatch(value)
+        if found is None:
+            self.fail(f"{value!r} is no age; say 7d or 12h", param, ctx)
+        return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def now() -> datetime:
+    """The clock of production."""
+    return datetime.now(UTC)
+
+
+@click.command()
+@click.argument("uri", metavar="URI")
+@click.option(
+    "--secret", metavar="NAME", help="Secret with the bucket's keys; this machine's own if not said."
+)
+@click.option(
+    "--older-than", type=Age(), default="7d", metavar="AGE", help="Spare what was touched since (7d)."
+)
+@click.option(
+    "--this-namespace-only",
+    is_flag=True,
+    help="Look for jobs in one namespace. Whatever jobs of others have below URI counts as left behind.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Remove them; without it they are only listed.")
+@options.output
+@options.to_cluster
+def prune(
+    cluster: Cluster,
+    uri: str,
+    *,
+    secret: str | None,
+    older_than: timedelta,
+    this_namespace_only: bool,
+    yes: bool,
+    json_wanted: bool,
+) -> None:
+    """Remove the work areas (checkpoints, prepared rows) of jobs that are gone.
+
+    Looks below URI, an `output.uri`, an `output.workUri` or a folder above many. Results are never touched. Jobs of
+    another cluster that write below URI are not known here: leave those folders alone.
+    """
+    keys = bucket.decoded(cluster.secret(secret)) if secret else {}
+    alive = {job["metadata"]["uid"] for job in cluster.jobs(everywhere=not this_namespace_only)}
+    areas = bucket.work_areas(uri, keys)
+    gone = [area for area in areas if area.uid not in alive and now() - area.touched >= older_than]
+    if yes:
+        for area in gone:
+            bucket.remove(area, keys)
+    if json_wanted:
+        screen.as_json({"items": [_document(area) for area in gone], "removed": yes})
+        return
+    _tell(gone, removed=yes)
+
+
+def _tell(gone: Sequence[WorkArea], *, removed: bool) -> None:
+    if not gone:
+        screen.note("no job that is gone has left a work area here")
+        return
+    for area in gone:
+        untouched = amounts.duration((now() - area.touched).total_seconds())
+        screen.say(f"{amounts.size(area.size):>9}  {untouched:>6}  {area.uri}")
+    total = amounts.size(sum(area.size for area in gone))
+    screen.note(f"removed {total}" if removed else f"{total} can be removed; add --yes to do it")
+
+
+def _document(area: WorkArea) -> dict[str, object]:
+    return {
+        "uri": area.uri,
+        "uid": area.uid,
+        "sizeBytes": area.size,
+        "lastModified": area.touched.isoformat(),
+    }
+
+
+COMMANDS: Iterable[click.Command] = (prune,)
