@@ -90,6 +90,11 @@ async def measured(given: argparse.Namespace, plane: Plane, folder: pathlib.Path
             found["light"] = await rounds.light(ground, given.light_rate, given.light_seconds)
         if given.quiet_seconds:
             found["quiet"] = await _quiet(ground, given, left)
+        if given.neighbour:
+            tell(f"one job of another tenant beside {given.neighbour}")
+            found["neighbour"] = await rounds.neighbour(ground, given.neighbour)
+        if given.held:
+            found["held"], ground = await _held(ground, given, left, config, folder)
         found["cold_start_s"], ground = await _cold_start(ground, config, folder)
         if given.kubeconfig:
             await rounds.removed(ground, left)
@@ -114,6 +119,28 @@ async def _quiet(ground: Ground, given: argparse.Namespace, left: list[str]) -> 
         left.append(await rounds.hold(ground, given.running))
     tell(f"quiet for {given.quiet_seconds:g} s")
     return await rounds.quiet(ground, given.quiet_seconds, left, given.settle_seconds)
+
+
+async def _held(
+    ground: Ground, given: argparse.Namespace, left: list[str], config: pathlib.Path, folder: pathlib.Path
+) -> tuple[Figures, Ground]:
+    """As many jobs as asked for, nine of ten settled: what they cost at the start, and at rest."""
+    active = given.held // 10 - given.running
+    tell(f"{given.held} jobs: {active + given.running} that train, the others settled")
+    left.append(await rounds.hold(ground, active))
+    ground.subject.stop()
+    left.append(await rounds.settled(ground, given.held - active - given.running, left[0]))
+    again = Ground(ground.server, Subject(config, folder / "operator.log"), tell, ground.patience)
+    seconds = await again.subject.ready()
+    tell(f"  ready after {seconds:.1f} s; quiet for {given.quiet_seconds:g} s")
+    quiet = await rounds.quiet(again, given.quiet_seconds, left, given.settle_seconds)
+    return {
+        "jobs": given.held,
+        "cold_start_s": round(seconds, 2),
+        "rss_mb": round(again.subject.use().rss_mb, 1),
+        "cpu_percent": quiet["cpu_percent"],
+        "writes": quiet["writes"],
+    }, again
 
 
 async def _cold_start(ground: Ground, config: pathlib.Path, folder: pathlib.Path) -> tuple[float, Ground]:
@@ -149,6 +176,15 @@ def headline(found: Figures) -> Figures:
             "light_pod_p50_ms": found["light"]["pod_p50_ms"],
             "light_pod_p99_ms": found["light"]["pod_p99_ms"],
         }
+    if "neighbour" in found:
+        top["neighbour_pod_ms"] = found["neighbour"]["pod_ms"]
+    if "held" in found:
+        size = f"{found['held']['jobs'] // 1000}k"
+        top |= {
+            f"rss_mb_{size}": found["held"]["rss_mb"],
+            f"cold_start_s_{size}": found["held"]["cold_start_s"],
+            f"idle_cpu_percent_{size}": found["held"]["cpu_percent"],
+        }
     if "quiet" in found:
         top |= {"idle_writes": found["quiet"]["writes"], "idle_cpu_percent": found["quiet"]["cpu_percent"]}
     return {**top, **found}
@@ -164,6 +200,13 @@ def arguments() -> argparse.Namespace:
         ("light-seconds", 60.0, "S", "how long the light load lasts; 0: none"),
         ("quiet-seconds", 120.0, "S", "time in which nothing happens; 0: none"),
         ("settle-seconds", 10.0, "S", "time without a write before the quiet time begins"),
+        ("neighbour", 500, "N", "jobs of one tenant beside which another one's is timed; 0: none"),
+        (
+            "held",
+            0,
+            "N",
+            "jobs in all, nine of ten settled, that a new operator finds (10000 takes 10 minutes); 0: none",
+        ),
         ("running", 100, "N", "jobs that train while it is quiet"),
         ("patience", 600.0, "S", "longest wait for a round"),
         ("nodes", 10, "N", "pretended nodes"),

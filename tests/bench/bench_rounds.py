@@ -27,6 +27,8 @@ from bench_subject import Subject, named
 
 WRITES = ("post", "put", "patch", "apply", "delete")
 AT_ONCE = 32
+HEAD_START = 2.0
+"""Of a crowd before another tenant's job (s)."""
 JOB_NAME, STAGE = "finetune.dev/job-name", "finetune.dev/stage"
 Figures = dict[str, Any]
 
@@ -119,6 +121,42 @@ async def hold(ground: Ground, count: int) -> str:
         await _played(
             ground, session, namespace, names, rate=0, until=lambda seen: len(seen.running) >= count
         )
+    return namespace
+
+
+async def neighbour(ground: Ground, count: int) -> Figures:
+    """How long another tenant's only job waits for its pod while `count` jobs of one namespace are on their way."""
+    async with ground.server.session() as session:
+        crowded, alone = await new_namespace(session), await new_namespace(session)
+        names = [f"c-{number:05d}" for number in range(count)]
+        crowd = asyncio.create_task(_played(ground, session, crowded, names, rate=0))
+        await asyncio.sleep(HEAD_START)
+        seen = await _played(
+            ground, session, alone, ["only"], rate=0, until=lambda seen: "only" in seen.first_pod
+        )
+        waited = _latencies(seen)["pod_p50_ms"]
+        others = _latencies(await crowd)
+        await _removed(ground, session, crowded)
+        await _removed(ground, session, alone)
+    return {"jobs": count, "pod_ms": waited, "crowd_pod_p50_ms": others["pod_p50_ms"]}
+
+
+async def settled(ground: Ground, count: int, example: str) -> str:
+    """`count` jobs that have ended as those of the namespace `example` have: written here, while no operator looks."""
+    async with ground.server.session() as session:
+        (ended, *_) = await all_of(session, FINETUNEJOBS.format(example))
+        namespace = await new_namespace(session)
+    path, left = FINETUNEJOBS.format(namespace), iter(range(count))
+    async with ground.server.session(AT_ONCE) as session:
+
+        async def worker() -> None:
+            for number in left:
+                name = f"s-{number:05d}"
+                await send(session, "POST", path, finetunejob(namespace, name))
+                body = named("finetune.dev/v1alpha1", "FineTuneJob", name, status=ended["status"])
+                await apply(session, f"{path}/{name}/status", body)
+
+        await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     return namespace
 
 

@@ -27,6 +27,9 @@ class Server:
     ends: list[bool] = field(default_factory=list)
     """Each client's last word: whether the run went well."""
     preempting: bool = False
+    refuses: int = 0
+    """Requests that are answered by 401 before it knows the client's key."""
+    refused: int = 0
 
     @property
     def figures(self) -> Figures:
@@ -93,6 +96,10 @@ def running() -> Iterator[Server]:
             said = json.loads(gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw)
             heard.keys.add(self.headers.get("Authorization") or "")
             answer: dict[str, Any] = {}
+            if heard.refused < heard.refuses:
+                heard.refused += 1
+                self._say(b'{"error_code": "UNAUTHENTICATED", "message": "no"}', code=401)
+                return
             if self.path.endswith("/graphql"):
                 answer = {"data": heard.query(said["query"], said.get("variables") or {})}
             elif self.path.endswith("/file_stream"):
@@ -103,8 +110,8 @@ def running() -> Iterator[Server]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._say(b"")
 
-        def _say(self, body: bytes) -> None:
-            self.send_response(200)
+        def _say(self, body: bytes, code: int = 200) -> None:
+            self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

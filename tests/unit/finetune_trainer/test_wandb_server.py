@@ -57,3 +57,24 @@ def test_an_attempt_goes_on_in_the_run_of_the_one_before_it(layout):
     assert settings["training.learningRate"]["value"] == 0.01
     assert settings["resolved.totalSteps"]["value"] == 6
     assert server.keys == {"Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()}
+
+
+def test_a_key_that_is_refused_and_then_taken_costs_nothing(layout):
+    """What failed to begin must not stand in the way of the next try in the same process."""
+    figures = {("loss", step): 3.0 - step / 10 for step in range(1, 4)}
+    with wandb_standin.running() as server:
+        server.refuses = 3
+        said = {
+            "project": "p",
+            "entity": "team",
+            "baseUrl": server.address,
+            "credentialsSecretRef": {"name": "wandb"},
+        }
+        layout.run.parent.mkdir(exist_ok=True)
+        layout.run.write_text(json.dumps(trainer_runs.document(tracking={"wandb": said})))
+
+        last = Finish(outcome="Finished", step=3, evaluation={"tuned/loss": 2.0})
+        assert tracker_attempts.attempt(layout, "wandb", 1, figures, last).done
+
+    assert server.refused == 3
+    assert (server.figures, server.ends) == (figures, [True])

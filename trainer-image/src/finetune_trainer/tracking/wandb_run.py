@@ -26,20 +26,24 @@ class WandbRun:
         own = self._given.folder / "wandb"
         own.mkdir(exist_ok=True)
         online = self._said.mode == "Online"
-        self._open = wandb.init(
-            project=self._said.project,
-            entity=self._said.entity,
-            id=self._run.job.uid,
-            name=self._run.job.name,
-            config={
-                **parameters.settings(self._run, self._given.resolved),
-                **parameters.labels(self._run),
-            },
-            dir=str(own),
-            mode="online" if online else "offline",
-            resume="allow" if online else None,
-            settings=self._settings(),
-        )
+        try:
+            self._open = wandb.init(
+                project=self._said.project,
+                entity=self._said.entity,
+                id=self._run.job.uid,
+                name=self._run.job.name,
+                config={
+                    **parameters.settings(self._run, self._given.resolved),
+                    **parameters.labels(self._run),
+                },
+                dir=str(own),
+                mode="online" if online else "offline",
+                resume="allow" if online else None,
+                settings=self._settings(),
+            )
+        except Exception:
+            wandb.teardown()  # its service would keep the id for the run that did not begin, and refuse it to the next try
+            raise
         return Taken(step=self._open.starting_step - 1)
 
     def _settings(self) -> wandb.Settings:
