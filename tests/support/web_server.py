@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+CLOSED_WITHIN = 0.02
+"""Seconds; half a second, as is usual, would be half of many a test."""
+
 
 @contextlib.contextmanager
 def running(
@@ -25,7 +28,7 @@ def running(
     server = http.server.ThreadingHTTPServer((address, 0), handler)
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(CLOSED_WITHIN,), daemon=True)
     thread.start()
     try:
         yield server.server_address[1]

@@ -5,6 +5,7 @@ import threading
 import openai
 import pytest
 
+import web_server
 from kubectl_finetune import errors
 from kubectl_finetune.commands import talking
 from kubectl_finetune.talking import serve
@@ -34,7 +35,7 @@ def parrot():
 @pytest.fixture
 def client(parrot):
     with serve.server("support-bot", parrot, host="127.0.0.1", port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(web_server.CLOSED_WITHIN,))
         thread.start()
         with openai.OpenAI(
             base_url=f"http://127.0.0.1:{server.server_address[1]}/v1", api_key="none", max_retries=0
