@@ -22,10 +22,10 @@ def command(layout: Layout, *arguments: str) -> list[str]:
     ]
 
 
-def start(layout: Layout, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start it."""
+def start(layout: Layout, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
+    """Start it, with more in its environment."""
     return subprocess.Popen(
-        command(layout, *arguments), env={**os.environ, "AWS_SECRET_ACCESS_KEY": "not for ranks"}
+        command(layout, *arguments), env={**os.environ, "AWS_SECRET_ACCESS_KEY": "not for ranks", **environ}
     )
 
 
@@ -49,6 +49,15 @@ def copied(layout: Layout, root: Path) -> Layout:
     made = Layout.under(root)
     shutil.rmtree(made.scratch)
     return made
+
+
+def slow_steps(steps: int, seconds: float) -> dict[str, str]:
+    """What makes the first attempt's later steps last so long, for `start`: a fast machine makes them all before anybody looks."""
+    waits = [
+        {"at": "Step", "step": step, "do": "Wait", "seconds": seconds, "attempt": 1}
+        for step in range(3, steps + 1)
+    ]
+    return {"FINETUNE_FAILPOINTS": json.dumps(waits)}
 
 
 def stop_while_training(process: subprocess.Popen[bytes], layout: Layout) -> None:

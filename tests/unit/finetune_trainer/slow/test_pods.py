@@ -13,7 +13,7 @@ import pytest
 
 import trainer_runs
 from finetune_trainer.layout import Layout
-from trainer_processes import copied, ran, start, stop_while_training, word
+from trainer_processes import copied, ran, slow_steps, start, stop_while_training, word
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -135,7 +135,7 @@ def test_a_finished_job_is_never_trained_again(published, prepared):
 def test_interrupted_in_the_middle_the_next_attempt_ends_bitwise_the_same(prepared, published, tmp_path):
     layout = copied(prepared[0], tmp_path / "pod")
     digest = prepared[1]["result"]["dataset"]["digest"]
-    first = start(layout, "train", "--attempt", "1", "--prepared", digest)
+    first = start(layout, "train", "--attempt", "1", "--prepared", digest, **slow_steps(12, 2))
     stop_while_training(first, layout)
     assert first.wait(timeout=60) == 75
     told = word(layout)

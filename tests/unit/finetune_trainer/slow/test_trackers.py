@@ -1,22 +1,32 @@
 """W&B offline, MLflow and TensorBoard hold the figures of metrics.jsonl: real training, interrupted and gone on with."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import stories
 import tracker_figures
 import trainer_runs
 from finetune_trainer.layout import Layout
 from tracker_figures import Figures
-from trainer_processes import copied, ran, start, stop_while_training
+from trainer_processes import copied, ran, slow_steps, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 UID = trainer_runs.JOB["uid"]
 EXPERIMENT = "support"
 STEPS = 12
+
+
+def heard(place: str) -> bool:
+    """Whether MLflow knows of the first step."""
+    try:
+        return ("loss", 1) in tracker_figures.of_mlflow(place, UID, EXPERIMENT)[1]
+    except (AssertionError, ValueError):
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +46,12 @@ def published(tmp_path_factory) -> tuple[Layout, dict[str, Any], str]:
         },
     )
     digest = ran(layout, "prepare", "--attempt", "1")["result"]["dataset"]["digest"]
-    first = start(layout, "train", "--attempt", "1", "--prepared", digest)
-    stop_while_training(first, layout)
+    first = start(layout, "train", "--attempt", "1", "--prepared", digest, **slow_steps(STEPS, 4))
+    # The trackers' libraries take seconds to import, longer than all these steps on a fast machine.
+    stories.wait_until(
+        lambda: heard(place) or first.poll() is not None, bool, what="MLflow to hear of a step", seconds=90
+    )
+    first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=60) == 75
     half, told = tracker_figures.of_mlflow(place, UID, EXPERIMENT)
     assert (half.info.status, ("loss", 1) in told, ("loss", STEPS) in told) == ("RUNNING", True, False)
