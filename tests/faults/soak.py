@@ -94,7 +94,6 @@ class Soak:
     """One run."""
 
     given: argparse.Namespace
-    server: ApiServer
     session: aiohttp.ClientSession
     namespace: str
     dice: random.Random
@@ -228,7 +227,7 @@ async def soaked(given: argparse.Namespace, plane: bench_operator.Plane, folder:
         config = await bench_subject.kubeconfig(session, server, folder)
         _by_way_of(config, proxy.port)
         operator = Mortal(lambda: Subject(config, folder / "operator.log", **SETTINGS), dice)
-        soak = Soak(given, server, session, await rounds.new_namespace(session), dice, operator)
+        soak = Soak(given, session, await rounds.new_namespace(session), dice, operator)
         background = [
             asyncio.create_task(_followed(session, FINETUNEJOBS.format(soak.namespace), soak.seen.job)),
             asyncio.create_task(_followed(session, JOBS.format(soak.namespace), soak.seen.child)),

@@ -27,18 +27,23 @@ def layout(tmp_path) -> Layout:
     return made
 
 
+def tracked(layout, server):
+    """Write a run that tells `server`."""
+    said = {
+        "project": "p",
+        "entity": "team",
+        "baseUrl": server.address,
+        "credentialsSecretRef": {"name": "wandb"},
+    }
+    layout.run.parent.mkdir(exist_ok=True)
+    layout.run.write_text(json.dumps(trainer_runs.document(tracking={"wandb": said})))
+
+
 def test_an_attempt_goes_on_in_the_run_of_the_one_before_it(layout):
     figures = {("loss", step): 3.0 - step / 10 for step in range(1, 7)}
     half = {key: value for key, value in figures.items() if key[1] <= 4}
     with wandb_standin.running() as server:
-        said = {
-            "project": "p",
-            "entity": "team",
-            "baseUrl": server.address,
-            "credentialsSecretRef": {"name": "wandb"},
-        }
-        layout.run.parent.mkdir(exist_ok=True)
-        layout.run.write_text(json.dumps(trainer_runs.document(tracking={"wandb": said})))
+        tracked(layout, server)
 
         assert tracker_attempts.attempt(layout, "wandb", 1, half, Finish(outcome="Interrupted")).done
         assert (server.figures, server.ends, server.preempting) == (half, [False], True)
@@ -64,14 +69,7 @@ def test_a_key_that_is_refused_and_then_taken_costs_nothing(layout):
     figures = {("loss", step): 3.0 - step / 10 for step in range(1, 4)}
     with wandb_standin.running() as server:
         server.refuses = 3
-        said = {
-            "project": "p",
-            "entity": "team",
-            "baseUrl": server.address,
-            "credentialsSecretRef": {"name": "wandb"},
-        }
-        layout.run.parent.mkdir(exist_ok=True)
-        layout.run.write_text(json.dumps(trainer_runs.document(tracking={"wandb": said})))
+        tracked(layout, server)
 
         last = Finish(outcome="Finished", step=3, evaluation={"tuned/loss": 2.0})
         assert tracker_attempts.attempt(layout, "wandb", 1, figures, last).done

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import click
 
 from kubectl_finetune import bucket, screen
 from kubectl_finetune.bucket import WorkArea
 from kubectl_finetune.cluster import Cluster
-from kubectl_finetune.commands import options
+from kubectl_finetune.commands import looking, options
 from kubectl_finetune.views import amounts
 
 AGE = re.compile(r"(\d+)([dh])")
@@ -31,11 +31,6 @@ class Age(click.ParamType[timedelta]):
         if found is None:
             self.fail(f"{value!r} is no age; say 7d or 12h", param, ctx)
         return timedelta(**{UNITS[found[2]]: int(found[1])})
-
-
-def now() -> datetime:
-    """The clock of production."""
-    return datetime.now(UTC)
 
 
 @click.command()
@@ -71,23 +66,24 @@ def prune(
     """
     keys = bucket.decoded(cluster.secret(secret)) if secret else {}
     alive = {job["metadata"]["uid"] for job in cluster.jobs(everywhere=not this_namespace_only)}
+    now = looking.now()
     areas = bucket.work_areas(uri, keys)
-    gone = [area for area in areas if area.uid not in alive and now() - area.touched >= older_than]
+    gone = [area for area in areas if area.uid not in alive and now - area.touched >= older_than]
     if yes:
         for area in gone:
             bucket.remove(area, keys)
     if json_wanted:
         screen.as_json({"items": [_document(area) for area in gone], "removed": yes})
         return
-    _tell(gone, removed=yes)
+    _tell(gone, now, removed=yes)
 
 
-def _tell(gone: Sequence[WorkArea], *, removed: bool) -> None:
+def _tell(gone: Sequence[WorkArea], now: datetime, *, removed: bool) -> None:
     if not gone:
         screen.note("no job that is gone has left a work area here")
         return
     for area in gone:
-        untouched = amounts.duration((now() - area.touched).total_seconds())
+        untouched = amounts.duration((now - area.touched).total_seconds())
         screen.say(f"{amounts.size(area.size):>9}  {untouched:>6}  {area.uri}")
     total = amounts.size(sum(area.size for area in gone))
     screen.note(f"removed {total}" if removed else f"{total} can be removed; add --yes to do it")
