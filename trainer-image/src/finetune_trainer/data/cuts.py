@@ -23,7 +23,8 @@ from typing import Any
 
 import tokenizers
 
-_PART = re.compile(r"\s*+\S++(?:(?! \S|\n[^\s/])\s++\S++)*+(?:\n(?=[^\s/])|\s+\Z)?|\s+")
+# No possessive quantifiers, though none of these ever goes back: Python before 3.11.5 matches `(...)*+` wrongly.
+_PART = re.compile(r"\s*\S+(?:(?! \S|\n[^\s/])\s+\S+)*(?:\n(?=[^\s/])|\s+\Z)?|\s+")
 _CAPITAL, _SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SPACE = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
