@@ -28,7 +28,7 @@ def test_a_slice_says_what_the_whole_says(file):
     )
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", *SLICES])
+@pytest.mark.parametrize("file", ["requirements.lock", "docs/site/requirements.lock", *SLICES])
 def test_every_line_is_a_pin_with_hashes(file):
     """No address, no file, no option: whoever installs it asks the index of their own choice, and gets the same."""
     text = (ROOT / file).read_text()
