@@ -97,6 +97,9 @@ kueue: cluster  ## Install Kueue in the local cluster: queues, quota, preemption
 images: cluster  ## Build both images and push them to the local registry
 	$(LOCALCLUSTER) images
 
+prune: cluster  ## Remove images of earlier code: each change of a lock file leaves 20 GB behind
+	$(LOCALCLUSTER) prune
+
 ##@ Benchmarks (each prints one JSON object as its last line)
 bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
 	$(PY) tests/bench/bench_operator.py
@@ -172,4 +175,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images bench-operator bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs crds generated lock venv clean help

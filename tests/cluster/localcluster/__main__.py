@@ -57,6 +57,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     what = "default: operator and trainer, as far as they have a Dockerfile"
     build.add_argument("image", nargs="*", metavar="NAME[=FOLDER]", help=what)
+    command("prune", commands.prune, "remove images of earlier code; those of this checkout stay")
     bucket = command("s3-bucket", commands.s3_bucket, "make a bucket")
     bucket.add_argument("bucket")
     bucket.add_argument(

@@ -17,6 +17,7 @@ from localcluster import (
     kueue,
     locking,
     programs,
+    pruning,
     s3,
     teardown,
     toolchain,
@@ -121,6 +122,17 @@ def build_images(call: Call) -> int:
         tags = work.build_all(images.wanted(call.options.image))
     prefix = registry if call.current else addresses.REGISTRY_NAME
     print(json.dumps({name: f"{prefix}/{name}:{tag}" for name, tag in tags.items()}))
+    return 0
+
+
+def prune(call: Call) -> int:
+    """Remove images of earlier code; the build's lock, since a build would lose its layers."""
+    with running(call), locking.turn(call.places.images_lock, call.steps):
+        base = call.environ.get("BASE_IMAGE") or images.debian_base(Buildah(call.places), call.steps)
+        kept = frozenset(
+            f"{name}:{images.tag_of(name, folder, base)}" for name, folder in images.OURS.items()
+        )
+        pruning.Pruning(places=call.places, kept=kept, steps=call.steps).everywhere()
     return 0
 
 

@@ -85,11 +85,7 @@ class Work:
             self.buildah.settle()
 
     def _build(self, name: str, folder: Path, base: str) -> str:
-        files = context_files(folder)
-        if folder / "Dockerfile" not in files:
-            message = f"image {name}: there is no Dockerfile in {folder}"
-            raise ClusterError(message)
-        tag = content.of_files(folder, files, base)
+        tag = tag_of(name, folder, base)
         if self.local and registry.has(self.registry, name, tag):
             self.steps.say(f"image {name}:{tag} is in the registry already")
             return tag
@@ -103,7 +99,7 @@ class Work:
         log = self.buildah.places.logs / f"build-{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         staged = self.buildah.storage / "contexts" / name
-        building.stage(files, folder, staged)
+        building.stage(context_files(folder), folder, staged)
         with self.steps.step(f"build image {name}:{tag}", f"follow it: tail -f {log}"):
             self.buildah.build(staged, f"localhost/{name}:{tag}", arguments, secrets, log)
         with self.steps.step(f"push image {name} to {self.registry}", "only layers that are not there yet"):
@@ -111,6 +107,15 @@ class Work:
                 f"localhost/{name}:{tag}", f"{self.registry}/{name}:{tag}", log=log, plain=self.local
             )
         return tag
+
+
+def tag_of(name: str, folder: Path, base: str) -> str:
+    """The tag that says what an image is made of."""
+    files = context_files(folder)
+    if folder / "Dockerfile" not in files:
+        message = f"image {name}: there is no Dockerfile in {folder}"
+        raise ClusterError(message)
+    return content.of_files(folder, files, base)
 
 
 def debian_base(buildah: Buildah, steps: Steps) -> str:

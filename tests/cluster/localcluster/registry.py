@@ -34,3 +34,19 @@ def has(registry: str, name: str, tag: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+def digest(registry: str, name: str, tag: str) -> str:
+    """What the registry at `registry` knows an image by."""
+    request = urllib.request.Request(
+        f"http://{registry}/v2/{name}/manifests/{tag}", headers={"Accept": MANIFESTS}, method="HEAD"
+    )
+    with OPENER.open(request, timeout=10) as answer:
+        found: str = answer.headers["Docker-Content-Digest"]
+    return found
+
+
+def delete(registry: str, name: str, digest: str) -> None:
+    """Forget an image. Its layers go with the registry's next garbage collection."""
+    request = urllib.request.Request(f"http://{registry}/v2/{name}/manifests/{digest}", method="DELETE")
+    OPENER.open(request, timeout=10).close()
