@@ -1,23 +1,42 @@
-"""What the site does beyond mkdocs: links to files outside docs/, the list of decisions, and a look at all that was built.
+"""What the site does beyond mkdocs: pages and links outside docs/, the list of decisions, and a look at all that was built.
 
 Pages are written for the repository's web view first. A link to a file outside docs/ is relative there; here it becomes
-a link into the source repository (`repo_url`), after a look that the file exists. Warnings end a strict build.
+a link into the source repository (`repo_url`), after a look that the file exists. Some pages lie beside what they speak
+of and are brought into the site (`BROUGHT`). Warnings end a strict build.
 """
 
 import html.parser
 import logging
+import os
 import pathlib
 import re
 import urllib.parse
 from typing import Any
+
+from mkdocs.structure.files import File, Files
 
 log = logging.getLogger("mkdocs.hooks.site")
 
 FENCE = re.compile(r"^\s*(```|~~~)")
 LINK = re.compile(r"(?P<text>\]\()(?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 ITEM = re.compile(r"^([-*+]|\d+\.) ")
+TUTORIALS = ("alpaca", "multi-turn-chat", "qlora-then-dpo", "document-to-title", "from-openai")
+BROUGHT = {
+    "CONTRIBUTING.md": "contributing.md",
+    "tests/cluster/README.md": "local-cluster.md",
+    "charts/finetune-operator/README.md": "admin/chart.md",
+    **{f"examples/{name}/README.md": f"tutorials/{name}.md" for name in TUTORIALS},
+}
+"""Pages outside docs/, from the root, and where the site has them."""
 LOADED = {"img": "src", "script": "src", "source": "src", "link": "href"}
 """Elements whose address a browser asks for by itself, and the attribute that holds it."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """The pages of docs/, and those that are brought in."""
+    for path, uri in BROUGHT.items():
+        files.append(File.generated(config, uri, abs_src_path=str(pathlib.Path(config.docs_dir).parent / path)))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
@@ -34,9 +53,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
         else:
             if ITEM.match(line) and lines and _of_a_paragraph(lines[-1]):
                 lines.append("")  # in the web view a list may follow a paragraph at once; here it may not
-            lines.append(LINK.sub(lambda link: _outward(link, source, docs, config.repo_url), line))
+            lines.append(LINK.sub(lambda link: _for_the_site(link, page.file, docs, config.repo_url), line))
     if page.file.src_uri == "decisions/README.md":
         lines += ["", *(f"- [{_title(file)}]({file.name})" for file in sorted(source.parent.glob("0*.md")))]
+    if page.file.src_uri.startswith("tutorials/"):
+        lines += ["", "## The job", "", "```yaml", (source.parent / "finetunejob.yaml").read_text().rstrip(), "```"]
     return "\n".join(lines)
 
 
@@ -64,16 +85,18 @@ def on_post_build(config: Any, **_: Any) -> None:
                 log.warning("%s: links to %s, and that page has no such place", where, address)
 
 
-def _outward(link: re.Match[str], source: pathlib.Path, docs: pathlib.Path, repository: str) -> str:
+def _for_the_site(link: re.Match[str], page: File, docs: pathlib.Path, repository: str) -> str:
+    """A link of a page, relative to where its source lies, as one of the site."""
+    root, source = docs.parent, pathlib.Path(str(page.abs_src_path))
     target = (source.parent / urllib.parse.unquote(link["target"])).resolve()
-    if target.is_relative_to(docs):
-        return link[0]
-    root = docs.parent
     if not target.is_relative_to(root) or not target.exists():
         log.warning("%s: links to %s, which is not there", source.relative_to(root), link["target"])
         return link[0]
-    view = "tree" if target.is_dir() else "blob"
-    address = f"{repository.rstrip('/')}/{view}/main/{target.relative_to(root)}"
+    if (path := str(target.relative_to(root))) in BROUGHT or target.is_relative_to(docs):
+        there = BROUGHT.get(path) or str(target.relative_to(docs))
+        address = os.path.relpath(there, pathlib.PurePosixPath(page.src_uri).parent)
+    else:
+        address = f"{repository.rstrip('/')}/{'tree' if target.is_dir() else 'blob'}/main/{path}"
     return f"{link['text']}{address}{link['anchor'] or ''})"
 
 
