@@ -35,7 +35,9 @@ LOADED = {"img": "src", "script": "src", "source": "src", "link": "href"}
 def on_files(files: Files, config: Any) -> Files:
     """The pages of docs/, and those that are brought in."""
     for path, uri in BROUGHT.items():
-        files.append(File.generated(config, uri, abs_src_path=str(pathlib.Path(config.docs_dir).parent / path)))
+        files.append(
+            File.generated(config, uri, abs_src_path=str(pathlib.Path(config.docs_dir).parent / path))
+        )
     return files
 
 
@@ -56,8 +58,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
             lines.append(LINK.sub(lambda link: _for_the_site(link, page.file, docs, config.repo_url), line))
     if page.file.src_uri == "decisions/README.md":
         lines += ["", *(f"- [{_title(file)}]({file.name})" for file in sorted(source.parent.glob("0*.md")))]
-    if page.file.src_uri.startswith("tutorials/"):
-        lines += ["", "## The job", "", "```yaml", (source.parent / "finetunejob.yaml").read_text().rstrip(), "```"]
+    if source.parent.name in TUTORIALS:
+        lines += [
+            "",
+            "## The job",
+            "",
+            "```yaml",
+            (source.parent / "finetunejob.yaml").read_text().rstrip(),
+            "```",
+        ]
     return "\n".join(lines)
 
 
