@@ -2,10 +2,12 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import former
 import real_cluster
 import stories
 import trainer_tiny_model
@@ -25,9 +27,15 @@ def images(cluster) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def kube(cluster, images, tmp_path_factory) -> real_cluster.ApiServer:
+def kube(cluster, install) -> real_cluster.ApiServer:
     """The cluster, with our operator in it."""
-    kube = real_cluster.ApiServer(cluster["kubeconfig"], cluster["tools"])
+    install()
+    return real_cluster.ApiServer(cluster["kubeconfig"], cluster["tools"])
+
+
+@pytest.fixture(scope="session")
+def install(cluster, images, tmp_path_factory) -> Callable[[], None]:
+    """Have the release that all stories share, ready."""
     values = tmp_path_factory.mktemp("helm") / "values.json"
     values.write_text(
         json.dumps(
@@ -38,21 +46,34 @@ def kube(cluster, images, tmp_path_factory) -> real_cluster.ApiServer:
             }
         )
     )
-    kube.helm(
-        "upgrade",
-        "--install",
-        real_cluster.RELEASE,
-        str(real_cluster.CHART),
-        "--namespace",
-        real_cluster.RELEASE_NAMESPACE,
-        "--create-namespace",
-        "--values",
-        str(values),
-        "--wait",
-        "--timeout",
-        "180s",
-    )
-    return kube
+    kube = real_cluster.ApiServer(cluster["kubeconfig"], cluster["tools"])
+
+    def upgrade() -> None:
+        kube.helm(
+            "upgrade", "--install", real_cluster.RELEASE, str(real_cluster.CHART),
+            "--namespace", real_cluster.RELEASE_NAMESPACE, "--create-namespace",
+            "--values", str(values), "--wait", "--timeout", "180s",
+        )  # fmt: skip
+
+    return upgrade
+
+
+@pytest.fixture
+def no_operator(cluster, kube, install):
+    """For the length of a story no release of ours is there but its own; afterwards the one that all share is."""
+    if not cluster["nodes"]:
+        pytest.skip("takes our operator out of the cluster; only the local one is there for that")
+    away = ("uninstall", real_cluster.RELEASE, "-n", real_cluster.RELEASE_NAMESPACE)
+    kube.helm(*away, "--wait")
+    yield
+    kube.helm(*away, "--wait", "--ignore-not-found")
+    install()
+
+
+@pytest.fixture(scope="session")
+def before(cluster, tmp_path_factory) -> former.Former:
+    """The chart before its last change, and the operator of then."""
+    return former.built(tmp_path_factory.mktemp("former"))
 
 
 @pytest.fixture(scope="session")

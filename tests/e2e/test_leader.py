@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pytest
 
+import one_run
 import real_cluster
 import stories
 
-SECONDS = 420
 OURS = "app.kubernetes.io/name=finetune-operator"
 TAKEN_OVER_WITHIN = 20.0
 """From the last sign of the old leader to the first of the new one (s)."""
@@ -85,22 +85,9 @@ def running(kube, bucket, namespace, two_operators):
         lambda: kube.get("ftj", name, namespace),
         lambda job: job.get("status", {}).get("state") == "Running" or stories.ended(job),
         what="training",
-        seconds=SECONDS,
+        seconds=one_run.SECONDS,
     )
     return name
-
-
-def ends_well_with_one_run(kube, namespace, name):
-    job = stories.wait_until(
-        lambda: kube.get("ftj", name, namespace), stories.ended, what="the job to end", seconds=SECONDS
-    )
-    assert job["status"]["state"] == "Succeeded", stories.says(job)
-    assert [one["outcome"] for one in job["status"]["attempts"]] == ["Succeeded", "Succeeded"]
-    for stage in ("prepare", "train"):
-        chosen = f"finetune.dev/job-name={name},finetune.dev/stage={stage}"
-        assert len(kube.list("jobs", namespace, chosen)) == 1
-        (pod,) = kube.list("pods", namespace, chosen)
-        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
 def test_the_leader_dies_and_another_leads(kube, bucket, namespace, two_operators, running):
@@ -118,8 +105,8 @@ def test_the_leader_dies_and_another_leads(kube, bucket, namespace, two_operator
 
     assert (now.since - before.renewed).total_seconds() <= TAKEN_OVER_WITHIN
     kube.apply(stories.finetunejob("after", namespace, bucket=bucket.name))
-    ends_well_with_one_run(kube, namespace, running)
-    ends_well_with_one_run(kube, namespace, "after")
+    one_run.ends_well(kube, namespace, running)
+    one_run.ends_well(kube, namespace, "after")
 
 
 def test_the_leader_hangs_and_comes_back_when_another_leads(kube, bucket, namespace, two_operators, running):
@@ -145,12 +132,12 @@ def test_the_leader_hangs_and_comes_back_when_another_leads(kube, bucket, namesp
         seconds=60,
     )
     assert lead(kube).holder == now.holder
-    ends_well_with_one_run(kube, namespace, running)
-    ends_well_with_one_run(kube, namespace, "meanwhile")
+    one_run.ends_well(kube, namespace, running)
+    one_run.ends_well(kube, namespace, "meanwhile")
 
 
 def test_a_new_version_of_the_operator_restarts_no_pod(kube, namespace, two_operators, running):
-    (pod,) = kube.list("pods", namespace, f"finetune.dev/job-name={running},finetune.dev/stage=train")
+    pod = one_run.pod(kube, namespace, running)
     kube.helm(
         "upgrade", real_cluster.RELEASE, str(real_cluster.CHART), "-n", real_cluster.RELEASE_NAMESPACE,
         "--reset-then-reuse-values", "--set", f"podAnnotations.rolled={uuid.uuid4().hex[:8]}", "--wait",
@@ -162,6 +149,5 @@ def test_a_new_version_of_the_operator_restarts_no_pod(kube, namespace, two_oper
         what="the leader of before to be gone",
         seconds=60,
     )
-    ends_well_with_one_run(kube, namespace, running)
-    (after,) = kube.list("pods", namespace, f"finetune.dev/job-name={running},finetune.dev/stage=train")
-    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    one_run.ends_well(kube, namespace, running)
+    assert one_run.pod(kube, namespace, running)["metadata"]["uid"] == pod["metadata"]["uid"]

@@ -1,6 +1,7 @@
 """A real API server takes all that the chart renders, and a release may be changed from any way to install it to any other."""
 
 import json
+import re
 
 import pytest
 
@@ -73,6 +74,22 @@ def test_a_field_that_does_not_exist_is_noticed(kube, place):
     deployment["spec"]["replicaz"] = 1
     done = kube.run("kubectl", *FIELDS_ARE_CHECKED, "-f", "-", stdin=real_cluster.listed([deployment]))
     assert "field not declared in schema" in done.stderr
+
+
+def test_monitors_and_alerts_are_understood_field_by_field(kube, place):
+    """By the Prometheus operator's own kinds."""
+    ours = [one for one in chart_tools.rendered(chart_tools.MONITORED) if one["kind"] in MONITORS]
+    assert {one["kind"] for one in ours} == MONITORS
+    kube.kubectl(*FIELDS_ARE_CHECKED, "-f", "-", stdin=real_cluster.listed(ours))
+    for one, (where, misspelt) in zip(sorted(ours, key=lambda one: one["kind"]), MISSPELT, strict=True):
+        one["spec"][where][0] |= {misspelt: "30s"}
+        done = kube.run("kubectl", *FIELDS_ARE_CHECKED, "-f", "-", stdin=real_cluster.listed([one]))
+        assert re.search(rf"\.spec\.{where}\[.+\]\.{misspelt}: field not declared in schema", done.stderr)
+
+
+MONITORS = {"PodMonitor", "PrometheusRule", "ServiceMonitor"}
+MISSPELT = [("podMetricsEndpoints", "intervall"), ("groups", "intervall"), ("endpoints", "intervall")]
+"""In each, in the order of their names."""
 
 
 def test_rolled_back_it_is_as_before(kube, place, namespace):

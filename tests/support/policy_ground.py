@@ -3,21 +3,21 @@
 import contextlib
 import json
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 import chart_tools
 import real_cluster
-from localcluster import places, toolchain
+from localcluster import places, programs, toolchain
 from localcluster.steps import Steps
 
 TOOLS = ("kubectl", "helm")
 OPERATOR = f"system:serviceaccount:{real_cluster.RELEASE_NAMESPACE}:finetune-operator"
-MONITORING = {
-    "ServiceMonitor": "servicemonitors",
-    "PodMonitor": "podmonitors",
-    "PrometheusRule": "prometheusrules",
-}
+PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+MONITORING = ("servicemonitors", "podmonitors", "prometheusrules")
 Manifest = dict[str, Any]
 VALUES: Manifest = {"policies": {"requester": True, "keepRunning": True}}
 """What it is installed with."""
@@ -49,29 +49,12 @@ def install(kube: real_cluster.ApiServer, values: Manifest, release: str = "fine
 
 
 def monitoring_kinds() -> list[Manifest]:
-    """Kinds of the Prometheus operator by name alone: their own schemas are in no package registry."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return [
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.monitoring.coreos.com"},
-            "spec": {
-                "group": "monitoring.coreos.com",
-                "scope": "Namespaced",
-                "names": {
-                    "plural": plural,
-                    "singular": kind.lower(),
-                    "kind": kind,
-                    "listKind": f"{kind}List",
-                },
-                "versions": [
-                    {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-                ],
-            },
-        }
-        for kind, plural in MONITORING.items()
-    ]
+    """Kinds of the Prometheus operator that the chart makes objects of, as its own repository defines them."""
+    module = toolchain.SOURCES / "tools" / "prometheus-operator"
+    answer = programs.run("go", "mod", "download", "-json", PROMETHEUS_OPERATOR, cwd=module)
+    folder = pathlib.Path(json.loads(answer)["Dir"]) / "example" / "prometheus-operator-crd"
+    files = [folder / f"monitoring.coreos.com_{plural}.yaml" for plural in MONITORING]
+    return [yaml.safe_load(file.read_text()) for file in files]
 
 
 def rights(kube: real_cluster.ApiServer, who: str, namespace: str) -> set[tuple[str, str, str, str]]:

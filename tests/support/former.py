@@ -1,0 +1,63 @@
+"""The chart before its last change, and the operator of that commit, out of git: what an admin upgrades from."""
+
+import json
+import pathlib
+import subprocess
+from dataclasses import dataclass
+
+import real_cluster
+
+CHARTS = "charts"
+TAKEN = (CHARTS, "operator", "examples")
+NO_HISTORY = "the chart before its last change is needed, and git does not have it: clone the repository with its history"
+
+
+def commit() -> str:
+    """The newest commit whose chart is another than that of the working tree. Fetches history that a shallow clone left out."""
+    if _git("rev-parse", "--is-shallow-repository").strip() == "true":
+        _git("fetch", "--quiet", "--unshallow")
+    changes = _git("rev-list", "HEAD", "--", CHARTS).split()
+    for candidate in ["HEAD", *(f"{change}^" for change in changes)]:
+        if _git("ls-tree", candidate, CHARTS) and _differs(candidate):
+            return _git("rev-parse", candidate).strip()
+    raise AssertionError(NO_HISTORY)
+
+
+@dataclass(frozen=True)
+class Former:
+    """That commit."""
+
+    folder: pathlib.Path
+    """Its charts, operator and examples, as a checkout has them."""
+    image: str
+    """Its operator."""
+
+    @property
+    def chart(self) -> str:
+        """Its chart's folder."""
+        return str(self.folder / "charts" / "finetune-operator")
+
+
+def built(folder: pathlib.Path) -> Former:
+    """Unpacked in `folder`, and its operator in the registry."""
+    archive = subprocess.run(
+        ["git", "-C", str(real_cluster.ROOT), "archive", commit(), *TAKEN], capture_output=True, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    said = real_cluster.localcluster("images", f"operator={folder / 'operator'}")
+    return Former(folder, json.loads(said.splitlines()[-1])["operator"])
+
+
+def _differs(candidate: str) -> bool:
+    done = subprocess.run(
+        ["git", "-C", str(real_cluster.ROOT), "diff", "--quiet", candidate, "--", CHARTS], check=False
+    )
+    return done.returncode != 0
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(real_cluster.ROOT), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{NO_HISTORY} (git {' '.join(words)}: {done.stderr.strip()})"
+    return done.stdout

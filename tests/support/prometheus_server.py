@@ -1,0 +1,119 @@
+"""A real Prometheus on this machine that scrapes the operator's pods and evaluates our alerts."""
+
+import contextlib
+import http
+import http.client
+import json
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+import chart_tools
+import real_cluster
+import stories
+
+PORT_OF_PODS = "8080"
+HELD = "5s"
+"""How long a condition must hold here before its alert fires. `promtool test rules` proves the real times."""
+
+
+class Prometheus:
+    """Questions to it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def values(self, query: str) -> dict[tuple[str, ...], float]:
+        """What an instant query says, by the values of the labels in the order of their names."""
+        found = self._get("/api/v1/query?" + urllib.parse.urlencode({"query": query}))["result"]
+        return {
+            tuple(one["metric"][name] for name in sorted(one["metric"])): float(one["value"][1])
+            for one in found
+        }
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire."""
+        alerts = self._get("/api/v1/alerts")["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self._answer("/-/ready")[0] == http.HTTPStatus.OK
+        return False
+
+    def _get(self, path: str) -> Any:
+        status, body = self._answer(path)
+        assert status == http.HTTPStatus.OK, body
+        return json.loads(body)["data"]
+
+    def _answer(self, path: str) -> tuple[int, str]:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        ) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+
+@contextlib.contextmanager
+def running(kubeconfig: str, folder: pathlib.Path) -> Iterator[Prometheus]:
+    """One that keeps its data in `folder`."""
+    chart_tools.promtool()
+    program = shutil.which("prometheus")
+    assert program is not None
+    rules = (chart_tools.CHART / "files" / "alerts.yaml").read_text()
+    (folder / "alerts.yaml").write_text(re.sub(r"\bfor: \w+", f"for: {HELD}", rules))
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration(kubeconfig)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = (f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data")
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(
+            [program, *words, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
+        )
+    try:
+        server = Prometheus(port)
+        stories.wait_until(server.ready, bool, what="Prometheus to answer", seconds=30)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def configuration(kubeconfig: str) -> dict[str, Any]:
+    """What our ServiceMonitor amounts to, every second."""
+    label = "__meta_kubernetes_pod_label_app_kubernetes_io_name"
+    discovery = {
+        "role": "pod",
+        "kubeconfig_file": kubeconfig,
+        "namespaces": {"names": [real_cluster.RELEASE_NAMESPACE]},
+    }
+    relabel = [
+        {"source_labels": [label], "regex": "finetune-operator", "action": "keep"},
+        {
+            "source_labels": ["__meta_kubernetes_pod_container_port_number"],
+            "regex": PORT_OF_PODS,
+            "action": "keep",
+        },
+        {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+    ]
+    job = {
+        "job_name": "finetune-operator",
+        "honor_labels": True,
+        "kubernetes_sd_configs": [discovery],
+        "relabel_configs": relabel,
+    }
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["alerts.yaml"],
+        "scrape_configs": [job],
+    }
