@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import openai
 import pytest
 import yaml
 
@@ -24,11 +27,14 @@ pytestmark = pytest.mark.timeout(1200)
 class Shell:
     """A terminal of a user with this kubeconfig."""
 
-    def __init__(self, kubeconfig, namespace, folder):
+    def __init__(self, kubeconfig, namespace, folder, kubectl="kubectl"):
         self.kubeconfig, self.namespace, self.folder = str(kubeconfig), namespace, folder
+        path = f"{Path(kubectl).parent}{os.pathsep}{os.environ['PATH']}"
+        source = str(real_cluster.ROOT / "cli" / "src")
+        self.environment = {**os.environ, "PATH": path, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
 
-    def run(self, *words, seconds=600):
-        command = [
+    def command(self, *words):
+        return [
             sys.executable,
             "-m",
             "kubectl_finetune",
@@ -38,11 +44,12 @@ class Shell:
             "--kubeconfig",
             self.kubeconfig,
         ]
-        environment = {**os.environ, "PYTHONPATH": str(real_cluster.ROOT / "cli" / "src")}
+
+    def run(self, *words, seconds=600):
         return subprocess.run(
-            command,
+            self.command(*words),
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -76,7 +83,7 @@ class Shell:
 
 @pytest.fixture
 def shell(kube, namespace, tmp_path):
-    return Shell(kube.kubeconfig, namespace, tmp_path)
+    return Shell(kube.kubeconfig, namespace, tmp_path, kube.tools["kubectl"])
 
 
 def test_from_flags_to_a_report(shell, bucket):
@@ -105,6 +112,45 @@ def test_from_flags_to_a_report(shell, bucket):
     shell.must("watch", "second")
     differing = {line["field"] for line in json.loads(shell.must("diff", "first", "second", "-o", "json"))}
     assert {"spec.training.learningRate", "spec.output.uri", "status.resolved.learningRate"} <= differing
+
+
+def test_the_result_is_talked_with_in_a_pod_that_goes_afterwards(shell, bucket, kube):
+    shell.create("talker", bucket)
+    shell.must("watch", "talker")
+
+    chat = shell.must("chat", "talker", "--prompt", "Hello", "--max-new-tokens", "4", "-o", "json")
+    said = json.loads(chat)
+    with subprocess.Popen(
+        shell.command("serve", "talker", "--in-cluster", "--port", "0"),
+        cwd=shell.folder,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        try:
+            address = serving.stdout.readline().split()[0]
+            with openai.OpenAI(base_url=address, api_key="none", max_retries=0) as client:
+                models = [one.id for one in client.models.list()]
+                talk = [{"role": "user", "content": "Hello"}]
+                answers = {
+                    model: client.chat.completions.create(model=model, messages=talk, max_tokens=4)
+                    for model in models
+                }
+        finally:
+            serving.send_signal(signal.SIGINT)
+            code = serving.wait(60)
+
+    assert set(said) == {"prompt", "base", "tuned"}
+    assert models == ["talker", "base"]
+    served = {model: one.choices[0].message.content for model, one in answers.items()}
+    assert served == {"talker": said["tuned"], "base": said["base"]}
+    assert code == 130
+    stories.wait_until(
+        lambda: kube.list("pods", shell.namespace, "app.kubernetes.io/component=talk"),
+        lambda pods: pods == [],
+        what="the pods to be gone",
+        seconds=30,
+    )
 
 
 def test_paused_and_gone_on(shell, bucket):

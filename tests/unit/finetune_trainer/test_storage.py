@@ -159,6 +159,8 @@ def test_a_folder_of_a_claim_that_may_not_be_read_is_told_but_for_the_volumes_ow
     closed = "private"
     with pytest.raises(errors.AccessDenied, match="uid 65532"):
         opened(layout, "pvc://shared").list()
+    with pytest.raises(errors.AccessDenied, match="give yourself access to it, or name another place"):
+        opened(layout, f"file://{layout.claims}/shared").list()
 
 
 def test_a_file_of_the_web_is_fetched_with_its_query(layout, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import yaml
 import stories
 import terminal
 import trainer_tiny_model
+from finetune_operator.observe.words import LastWord
+from kubectl_finetune.local import stage
 
 ROOT = terminal.ROOT
 
@@ -78,6 +81,29 @@ def test_a_job_runs_here_and_is_published_once(laptop, tmp_path):
     changed = laptop.type("run", "--local", "job.yaml", "--set", "training.maxSteps=7")
     assert changed.exit_code == 64
     assert "OutputExists" in changed.stderr
+
+
+@pytest.mark.slow
+def test_a_result_that_was_deleted_is_made_anew(laptop, tmp_path):
+    first = laptop.type("run", "--local", "job.yaml")
+    shutil.rmtree(tmp_path / "out")
+
+    second = laptop.type("run", "--local", "job.yaml")
+
+    assert (first.exit_code, second.exit_code) == (0, 0), second.output
+    assert (tmp_path / "out/finetune-manifest.json").exists()
+
+
+def test_a_full_disk_is_this_machines_and_not_the_pods(laptop, monkeypatch):
+    word = LastWord("Prepare", "ScratchFull", "resources.scratch: the pod's disk is full", None)
+    monkeypatch.setattr(stage, "run", lambda *_, **__: (69, word))
+
+    done = laptop.type("run", "--local", "job.yaml")
+
+    assert done.exit_code == 74
+    assert done.stderr.startswith(
+        "error: the disk is full at counting.finetune; make room and run the same command"
+    )
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ async def test_a_jobs_result_is_fetched_from_its_bucket_with_the_secret_of_the_c
         terminal.job(server, status=terminal.PUBLISHED)
 
         report = await shell.run("report", "support-bot", "--to", "r.html")
-        talk = await shell.run("chat", "support-bot", "--prompt", QUESTION, "--max-new-tokens", "8")
+        talk = await shell.run("chat", "support-bot", "--here", "--prompt", QUESTION, "--max-new-tokens", "8")
 
     assert report.exit_code == talk.exit_code == 0, report.output + talk.output
     assert QUESTION in (tmp_path / "r.html").read_text()

@@ -47,7 +47,7 @@ OPTIONAL_RESULTS = (
 AnyText = Annotated[str, pydantic.BeforeValidator(lambda text: str(text).encode("utf-8", "replace").decode())]
 """Text from anywhere: half surrogates, as Python makes of file names that are no UTF-8, become `?`."""
 
-Stage = Literal["Prepare", "Train"]
+Stage = Literal["Prepare", "Train", "Talk"]
 Phase = Literal[
     "Fetch", "Read", "Tokenise", "Load", "EvaluateBase", "Train", "Evaluate", "Checkpoint", "Publish", "Done"
 ]

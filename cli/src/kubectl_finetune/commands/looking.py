@@ -70,12 +70,17 @@ def _points(cluster: Cluster, job: Job) -> list[curve.Point]:
 def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
     """Follow a job to its end. Exit code 0 if it succeeds, 1 if it fails."""
     last = None
-    with following.follower(lambda job: _points(cluster, job), json_wanted=json_wanted) as show:
-        for raw in cluster.watch(name):
-            last = Job.of(raw)
-            show.tell(last)
-            if last.settled:
-                break
+    try:
+        with following.follower(lambda job: _points(cluster, job), json_wanted=json_wanted) as show:
+            for raw in cluster.watch(name):
+                last = Job.of(raw)
+                show.tell(last)
+                if last.settled:
+                    break
+    except KeyboardInterrupt:
+        raise errors.Stopped(
+            f"stopped watching; {name} itself goes on (`kubectl finetune suspend {name}` pauses it)"
+        ) from None
     if last is not None and not last.succeeded:
         raise errors.JobFailed(f"{last.name}: {': '.join(last.says)}")
 
@@ -152,10 +157,10 @@ def published_at(job: Job) -> str:
         return job.status.adapter.uri.rstrip("/")
     if not job.settled:
         raise errors.NotYet(
-            f"{job.name} has not ended yet ({job.state}), and there is no report before; `kubectl finetune watch {job.name}` "
+            f"{job.name} has not ended yet ({job.state}), and there is no result before; `kubectl finetune watch {job.name}` "
             "waits for it"
         )
-    raise errors.NotThere(f"{job.name} has published nothing, so there is no report: {': '.join(job.says)}")
+    raise errors.NotThere(f"{job.name} has published nothing, so there is no result: {': '.join(job.says)}")
 
 
 def keys_of(cluster: Cluster, job: Job) -> dict[str, str]:

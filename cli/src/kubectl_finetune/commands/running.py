@@ -16,6 +16,9 @@ from kubectl_finetune.local.folder import Folder
 from kubectl_finetune.views import curve
 from kubectl_finetune.views.job import Job
 
+FULL = "ScratchFull"
+"""The trainer's reason where its scratch disk is: here the disk of this machine, whatever spec.resources say."""
+
 
 def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
     """NAME=PATH, each."""
@@ -109,7 +112,7 @@ class _Run:
         """The job as it ended."""
         uid = self._resolved["job"]["uid"]
         with following.follower(self.points, json_wanted=json_wanted) as show:
-            ready = self._folder.prepared(uid)
+            ready = self._folder.prepared(self._resolved)
             if ready is None:
                 code, word = stage.run(
                     self._folder, "prepare", tell=lambda told: show.tell(self._job(progress=told))
@@ -134,6 +137,11 @@ class _Run:
         if code == seen.INTERRUPTED:
             raise errors.NotYet(
                 f"{word.message if word else 'interrupted'}; run the same command again, and it goes on from there"
+            )
+        if word and word.reason == FULL:
+            raise errors.DiskFull(
+                f"the disk is full at {self._folder.root}; make room and run the same command again, or name another place "
+                "with --dir"
             )
         if code != 0:
             log = self._folder.logs("train" if "prepared" in known else "prepare")[-1]

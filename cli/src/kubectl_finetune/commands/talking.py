@@ -1,46 +1,31 @@
-"""Commands that load a result on this machine: chat and serve."""
+"""Commands that talk with a result: chat and serve, in a pod beside the job or on this machine."""
 
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from finetune_operator.status.serving import VLLM_RANKS
-from kubectl_finetune import bucket, errors, screen
-from kubectl_finetune.cluster import Cluster
-from kubectl_finetune.commands import options
-from kubectl_finetune.commands.looking import keys_of, published_at
-from kubectl_finetune.local import machine, stage
+from kubectl_finetune import errors, screen
+from kubectl_finetune.commands import options, placing
+from kubectl_finetune.local import machine
 from kubectl_finetune.talking import result as results
-from kubectl_finetune.talking import serve as serving
-from kubectl_finetune.talking.answer import SIDES, Manner, Message, Side
-from kubectl_finetune.talking.result import Result
+from kubectl_finetune.talking import server, vllm
+from kubectl_finetune.talking.client import SIDES, Client, Manner, Message, Side
 from kubectl_finetune.views import colours
-from kubectl_finetune.views.job import Job
-
-if TYPE_CHECKING:
-    from kubectl_finetune.talking.model import Talker
 
 LEAVE = {"/exit", "/quit"}
-
-
-def which(command: options.Command) -> options.Command:
-    """The argument RESULT, and where its base model is."""
-    command = click.option(
-        "--base", metavar="DIR|URI", help="The base model, if it is not where the result says."
-    )(command)
-    return click.argument("place", metavar="RESULT", shell_complete=options.job_names)(command)
+LOOPBACK = "127.0.0.1"
 
 
 @click.command()
-@which
+@placing.which
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Ask this and end; may be given several times."
 )
@@ -64,18 +49,38 @@ def chat(
     *,
     place: str,
     base: str | None,
+    in_cluster: bool | None,
     prompts: tuple[str, ...],
     system: str | None,
     only: Side | None,
     json_wanted: bool,
-    **manner: Any,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int | None,
+    **pod: Any,
 ) -> None:
-    """Talk to base and tuned model side by side, on this machine.
+    """Talk to base and tuned model side by side.
 
     RESULT is a job of the cluster, the folder of a run on this machine, or the
     folder of a result. Without --prompt each line of the input is a question.
     """
-    talker = _talker(_result(cluster, place), base)
+    manner = Manner(max_new_tokens, temperature, seed)
+    with placing.start(cluster, place, base, inside=in_cluster, pod=pod)(LOOPBACK, 0) as started:
+        model = server.ready(started)
+        with model.kept_awake():
+            _converse(model, prompts, manner, system=system, only=only, json_wanted=json_wanted)
+
+
+def _converse(
+    model: Client,
+    prompts: tuple[str, ...],
+    manner: Manner,
+    *,
+    system: str | None,
+    only: Side | None,
+    json_wanted: bool,
+) -> None:
+    """Question after question; each side keeps its own conversation."""
     sides = [only] if only else list(SIDES)
     talks: dict[Side, list[Message]] = {
         side: [{"role": "system", "content": system}] if system else [] for side in sides
@@ -83,7 +88,7 @@ def chat(
     for question in prompts or _questions():
         for talk in talks.values():
             talk.append({"role": "user", "content": question})
-        said = _answers(talker, talks, manner, json_wanted=json_wanted)
+        said = _answers(model, talks, manner, json_wanted=json_wanted)
         for side, text in said.items():
             talks[side].append({"role": "assistant", "content": text})
         if json_wanted:
@@ -107,15 +112,14 @@ def _questions() -> Iterator[str]:
 
 
 def _answers(
-    talker: "Talker", talks: dict[Side, list[Message]], manner: dict[str, Any], *, json_wanted: bool
+    model: Client, talks: dict[Side, list[Message]], manner: Manner, *, json_wanted: bool
 ) -> dict[Side, str]:
     """What each side says, shown as it comes on a terminal."""
-    how = Manner(**manner)
     said: dict[Side, str] = dict.fromkeys(talks, "")
     console = screen.console()
     if not console.is_terminal or json_wanted:
         for side, talk in talks.items():
-            said[side] = talker.answer(talk, side, how).text
+            said[side] = model.ask(side, talk, manner)
             if not json_wanted:
                 screen.say(f"{side + ':':<6} {said[side]}")
         return said
@@ -126,7 +130,7 @@ def _answers(
                 said[side] += text
                 live.update(_columns(said), refresh=True)
 
-            said[side] = talker.answer(talk, side, how, hear).text
+            said[side] = model.ask(side, talk, manner, hear)
             live.update(_columns(said), refresh=True)
     return said
 
@@ -142,42 +146,9 @@ def _columns(said: dict[Side, str]) -> Table:
     return made
 
 
-def _talker(result: Result, base: str | None) -> "Talker":
-    stage.available()
-    from kubectl_finetune.talking.model import Talker  # noqa: PLC0415 - torch takes seconds to import
-
-    screen.note(f"loading {result.name} ...")
-    return Talker(result, results.base_of(result, base))
-
-
-def _result(cluster: options.Connect, place: str) -> Result:
-    """The result in the folder of that name, or of the job of that name in the cluster."""
-    if Path(place).is_dir():
-        return results.at(Path(place))
-    return _fetched(cluster(), place)
-
-
-def _fetched(cluster: Cluster, name: str) -> Result:
-    """The job's result, in the user's cache: what is there already is not fetched again."""
-    job = Job.of(cluster.job(name))
-    uri = published_at(job)
-    if uri.startswith(results.FILE):
-        return results.at(Path(uri.removeprefix(results.FILE)))
-    digest = (job.status.adapter.digest if job.status.adapter else job.uid).rpartition(":")[2]
-    folder = _cache() / f"{name}-{digest[:16]}"
-    if not (folder / results.MANIFEST).is_file():
-        screen.note(f"fetching {uri} ...")
-        bucket.fetch(uri, keys_of(cluster, job), folder, last=results.MANIFEST)
-    return results.at(folder)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kubectl-finetune"
-
-
 @click.command()
-@which
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@placing.which
+@click.option("--host", default=LOOPBACK, show_default=True, metavar="ADDRESS", help="Where to listen.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, metavar="N", help="0: any."
 )
@@ -186,56 +157,49 @@ def _cache() -> Path:
     type=click.Choice(["auto", "transformers", "vllm"]),
     default="auto",
     show_default=True,
-    help="auto: vLLM where it and a GPU are.",
+    help="On this machine; auto: vLLM where it and a GPU are.",
 )
 @options.to_cluster_if_needed
 def serve(
-    cluster: options.Connect, *, place: str, base: str | None, host: str, port: int, engine: str
+    cluster: options.Connect,
+    *,
+    place: str,
+    base: str | None,
+    in_cluster: bool | None,
+    host: str,
+    port: int,
+    engine: str,
+    **pod: Any,
 ) -> None:
     """Answer OpenAI's /v1/chat/completions on this machine.
 
     The tuned model is called by the job's name, the other one `base`.
     """
-    result = _result(cluster, place)
+    if port and not machine.is_free(host, port):
+        raise errors.Outside(f"cannot listen on {host}:{port}; choose another --port")
+    is_here = Path(place).is_dir() or in_cluster is False
+    if engine == "vllm" and not is_here:
+        raise errors.Mistake("--engine vllm works on this machine: use --here; the pod has no vLLM")
+    if is_here and engine != "transformers":
+        _hand_over_to_vllm(cluster, place, base, host=host, port=port, demanded=engine == "vllm")
+    with (
+        placing.start(cluster, place, base, inside=in_cluster, pod=pod)(host, port) as started,
+        server.ready(started).kept_awake(),
+    ):
+        screen.say(f"http://{host}:{started.port}/v1 serves {started.name} and base; Ctrl-C ends")
+        server.until_ctrl_c(started)
+
+
+def _hand_over_to_vllm(
+    cluster: options.Connect, place: str, base: str | None, *, host: str, port: int, demanded: bool
+) -> None:
+    """Become vLLM's server, where vLLM and a GPU are or where it is `demanded`."""
     there = shutil.which("vllm")
-    if engine == "vllm" and there is None:
+    if demanded and there is None:
         raise errors.Outside("vLLM is not installed here; leave --engine out, or install it")
-    if there and engine != "transformers" and (engine == "vllm" or machine.here(Path.cwd()).gpu_memory_bytes):
-        os.execv(there, vllm_command(there, result, results.base_of(result, base), host=host, port=port))  # noqa: S606 - no shell
-    talker = _talker(result, base)
-    made = serving.server(
-        result.name,
-        talker.answer,
-        host=host,
-        port=port,
-    )
-    screen.say(f"http://{host}:{made.server_address[1]}/v1 serves {result.name} and base; Ctrl-C ends")
-    with made:
-        made.serve_forever()
-
-
-def vllm_command(
-    program: str, result: Result, base: tuple[str, str | None], *, host: str, port: int
-) -> list[str]:
-    """VLLM's own server for the same: the adapter over its base, or the whole weights."""
-    listen = ("--host", host, "--port", str(port))
-    if result.full:
-        return [program, "serve", str(result.folder), "--served-model-name", result.name, *listen]
-    place, revision = base
-    rank = next((one for one in VLLM_RANKS if one >= (result.rank or 1)), None)
-    if rank is None:
-        raise errors.Mistake(
-            f"vLLM takes adapters of rank {VLLM_RANKS[-1]} at most, this one has {result.rank}; use --engine transformers"
-        )
-    chosen = ("--revision", revision) if revision else ()
-    adapter = (
-        "--enable-lora",
-        "--max-lora-rank",
-        str(rank),
-        "--lora-modules",
-        f"{result.name}={result.folder}",
-    )
-    return [program, "serve", place, *chosen, "--served-model-name", serving.BASE, *adapter, *listen]
+    if there and (demanded or machine.here(Path.cwd()).gpu_memory_bytes):
+        result = placing.result_of(cluster, place)
+        os.execv(there, vllm.command(there, result, results.base_of(result, base), host=host, port=port))  # noqa: S606 - no shell
 
 
 COMMANDS: Iterable[click.Command] = (chat, serve)

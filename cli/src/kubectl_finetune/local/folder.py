@@ -11,6 +11,8 @@ from finetune_operator.observe import words
 from finetune_operator.observe.words import LastWord
 from kubectl_finetune import errors
 
+FILE = "file://"
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -70,13 +72,28 @@ class Folder:
         """Prepare need not run again for this very job."""
         (self.root / f"prepared-{uid}.json").write_bytes(self.last_word.read_bytes())
 
-    def prepared(self, uid: str) -> LastWord | None:
-        """What Prepare said of this very job; None where it has not run to its end."""
-        return _word(self.root / f"prepared-{uid}.json")
+    def prepared(self, run: Mapping[str, Any]) -> LastWord | None:
+        """What Prepare said of this very job; None where it has not run to its end, or somebody has removed what it left."""
+        word = _word(self.root / f"prepared-{run['job']['uid']}.json")
+        left = _dataset(run, word) if word else None
+        return None if left and not left.is_dir() else word
 
     def said(self) -> LastWord | None:
         """The last word of the stage that ended last."""
         return _word(self.last_word)
+
+
+def _dataset(run: Mapping[str, Any], word: LastWord) -> Path | None:
+    """Where the prepared rows lie; None where that is no folder of this machine."""
+    output = run["output"]
+    base, digest = (
+        output.get("workUri") or output["uri"],
+        ((word.result or {}).get("dataset") or {}).get("digest"),
+    )
+    if not base.startswith(FILE) or not digest:
+        return None
+    place = Path(str(base).removeprefix(FILE), ".finetune", run["job"]["uid"])
+    return place / "dataset" / str(digest).removeprefix("sha256:")
 
 
 def _word(path: Path) -> LastWord | None:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,8 @@ from typing import Any
 
 from finetune_operator.observe import words
 from finetune_operator.observe.words import LastWord
-from kubectl_finetune import errors
+from kubectl_finetune import errors, signals
+from kubectl_finetune.local import machine
 from kubectl_finetune.local.folder import Folder
 
 LOOK = 0.5
@@ -40,7 +40,7 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
     available()
     log, attempt = folder.log(stage)
     folder.last_word.unlink(missing_ok=True)
-    port = _free_port()
+    port = machine.free_port()
     command = [
         *(
             sys.executable,
@@ -54,7 +54,7 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
         ),
         *("--layout-root", str(folder.pod), "--port", str(port), *more),
     ]
-    with log.open("wb") as written, _terminable():
+    with log.open("wb") as written, signals.as_ctrl_c():
         process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
         try:
             _follow(process, port, tell)
@@ -80,20 +80,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-class _terminable:  # noqa: N801 - used as a function
-    """SIGTERM is heard as Ctrl-C is: whoever ends this program does not leave the training behind."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, _interrupt)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _progress(port: int) -> dict[str, Any] | None:
     """The progress document, or None where there is none yet."""
     try:
@@ -101,10 +87,3 @@ def _progress(port: int) -> dict[str, Any] | None:
             return words.progress(answer.read(LARGEST))
     except (OSError, urllib.error.URLError):
         return None
-
-
-def _free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

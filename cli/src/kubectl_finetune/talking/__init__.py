@@ -1,1 +1,1 @@
-"""A result that is talked with on this machine, beside the base model it came from. `model` needs the trainer's environment."""
+"""A result that is talked with, beside the base model it came from: the trainer's own server, in a pod or on this machine."""

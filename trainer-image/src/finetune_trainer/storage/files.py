@@ -135,10 +135,10 @@ class FileStore(Store):
         """Our error for the file system's; None for what is not its fault."""
         field, uri = self.reference.field, self.uri_of(key)
         if error.errno in DENIED:
-            return errors.AccessDenied(
-                f"{field}: {uri} cannot be read or written ({error.strerror}); the pod runs as uid 65532: give it access, or "
-                "set fsGroup in the profile"
-            )
+            cure = "the pod runs as uid 65532: give it access, or set fsGroup in the profile"
+            if self.reference.scheme == "file":  # a laptop
+                cure = "give yourself access to it, or name another place"
+            return errors.AccessDenied(f"{field}: {uri} cannot be read or written ({error.strerror}); {cure}")
         if error.errno in FULL:
             return errors.StorageUnavailable(
                 f"{field}: {self._volume} is full while writing {uri} ({error.strerror}); make room there, or enlarge it; "

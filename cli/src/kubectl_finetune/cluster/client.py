@@ -1,7 +1,8 @@
-"""The API server, by the user's own kubeconfig. The only module that imports the API client."""
+"""What is asked of the API server."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from finetune_operator import names
 from kubectl_finetune import errors
+from kubectl_finetune.cluster import refusals
 
 Object = dict[str, Any]
 
@@ -26,8 +28,10 @@ GONE = 410
 class Cluster:
     """One cluster and the namespace that is meant."""
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str, kubectl: Sequence[str] = ()) -> None:
         self.namespace = namespace
+        self.kubectl = (*kubectl, "--namespace", namespace)
+        """Flags by which kubectl speaks to the same."""
         self._api = api
         self._custom: Any = client.CustomObjectsApi(api)
         self._core: Any = client.CoreV1Api(api)
@@ -49,7 +53,9 @@ class Cluster:
             ) from error
         api = client.ApiClient(settings)
         api.user_agent = AGENT
-        return cls(api, namespace or named.get("context", {}).get("namespace") or "default")
+        said = (("--kubeconfig", kubeconfig), ("--context", context))
+        flags = [word for flag, value in said if value for word in (flag, value)]
+        return cls(api, namespace or named.get("context", {}).get("namespace") or "default", flags)
 
     def jobs(self, *, everywhere: bool = False) -> list[Object]:
         """All FineTuneJobs of the namespace, or of all namespaces."""
@@ -131,6 +137,60 @@ class Cluster:
         found: list[Object] = json.loads(answer.data)["items"]
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
+    def config_map(self, name: str) -> Object:
+        """One ConfigMap."""
+        with self._told(f"read the ConfigMap {name!r}"):
+            answer = self._core.read_namespaced_config_map(
+                name, self.namespace, _preload_content=False, _request_timeout=PATIENCE
+            )
+        found: Object = json.loads(answer.data)
+        return found
+
+    def create_pod(self, manifest: Object) -> Object:
+        """A new pod."""
+        with self._told("create pods"):
+            answer = self._core.create_namespaced_pod(
+                self.namespace,
+                manifest,
+                field_manager=AGENT,
+                _preload_content=False,
+                _request_timeout=PATIENCE,
+            )
+        made: Object = json.loads(answer.data)
+        return made
+
+    def pod(self, name: str) -> Object:
+        """One pod."""
+        with self._told(f"read the pod {name!r}"):
+            answer = self._core.read_namespaced_pod(
+                name, self.namespace, _preload_content=False, _request_timeout=PATIENCE
+            )
+        found: Object = json.loads(answer.data)
+        return found
+
+    def remove_pod(self, name: str, *, grace: int) -> None:
+        """Remove a pod, within `grace` seconds. One that is gone already is none to remove."""
+        with contextlib.suppress(errors.NotThere), self._told(f"remove the pod {name!r}"):
+            self._core.delete_namespaced_pod(
+                name,
+                self.namespace,
+                grace_period_seconds=grace,
+                _preload_content=False,
+                _request_timeout=PATIENCE,
+            )
+
+    def events(self, uid: str) -> list[Object]:
+        """The Events about the object with that uid."""
+        with self._told("list events"):
+            answer = self._core.list_namespaced_event(
+                self.namespace,
+                field_selector=f"involvedObject.uid={uid}",
+                _preload_content=False,
+                _request_timeout=PATIENCE,
+            )
+        found: list[Object] = json.loads(answer.data)["items"]
+        return found
+
     def log(self, pod: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         """The lines of a pod's log."""
         with self._told(f"read the log of the pod {pod!r}"):
@@ -161,59 +221,12 @@ class Cluster:
         try:
             yield
         except ApiException as error:
-            raise self._error(error, doing, job) from error
+            raise refusals.of(error, doing, namespace=self.namespace, job=job) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            host = self._api.configuration.host
-            raise errors.Outside(
-                f"the cluster at {host} does not answer ({_short(error)}); check `kubectl cluster-info` and your network"
-            ) from error
-
-    def _error(self, error: ApiException, doing: str, job: str | None) -> errors.CliError:
-        """The refusal of an API server."""
-        said = _message(error)
-        where = f"in the namespace {self.namespace!r}"
-        match error.status:
-            case 401:
-                return errors.Denied(
-                    f"the cluster does not know you ({said}); log in again, or choose another --context"
-                )
-            case 403:
-                return errors.Denied(
-                    f"you may not {doing} {where}: {said}; ask the cluster's admin for the right"
-                )
-            case 404 if "page not found" in said:
-                return errors.Outside(
-                    "this cluster does not know FineTuneJobs; ask its admin to install the operator's Helm chart"
-                )
-            case 404 if job is not None:
-                return errors.NotThere(
-                    f"there is no FineTuneJob {job!r} {where}; `kubectl finetune list -A` shows all"
-                )
-            case 404:
-                return errors.NotThere(f"cannot {doing} {where}: {said}")
-            case 409:
-                return errors.Mistake(f"{said}; choose another name")
-            case 422 | 400:
-                return errors.Mistake(said)
-        return errors.Outside(f"the cluster could not {doing}: {said or error.reason}; try again in a moment")
+            raise refusals.silent(error, self._api.configuration.host) from error
 
 
 def _context(kubeconfig: str | None, name: str) -> Object:
     """The kubeconfig's entry of that name."""
     contexts, _ = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # same
     return next((one for one in contexts if one["name"] == name), {})
-
-
-def _message(error: ApiException) -> str:
-    """What a metav1.Status says; the text itself where it is none."""
-    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else (error.body or "")
-    try:
-        return str(json.loads(body).get("message") or "")
-    except (ValueError, AttributeError):
-        return " ".join(str(body).split())[:300]
-
-
-def _short(error: Exception) -> str:
-    """The cause at the end of a chain of wrapped errors."""
-    cause = getattr(error, "reason", None) or error
-    return " ".join(str(cause).rpartition(": ")[2].split())[:200] or type(error).__name__

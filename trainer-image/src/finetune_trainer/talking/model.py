@@ -1,4 +1,4 @@
-"""Base and tuned model in memory, and what they answer. The only module that imports torch."""
+"""Base and tuned model in memory, and what they answer."""
 
 import threading
 import warnings
@@ -11,9 +11,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, TextStreamer, set_seed
 from transformers.utils import logging as transformers_logging
 
-from kubectl_finetune import errors
-from kubectl_finetune.talking.answer import Answer, Hear, Manner, Message, Side
-from kubectl_finetune.talking.result import Result
+from finetune_trainer import errors
+from finetune_trainer.talking.answer import Answer, Hear, Manner, Message, Side
+from finetune_trainer.talking.result import Result
 
 
 class _Heard(TextStreamer):
@@ -31,9 +31,7 @@ class _Heard(TextStreamer):
 class Talker:
     """One base model, and over it the adapter; or two whole models. Answers one question at a time."""
 
-    def __init__(self, result: Result, base: tuple[str, str | None]) -> None:
-        place, revision = base
-        self.name = result.name
+    def __init__(self, result: Result) -> None:
         self._turn = threading.Lock()
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -41,22 +39,28 @@ class Talker:
             "ignore", category=FutureWarning, module="transformers"
         )  # they are for programmers
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(result.folder)
-            auto: Any = AutoModelForCausalLM  # its methods are typed for one model alone
-            whole: Any = auto.from_pretrained(place, revision=revision, dtype="auto")
-            if result.full:
-                self._tuned: Any = auto.from_pretrained(result.folder, dtype="auto").to(device)
-                self._base: Any = whole.to(device)
-            else:
-                self._base = self._tuned = PeftModel.from_pretrained(whole, str(result.folder)).to(device)
+            self._load(result, device)
+        except torch.OutOfMemoryError as error:
+            raise errors.OutOfMemory(
+                "the GPU's memory does not suffice to talk with this model; use a larger GPU, or none (on CPU)"
+            ) from error
         except (OSError, ValueError) as error:
             told = " ".join(str(error).split())[:300]
-            raise errors.NotThere(
-                f"the model cannot be loaded: {told}; --base DIR or --base hf://ORG/NAME says where it is"
-            ) from error
+            raise errors.ModelNotFound(f"the model cannot be loaded: {told}; {result.advice}") from error
         self._tuned.eval()
         self._base.eval()
         self._ends = self._found_ends()
+
+    def _load(self, result: Result, device: str) -> None:
+        trust = {"trust_remote_code": result.trust_remote_code}
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(result.folder, **trust)
+        auto: Any = AutoModelForCausalLM  # its methods are typed for one model alone
+        whole: Any = auto.from_pretrained(result.base, revision=result.revision, dtype="auto", **trust)
+        if result.full:
+            self._tuned: Any = auto.from_pretrained(result.folder, dtype="auto", **trust).to(device)
+            self._base: Any = whole.to(device)
+        else:
+            self._base = self._tuned = PeftModel.from_pretrained(whole, str(result.folder)).to(device)
 
     def answer(
         self, messages: Sequence[Message], side: Side, manner: Manner, hear: Hear = lambda _: None

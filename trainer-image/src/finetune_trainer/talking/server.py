@@ -3,16 +3,22 @@
 import json
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, cast
 
-from kubectl_finetune import errors
-from kubectl_finetune.talking.answer import Answer, Answers, Manner, Message, Side
+from finetune_trainer.talking.answer import Answer, Answers, Manner, Message, Side
+
+PORT = 8000
+CLOSE_SECONDS = 0.1
+"""How soon the server notices that it shall close."""
 
 LARGEST = 1 << 20
 """Bytes of a request."""
+SERVER_ERROR = 500
 COMPLETIONS = "/v1/chat/completions"
 BASE = "base"
 """What the model is called that was there before."""
@@ -25,53 +31,99 @@ class Refusal(Exception):
         super().__init__(sentence)
         self.code = code
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """As OpenAI writes it."""
+        kind = "invalid_request_error" if self.code < SERVER_ERROR else "server_error"
+        return {"message": str(self), "type": kind, "param": None, "code": None}
 
-def server(name: str, answers: Answers, *, host: str, port: int) -> ThreadingHTTPServer:
-    """Listening already; `serve_forever` answers. The tuned model is called `name`."""
-    sides: dict[str, Side] = {name: "tuned", BASE: "base"}
-    handler = type("Handler", (Handler,), {"sides": sides, "answers": staticmethod(answers)})
-    try:
-        return ThreadingHTTPServer((host, port), handler)
-    except OSError as error:
-        raise errors.Outside(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port"
-        ) from error
+
+class Service(ThreadingHTTPServer):
+    """Listens from the first moment, and says what it waits for; answers once it is `open`."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__((host, port), Handler)
+        self.waits_for: str | None = "starting"
+        """What it still does before it can answer; None: nothing."""
+        self.sides: dict[str, Side] = {}
+        """What models are called."""
+        self.answers: Answers | None = None
+        self._heard = time.monotonic()
+
+    def tell(self, waits_for: str) -> None:
+        """What it does before it can answer."""
+        self.waits_for = waits_for
+
+    def open(self, name: str, answers: Answers) -> None:
+        """From now on it answers. The tuned model is called `name`."""
+        self.sides = {name: "tuned", BASE: "base"}
+        self.answers = answers
+        self.waits_for = None
+
+    def hear(self) -> None:
+        """Somebody has asked something."""
+        self._heard = time.monotonic()
+
+    def silent_for(self) -> float:
+        """Seconds since anybody has asked anything."""
+        return time.monotonic() - self._heard
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[Service]:
+    """A service at `host`:`port` (0: any), answering from a thread of its own."""
+    with Service(host, port) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(CLOSE_SECONDS,), name="serve", daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            made.shutdown()
+            thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. `sides` and `answers` are its subclass's."""
+    """One connection."""
 
     protocol_version = "HTTP/1.1"
-    sides: ClassVar[dict[str, Side]]
-    """What models are called."""
-    answers: ClassVar[Answers]
+
+    @property
+    def service(self) -> Service:
+        """Whose it is."""
+        return cast("Service", self.server)
 
     def do_GET(self) -> None:
         """Which models there are."""
+        self.service.hear()
         match self.path.partition("?")[0]:
             case "/v1/models":
                 listed = [
-                    {"id": one, "object": "model", "created": 0, "owned_by": "finetune"} for one in self.sides
+                    {"id": one, "object": "model", "created": 0, "owned_by": "finetune"}
+                    for one in self.service.sides
                 ]
                 self._send(200, {"object": "list", "data": listed})
             case "/healthz":
-                self._send(200, {"status": "ok"})
+                waits_for = self.service.waits_for
+                self._send(503 if waits_for else 200, {"status": waits_for or "ok"})
             case _:
                 self._refuse(Refusal(404, f"there is no {self.path}; /v1/models and {COMPLETIONS} are"))
 
     def do_POST(self) -> None:
         """A completion."""
+        self.service.hear()
         try:
             asked = self._asked()
-            model, messages, manner = self._model(asked), _messages(asked), _manner(asked)
+            answers, model = self._answers(), self._model(asked)
+            messages, manner = _messages(asked), _manner(asked)
+            if asked.get("stream"):
+                self._stream(answers, model, messages, manner)
+            else:
+                said = _answered(answers, messages, self.service.sides[model], manner)
+                self._send(200, _completion(model, said))
         except Refusal as refusal:
             self._refuse(refusal)
-            return
-        if asked.get("stream"):
-            self._stream(model, messages, manner)
-        else:
-            said = type(self).answers(messages, self.sides[model], manner, lambda _: None)
-            self._send(200, _completion(model, said))
 
     def _asked(self) -> dict[str, Any]:
         """The request, as far as it is one."""
@@ -90,13 +142,18 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "the request must be an object")
         return asked
 
+    def _answers(self) -> Answers:
+        if self.service.answers is None:
+            raise Refusal(503, f"not ready yet: {self.service.waits_for}; ask again in a moment")
+        return self.service.answers
+
     def _model(self, asked: dict[str, Any]) -> str:
-        model = asked.get("model")
-        if model not in self.sides:
-            raise Refusal(404, f"there is no model {model!r}; there are {', '.join(self.sides)}")
+        model, sides = asked.get("model"), self.service.sides
+        if model not in sides:
+            raise Refusal(404, f"there is no model {model!r}; there are {', '.join(sides)}")
         return str(model)
 
-    def _stream(self, model: str, messages: list[Message], manner: Manner) -> None:
+    def _stream(self, answers: Answers, model: str, messages: list[Message], manner: Manner) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -105,11 +162,17 @@ class Handler(BaseHTTPRequestHandler):
         chunk = _chunks(model)
         try:
             self._event(chunk({"role": "assistant", "content": ""}))
-            said = type(self).answers(
-                messages, self.sides[model], manner, lambda text: self._event(chunk({"content": text}))
+            said = _answered(
+                answers,
+                messages,
+                self.service.sides[model],
+                manner,
+                lambda text: self._event(chunk({"content": text})),
             )
             self._event(chunk({}, _reason(said)))
             self.wfile.write(b"data: [DONE]\n\n")
+        except Refusal as refusal:
+            self._event({"error": refusal.document})  # the status of the answer is sent already
         except (BrokenPipeError, ConnectionResetError):
             return  # whoever asked has gone
 
@@ -118,8 +181,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _refuse(self, refusal: Refusal) -> None:
-        told = {"message": str(refusal), "type": "invalid_request_error", "param": None, "code": None}
-        self._send(refusal.code, {"error": told})
+        self._send(refusal.code, {"error": refusal.document})
 
     def _send(self, code: int, document: dict[str, Any]) -> None:
         body = json.dumps(document, ensure_ascii=False).encode()
@@ -131,6 +193,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing is written of what people ask."""
+
+
+def _answered(
+    answers: Answers,
+    messages: list[Message],
+    side: Side,
+    manner: Manner,
+    hear: Callable[[str], object] = lambda _: None,
+) -> Answer:
+    """An answer; what the model raises is told to whoever asked."""
+    try:
+        return answers(messages, side, manner, hear)
+    except (BrokenPipeError, ConnectionResetError):
+        raise
+    except Exception as error:
+        traceback.print_exception(error)
+        raise Refusal(
+            SERVER_ERROR,
+            f"the model could not answer ({type(error).__name__}: {error}); try a shorter question",
+        ) from error
 
 
 def _messages(asked: dict[str, Any]) -> list[Message]:
@@ -203,10 +285,3 @@ def _chunks(model: str) -> Callable[..., dict[str, Any]]:
 
 def _head(model: str, kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
-
-
-def in_background(made: ThreadingHTTPServer) -> threading.Thread:
-    """Answer from a thread of its own."""
-    thread = threading.Thread(target=made.serve_forever, name="serve", daemon=True)
-    thread.start()
-    return thread

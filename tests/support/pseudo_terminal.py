@@ -1,0 +1,88 @@
+"""A program at a terminal of 80 x 24, as a person sits at it: the kernel's pseudo-terminal, with signals by its keys."""
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import terminal
+
+COLUMNS, ROWS = 80, 24
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
+"""What hides the cursor, and what shows it again."""
+CTRL_C = "\x03"
+
+
+class Seated:
+    """`kubectl finetune WORDS` at a terminal; begun at once."""
+
+    def __init__(self, shell: terminal.Terminal, *words: str) -> None:
+        self.wrote = ""
+        """All that came, escape sequences included."""
+        self.code: int | None = None
+        command = [
+            *(sys.executable, "-m", "kubectl_finetune", *words),
+            *("--kubeconfig", str(shell.kubeconfig)),
+        ]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(terminal.ROOT / "cli" / "src"),
+            "TERM": "xterm-256color",
+        }
+        for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
+            environment.pop(name, None)
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+            os.chdir(shell.folder)
+            os.execve(command[0], command, environment)  # noqa: S606 - no shell
+        os.set_blocking(self._terminal, False)
+        self._before = termios.tcgetattr(self._terminal)
+
+    @property
+    def text(self) -> str:
+        """What came, without escape sequences."""
+        return ESCAPES.sub("", self.wrote).replace("\r", "")
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether the terminal is as it was: its modes, and its cursor to be seen."""
+        return termios.tcgetattr(self._terminal) == self._before and (
+            self.wrote.rfind(SHOWN) >= self.wrote.rfind(HIDDEN)
+        )
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._terminal, keys.encode())
+
+    async def shows(self, text: str, seconds: float = 60) -> None:
+        """Wait until `text` has come."""
+        async with asyncio.timeout(seconds):
+            while text not in self.text:
+                self._read()
+                assert self.code is None, self.text
+                await asyncio.sleep(0.05)
+
+    async def ends(self, seconds: float = 60) -> int:
+        """Wait for its end; the exit code."""
+        async with asyncio.timeout(seconds):
+            while self.code is None:
+                self._read()
+                pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
+                if pid:
+                    self.code = os.waitstatus_to_exitcode(status)
+                await asyncio.sleep(0.05)
+        self._read()
+        return self.code
+
+    def _read(self) -> None:
+        try:
+            while some := os.read(self._terminal, 65536):
+                self.wrote += some.decode("utf-8", "replace")
+        except OSError:  # nothing more at the moment, or for good
+            return
