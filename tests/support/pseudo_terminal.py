@@ -60,7 +60,7 @@ class Seated:
         """Type."""
         os.write(self._terminal, keys.encode())
 
-    async def shows(self, text: str, seconds: float = 60) -> None:
+    async def shows(self, text: str, seconds: float = 110) -> None:
         """Wait until `text` has come."""
         async with asyncio.timeout(seconds):
             while text not in self.text:
@@ -68,7 +68,7 @@ class Seated:
                 assert self.code is None, self.text
                 await asyncio.sleep(0.05)
 
-    async def ends(self, seconds: float = 60) -> int:
+    async def ends(self, seconds: float = 110) -> int:
         """Wait for its end; the exit code."""
         async with asyncio.timeout(seconds):
             while self.code is None:
