@@ -18,7 +18,6 @@ FULLEST = contract_runs.FULLEST
 SAID = {
     "spec.model.uri": {"model": {"uri": "oci://registry/model"}},
     "spec.model.trustRemoteCode": {"model": {"uri": "hf://a/b", "trustRemoteCode": True}},
-    "spec.evaluation.metrics": {"evaluation": {"metrics": ["loss", "bertscore"]}},
 }
 """Field: a spec that asks for it."""
 

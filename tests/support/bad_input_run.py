@@ -219,7 +219,22 @@ RUN = [
         dataset=ALL_TRAIN,
         evaluation={"metrics": ["rouge"]},
     ),
-    author("a metric that needs a second model", "NotYetSupported", evaluation={"metrics": ["bertscore"]}),
+    author("bertscore without a scoring model", "SettingsDoNotFit", evaluation={"metrics": ["bertscore"]}),
+    author(
+        "a scoring model that nothing asks for",
+        "SettingsDoNotFit",
+        evaluation={"bertScore": {"model": {"uri": "pvc://models/encoder"}}},
+    ),
+    author(
+        "a scoring model that is no encoder",
+        "UnsupportedModelFiles",
+        evaluation={"metrics": ["bertscore"], "bertScore": {"model": {"uri": "pvc://models/tiny"}}},
+    ),
+    author(
+        "a scoring model that is not there",
+        "ModelNotFound",
+        evaluation={"metrics": ["bertscore"], "bertScore": {"model": {"uri": "pvc://models/nothing"}}},
+    ),
     author("a model in a registry of images", "NotYetSupported", model={"uri": "oci://registry/model"}),
     author(
         "a kind of URI that nobody knows",

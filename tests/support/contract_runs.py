@@ -114,6 +114,10 @@ FULLEST: dict[str, Any] = {
         "samples": ["Hello?"],
         "maxAnswers": 32,
         "maxNewTokens": 64,
+        "bertScore": {
+            "model": {"uri": "s3://team-a/models/encoder", "credentialsSecretRef": SECRET},
+            "layer": 9,
+        },
         "gate": ["tuned.loss < base.loss", "tuned.rewardAccuracy >= 0.6"],
         "keepBest": True,
     },

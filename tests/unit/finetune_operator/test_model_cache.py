@@ -13,9 +13,9 @@ from finetune_operator.plan.training_job import training_job
 PROFILE = kube_objects.fine_tune_profile("cached", modelCache={"claimName": "models"})
 
 
-def pods(model_uri: str) -> dict[str, dict]:
+def pods(model_uri: str, **spec) -> dict[str, dict]:
     """The pod of each stage for a job that uses the profile."""
-    seen = job(kube_objects.fine_tune_job(profile="cached", model={"uri": model_uri}))
+    seen = job(kube_objects.fine_tune_job(profile="cached", model={"uri": model_uri}, **spec))
     plan = accept(seen, {"cached": profile(PROFILE)}, Installed(trainer_image="registry.example/trainer:1"))
     assert run_plan(config_map(seen.owner, plan)) == plan
     scheduling = spec_of(seen).scheduling
@@ -48,6 +48,35 @@ def test_prepare_fills_it_and_training_only_reads(uri):
 
 def test_a_model_that_lies_on_a_claim_needs_no_cache():
     assert [of_cache(pod) for pod in pods("pvc://models/base").values()] == [([], [])] * 2
+
+
+def judged_by(**model) -> dict:
+    return {"metrics": ["bertscore"], "bertScore": {"model": model}}
+
+
+def test_a_scoring_model_that_is_downloaded_is_kept_there_too():
+    found = pods("pvc://models/base", evaluation=judged_by(uri="hf://org/encoder"))
+    assert [len(of_cache(pod)[0]) for pod in found.values()] == [1, 1]
+
+
+def test_a_scoring_model_is_mounted_as_the_base_model_is():
+    """Its claim, read-only, and its Secret: its own, else the output's where the bucket is the same."""
+
+    def plan(**model):
+        spec = {"output": {"uri": "s3://bucket/out", "credentialsSecretRef": {"name": "keys"}}}
+        seen = job(kube_objects.fine_tune_job(**spec, evaluation=judged_by(**model)))
+        return accept(seen, {}, Installed(trainer_image="registry.example/trainer:1"))
+
+    def secret(found) -> dict | None:
+        return found.run["evaluation"]["bertScore"]["model"].get("credentialsSecretRef")
+
+    on_a_claim = plan(uri="pvc://encoders/bert")
+    assert [(one.name, one.writable) for one in on_a_claim.pods.claims] == [("encoders", False)]
+    assert secret(plan(uri="s3://bucket/encoder")) == {"name": "keys"}
+    assert secret(plan(uri="s3://other/encoder")) is None
+    own = plan(uri="s3://other/encoder", credentialsSecretRef={"name": "own"})
+    assert secret(own) == {"name": "own"}
+    assert own.pods.secrets == ["keys", "own"]
 
 
 @pytest.mark.parametrize("scheme", ["gs", "az"])

@@ -40,6 +40,17 @@ DENIED = {
     ),
     "deadline": ({"maximum": {"activeDeadlineSeconds": 60}}, {}, "maximum.activeDeadlineSeconds, 60"),
     "model": ({"allowed": {"models": ["hf://meta-llama"]}}, {}, "allowed.models: hf://meta-llama"),
+    "scoring model": (
+        {"allowed": {"models": ["hf://Qwen", "hf://meta-llama"]}},
+        {
+            "model": {"uri": "hf://Qwen/Qwen3-0.6B"},
+            "evaluation": {
+                "metrics": ["bertscore"],
+                "bertScore": {"model": {"uri": "s3://team-b/secret/encoder"}},
+            },
+        },
+        "spec.evaluation.bertScore.model.uri: 's3://team-b/secret/encoder' is below none of allowed.models",
+    ),
     "data": ({"allowed": {"datasets": ["s3://{namespace}/in"]}}, {}, "allowed.datasets: s3://team-a/in"),
     "output": ({"allowed": {"outputs": ["s3://team-a/adapters/support"]}}, {}, "spec.output.uri"),
     "work area": (

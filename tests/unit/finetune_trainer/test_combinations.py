@@ -41,6 +41,8 @@ REFUSED = {
     },
     "spec.training.earlyStopping: nothing measures": {"training": {"earlyStopping": {}}},
     "spec.evaluation.keepBest: nothing measures": {"evaluation": {"keepBest": True}},
+    "spec.evaluation.metrics: bertscore needs a model": {"evaluation": {"metrics": ["bertscore"]}},
+    "spec.evaluation.bertScore: no metric asks": {"evaluation": {"bertScore": {"model": {"uri": "hf://a/b"}}}},
     "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
     "spec.output.merged: Full publishes whole weights": {
         "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}, "output": {"merged": True},
@@ -61,6 +63,7 @@ ACCEPTED = (
     {"tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}},
     {"training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5, "keepBest": True}},
     {"tuning": {"type": "QLoRA", "quantization": {"type": "fp4", "double": False}}},
+    {"evaluation": {"metrics": ["bertscore"], "bertScore": {"model": {"uri": "hf://a/b"}, "layer": 2}}},
 )
 
 

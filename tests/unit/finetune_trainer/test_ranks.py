@@ -50,7 +50,7 @@ def played(tmp_path: Path):
 
 
 def task(ranks: Played, ready: Prepared) -> Task:
-    return ranks.task(ranks.plan(ready, epoch=1))
+    return ranks.task(ranks.plan(ready, epoch=1), ready)
 
 
 def seen(ranks: Played, ready: Prepared) -> Verdict:

@@ -1,4 +1,7 @@
-"""The base model as files: which revision, which files, and fetching them. Nothing here loads weights."""
+"""The base model as files: which revision, which files, and fetching them. Nothing here loads weights.
+
+A model that judges answers (`scoring_model`) is one like it, named by another field.
+"""
 
 import hashlib
 import json
@@ -28,8 +31,18 @@ SMALL = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Named:
+    """A model as the spec names it."""
+
+    field: str
+    uri: str
+    """May pin a revision."""
+    secret: config.SecretRef | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaseModel:
-    """The base model's files at one revision."""
+    """A model's files at one revision."""
 
     store: Store
     facts: BaseModelFacts
@@ -63,38 +76,45 @@ class BaseModel:
                 self.store.get(item.key, file, Moving(item.key, item.size, moved).more)
 
 
-def reference(run: config.Run, uri: str) -> Reference:
-    """The model's reference, with `uri` in place of the spec's (which may pin a revision)."""
-    secret = run.model.credentials_secret_ref
-    return Reference(
-        uri=uri, field=FIELD, role=Role.MODEL, secret=secret.name if secret else None, hub=run.hub
-    )
+def named(run: config.Run) -> Named:
+    """The base model of `run`."""
+    return Named(field=FIELD, uri=run.model.uri, secret=run.model.credentials_secret_ref)
 
 
-def locate(run: config.Run, layout: Layout) -> BaseModel:
-    """The model that the spec names, at the revision that stands there now.
+def locate(run: config.Run, layout: Layout, model: Named | None = None) -> BaseModel:
+    """The model that the spec names, at the revision that stands there now. `model`: another than the base model.
 
     Raises `ModelNotFound`, `GatedModel` and the like, and `UnsupportedModelFiles` where files are missing.
     """
-    return _opened(storage.open_store(reference(run, run.model.uri), layout), run.model.uri)
+    model = model or named(run)
+    return _opened(_store(run, layout, model, model.uri), model.uri)
 
 
-def pinned(run: config.Run, layout: Layout, facts: BaseModelFacts) -> BaseModel:
+def pinned(run: config.Run, layout: Layout, facts: BaseModelFacts, model: Named | None = None) -> BaseModel:
     """The model at the revision of `facts`. Raises `ModelChanged` where the files are others by now."""
-    uri = f"hf://{facts.id}@{facts.revision}" if run.model.uri.startswith("hf://") else run.model.uri
-    found = _opened(storage.open_store(reference(run, uri), layout), run.model.uri)
+    model = model or named(run)
+    uri = f"hf://{facts.id}@{facts.revision}" if model.uri.startswith("hf://") else model.uri
+    found = _opened(_store(run, layout, model, uri), model.uri)
     if found.facts.revision != facts.revision:
         raise errors.ModelChanged(
-            f"{FIELD}: the files at {run.model.uri} have changed since the data was prepared for them; apply the job under a "
+            f"{model.field}: the files at {model.uri} have changed since the data was prepared for them; apply the job under a "
             "new name, to prepare it for the new ones"
         )
     return found
 
 
+def _store(run: config.Run, layout: Layout, model: Named, uri: str) -> Store:
+    """The place of `model`, with `uri` instead of its own (which may pin a revision)."""
+    secret = model.secret.name if model.secret else None
+    asked = Reference(uri=uri, field=model.field, role=Role.MODEL, secret=secret, hub=run.hub)
+    return storage.open_store(asked, layout)
+
+
 def _opened(store: Store, uri: str) -> BaseModel:
+    field = store.reference.field
     if isinstance(store, HubStore) and store.folder:
         raise errors.InvalidRun(
-            f"{FIELD}: {uri} names {store.folder!r} inside of a repository, and a model of the Hub must be a whole one; write "
+            f"{field}: {uri} names {store.folder!r} inside of a repository, and a model of the Hub must be a whole one; write "
             "hf://org/name or hf://org/name@revision, or copy the folder to a bucket or a claim"
         )
     files = tuple(item for item in store.list() if "/" not in item.key)
@@ -123,7 +143,8 @@ def _revision(files: Iterable[Item]) -> str:
 
 
 def _check(uri: str, names: set[str], store: Store) -> None:
-    """Refuse a folder that cannot be trained, with what is wrong with it."""
+    """Refuse a folder that holds no model, with what is wrong with it."""
+    field = store.reference.field
     for wrong, sentence in (
         (
             CONFIG not in names and "adapter_config.json" in names,
@@ -141,10 +162,10 @@ def _check(uri: str, names: set[str], store: Store) -> None:
         ),
     ):
         if wrong:
-            raise errors.UnsupportedModelFiles(f"{FIELD}: {uri} {sentence}")
+            raise errors.UnsupportedModelFiles(f"{field}: {uri} {sentence}")
     if INDEX in names and (lost := _shards(store, uri) - names):
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: {uri} lacks {len(lost)} of the files that {INDEX} names, {min(lost)} among them; copy them there"
+            f"{field}: {uri} lacks {len(lost)} of the files that {INDEX} names, {min(lost)} among them; copy them there"
         )
 
 
@@ -153,7 +174,7 @@ def _shards(store: Store, uri: str) -> set[str]:
         return set(json.loads(store.read(INDEX))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: {INDEX} of {uri} cannot be read; copy it there again"
+            f"{store.reference.field}: {INDEX} of {uri} cannot be read; copy it there again"
         ) from error
 
 

@@ -20,7 +20,7 @@ KTO_LOSSES = frozenset({"kto", "apo_zero_unpaired"})
 
 def check(run: config.Run) -> None:
     """Raises `SettingsDoNotFit` for the first pair of settings that contradict each other."""
-    for problem in (*_method(run), *_tuning(run), *_stopping(run)):
+    for problem in (*_method(run), *_tuning(run), *_stopping(run), *_scoring(run)):
         raise errors.SettingsDoNotFit(problem)
 
 
@@ -103,6 +103,17 @@ def _stopping(run: config.Run) -> Iterator[str]:
             "spec.evaluation.keepBest: nothing measures the held-out loss between the steps, so there is only the last one; set "
             "spec.evaluation.everySteps, or leave it out"
         )
+
+
+def _scoring(run: config.Run) -> Iterator[str]:
+    asked = "bertscore" in run.evaluation.metrics
+    if asked and not run.evaluation.bert_score:
+        yield (
+            "spec.evaluation.metrics: bertscore needs a model that compares texts; name one in "
+            "spec.evaluation.bertScore.model.uri, or leave bertscore out"
+        )
+    if run.evaluation.bert_score and not asked:
+        yield "spec.evaluation.bertScore: no metric asks for it; add bertscore to spec.evaluation.metrics, or leave it out"
 
 
 def check_held_out(run: config.Run, *, rows: int, answered: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_trainer import (
     arguments,
+    bertscore,
     config,
     errors,
     evaluate,
@@ -64,7 +65,12 @@ class Comparing:
         )
 
     def before(self, trainer: Any) -> None:
-        """Measure the base now where training changes it; else whenever it is asked for: the first step need not wait."""
+        """Measure the base now where training changes it; else whenever it is asked for: the first step need not wait.
+
+        Raises `UnsupportedModelFiles` where the model that judges answers cannot be loaded: better now than after training.
+        """
+        if self._task.scorer:
+            bertscore.load(self._task.scorer)
         started = start_adapter.folder(self._run, self._task.dataset)
         if (self._run.tuning.type == "Full" or started) and (measured := self._base(trainer).measured):
             self._tell(eval_loss=measured.loss)
@@ -102,7 +108,11 @@ class Comparing:
     def _asked_for(self) -> str:
         """Digest of what the models are asked, and what is made of it."""
         said = self._run.evaluation
-        asked = [said.max_new_tokens, list(said.metrics), [sample["inputIds"] for sample in self._samples]]
+        asked: list[Any] = [
+            said.max_new_tokens, list(said.metrics), [sample["inputIds"] for sample in self._samples]
+        ]  # fmt: skip
+        if said.bert_score and self._prepared.scorer:
+            asked += [self._prepared.scorer.revision, said.bert_score.wire()]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def loss_between(self, trainer: Any) -> float | None:
@@ -164,8 +174,16 @@ class Comparing:
         """All figures of one model. `reference`: what the base said; None where it is the base."""
         found, asked = self._rows.judged(said.log_probs, reference), self._run.evaluation.metrics
         more = {"tokenAccuracy": self._rows.token_accuracy(said.right)} if "tokenAccuracy" in asked else {}
-        more |= scoring.scores(self._pairs(answers), asked, self._move)
+        more |= scoring.scores(self._pairs(answers), asked, self._move, self._by_models)
         return found.model_copy(update={"other": {**found.other, **more}})
+
+    @property
+    def _by_models(self) -> dict[str, scoring.Score]:
+        """Metrics for which a second model is loaded."""
+        said, folder = self._run.evaluation.bert_score, self._task.scorer
+        if not said or not folder:
+            return {}
+        return {"bertscore": lambda pairs, move: bertscore.scores(pairs, folder, said.layer, move)}
 
     def _pairs(self, answers: Sequence[str]) -> list[scoring.Pair]:
         """The answers to held-out rows, each with the row's own."""

@@ -209,6 +209,20 @@ class Training(Value):
     extra: dict[str, Any] | None = None
 
 
+class ScoringModel(Value):
+    """A model that judges answers."""
+
+    uri: Text
+    credentials_secret_ref: SecretRef | None = None
+
+
+class BertScore(Value):
+    """What the metric bertscore compares answers by."""
+
+    model: ScoringModel
+    layer: Positive | None = None
+
+
 class Evaluation(Value):
     """How good the result is, beside the base model."""
 
@@ -220,6 +234,7 @@ class Evaluation(Value):
     samples: tuple[Text, ...] = ()
     max_answers: Positive = 64
     max_new_tokens: Positive = 128
+    bert_score: BertScore | None = None
     gate: tuple[Text, ...] = ()
     keep_best: bool = False
 

@@ -215,9 +215,19 @@ class FineTuning:
             provenance={
                 "job": f"{job.namespace}/{job.name} ({job.uid})", "image": self._run.image, "base model": base.uri,
                 "revision": base.revision, "prepared data": ready.digest, "seed": str(self._run.training.seed),
+                **self._scorer_told,
             },
             created=report.utc_now().strftime("%Y-%m-%d %H:%M UTC"),
         )  # fmt: skip
+
+    @property
+    def _scorer_told(self) -> dict[str, str]:
+        """What judged the answers: its figures are those of one model and layer only."""
+        said, facts = self._run.evaluation.bert_score, self._prepared.scorer
+        if not said or not facts:
+            return {}
+        layer = f"layer {said.layer}" if said.layer else "its last layer"
+        return {"scoring model": f"{facts.uri}, {facts.revision}, {layer}"}
 
     @property
     def _data_report(self) -> dict[str, Any] | None:

@@ -54,6 +54,11 @@ class Layout:
         return self.scratch / "model"
 
     @property
+    def scorer(self) -> Path:
+        """The files of the model that judges answers."""
+        return self.scratch / "scorer"
+
+    @property
     def data(self) -> Path:
         """The raw data files, one folder per source."""
         return self.scratch / "data"

@@ -24,8 +24,3 @@ def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
         run.model.trust_remote_code,
         "models that transformers knows work today",
     )
-    yield (
-        "spec.evaluation.metrics",
-        "bertscore" in run.evaluation.metrics,
-        "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
-    )

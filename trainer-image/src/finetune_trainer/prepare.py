@@ -30,6 +30,7 @@ from finetune_trainer import (
     not_yet,
     outcome,
     resolve,
+    scoring_model,
     start_adapter,
 )
 from finetune_trainer.base_model import BaseModel
@@ -212,6 +213,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
         for part in ("train", "eval")
     ]
     base = _base(run, layout, progress)
+    scorer = scoring_model.look(run, layout, lambda told: progress.tell(message=told))
     asked, run = run, adapter_source.fetch(run, layout, base.facts)
     adapter_source.check_fits(run, layout)
     with looking.beside(run, layout.model) as look:
@@ -223,10 +225,11 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     answered = sum(one.expected is not None for one in made)
     combinations.check_held_out(run, rows=data.held.rows, answered=answered)
     prepared = _document(run, model, read, data, made).model_copy(
-        update={"shaping": checkpoint.shaping(asked)}
+        update={"shaping": checkpoint.shaping(asked), "scorer": scorer.facts if scorer else None}
     )
     progress.tell(stage="Fetch")
-    model_cache.fill(model.base, layout, lambda message: progress.tell(message=message))
+    for one in filter(None, (model.base, scorer)):
+        model_cache.fill(one, layout, lambda message: progress.tell(message=message))
     progress.tell(stage="Publish", message="writing the prepared dataset")
     area = outcome.work_area(run, layout)
     prepared.save(area, data.folder)

@@ -191,6 +191,8 @@ class Prepared(config.Value):
     shaping: dict[str, Any] = pydantic.Field(default={})
     """What the spec says that shapes the weights (`checkpoint.shaping`), for a job that goes on from this one's checkpoint."""
     estimate: Estimated | None = None
+    scorer: BaseModelFacts | None = None
+    """The model that judges answers; None where no metric asks for one."""
 
     @property
     def files(self) -> dict[str, FileFacts]:

@@ -1,12 +1,14 @@
 """How near a model's answers come to the rows' own ones: ROUGE, BLEU, chrF, exact match; each between 0 and 1.
 
-The arithmetic is torchmetrics'. It is imported where it is needed: it takes a second.
+The arithmetic is torchmetrics'. It is imported where it is needed: it takes a second. BERTScore, which needs a model, is in
+`bertscore`.
 """
 
 import re
 import statistics
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from finetune_trainer.metrics import FIGURES, GENERATED
@@ -23,17 +25,27 @@ Pair = tuple[str, str]
 """An answer, and the row's own."""
 
 
-def scores(pairs: Sequence[Pair], asked: Collection[str], move: Callable[[str], object]) -> dict[str, float]:
+Score = Callable[[Sequence[Pair], Callable[[str], object]], dict[str, float]]
+"""The figures of one metric over all pairs; what it is given last is called for every pair."""
+
+
+def scores(
+    pairs: Sequence[Pair],
+    asked: Collection[str],
+    move: Callable[[str], object],
+    others: Mapping[str, Score] = MappingProxyType({}),
+) -> dict[str, float]:
     """The figures of the metrics `asked` over `pairs`, of which there must be one; none where no metric compares answers.
 
-    `move` is called for every pair.
+    `move` is called for every pair. `others`: metrics that this module does not know.
     """
+    known = {**_SCORES, **others}
     wanted = [metric for metric in FIGURES if metric in GENERATED and metric in asked]
     plain = [(_plain(answer), _plain(own)) for answer, own in pairs]
     found: dict[str, float] = {}
     for metric in wanted:
         move(f"reckoning {metric} of {len(pairs)} answers")
-        found |= _SCORES[metric](plain, move)
+        found |= known[metric](plain, move)
     return found
 
 
@@ -100,4 +112,4 @@ def _columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
     return [answer for answer, _ in pairs], [own for _, own in pairs]
 
 
-_SCORES = {"rouge": _rouge, "bleu": _bleu, "chrf": _chrf, "exactMatch": _exact}
+_SCORES: dict[str, Score] = {"rouge": _rouge, "bleu": _bleu, "chrf": _chrf, "exactMatch": _exact}

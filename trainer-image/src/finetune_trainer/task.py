@@ -22,6 +22,8 @@ class Task(config.Value):
     """Folder of the prepared dataset."""
     model: Path
     """Folder of the base model."""
+    scorer: Path | None = None
+    """Folder of the model that judges answers; None where none is asked for, and on all nodes but node 0."""
     progress: Path
     """The progress document, written by rank 0."""
     work: Path

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from finetune_operator.api.base import JobRef, Value, rule, rules, with_rules
+from finetune_operator.api.sources import ScoringModel
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 ModuleName = Annotated[str, pydantic.Field(min_length=1, max_length=256)]
@@ -157,8 +158,25 @@ GATE = f"^{_SIDE}(<|<=|>|>=){_SIDE}$"
 """One comparison of figures. All but the balance of its parentheses, and which figures there are, which Prepare looks at."""
 
 
+class BertScore(Value):
+    """What the metric bertscore compares answers by."""
+
+    model: ScoringModel
+    """An encoder in the manner of BERT, as a Hugging Face folder with safetensors weights; it runs on CPU."""
+    layer: Annotated[int, pydantic.Field(ge=1, le=512)] | None = None
+    """Whose output is compared, counted from 1; the last if absent."""
+
+
 class Evaluation(Value):
     """How good the result is, beside the base model."""
+
+    model_config = with_rules(
+        rule(
+            "has(self.bertScore) == self.metrics.exists(name, name == 'bertscore')",
+            "the metric bertscore and the field bertScore belong together: name the scoring model in bertScore.model.uri, or leave "
+            "both out",
+        ),
+    )
 
     every_steps: Positive | None = None
     """Evaluate during training, too."""
@@ -174,9 +192,11 @@ class Evaluation(Value):
     ] = pydantic.Field(default=[])
     """Prompts answered by the base and by the tuned model."""
     max_answers: Annotated[int, pydantic.Field(ge=1, le=10000)] = 64
-    """Most held-out rows that are answered for rouge, bleu, chrf and exactMatch; drawn by training.seed."""
+    """Most held-out rows that are answered for rouge, bleu, chrf, exactMatch and bertscore; drawn by training.seed."""
     max_new_tokens: Annotated[int, pydantic.Field(ge=1, le=4096)] = 128
     """Longest answer (tokens)."""
+    bert_score: BertScore | None = None
+    """The scoring model of bertscore."""
     gate: Annotated[
         list[
             Annotated[

@@ -51,6 +51,15 @@ class Model(Value):
     """Run code that the model's repository ships. Only if the profile allows it."""
 
 
+class ScoringModel(Value):
+    """A model that judges answers and is never trained."""
+
+    uri: Annotated[str, uri_of(("hf", *OUTPUT_SCHEMES))]
+    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ... The profile's `allowed.models` holds for it, too."""
+    credentials_secret_ref: SecretRef | None = None
+    """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
+
+
 class Columns(Value):
     """Which column of the data plays which part. What is not named keeps its usual name."""
 

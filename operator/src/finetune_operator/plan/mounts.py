@@ -17,6 +17,7 @@ def secrets(spec: FineTuneJobSpec, origins: Origins) -> list[str]:
         spec.model.credentials_secret_ref,
         *(origin.credentials_secret_ref for origin in origins.places),
         *(source.credentials_secret_ref for source in (*spec.dataset.train, *spec.dataset.eval)),
+        spec.evaluation.bert_score.model.credentials_secret_ref if spec.evaluation.bert_score else None,
         spec.output.hub.credentials_secret_ref if spec.output.hub else None,
     ]
     return _names(found)
@@ -51,15 +52,22 @@ def claims(spec: FineTuneJobSpec, origins: Origins) -> list[ClaimMount]:
 
 
 def model_cache(spec: FineTuneJobSpec, profile: FineTuneProfileSpec) -> str | None:
-    """The claim that keeps downloaded models; None where there is none, and for a model that is not downloaded."""
-    place = uris.place(spec.model.uri, "spec.model.uri")
-    downloaded = place.scheme in {"hf", *uris.BUCKETS}
+    """The claim that keeps downloaded models; None where there is none, and where no model is downloaded."""
+    downloaded = any(place.scheme in {"hf", *uris.BUCKETS} for place in _models(spec))
     return profile.model_cache.claim_name if profile.model_cache and downloaded else None
+
+
+def _models(spec: FineTuneJobSpec) -> Iterator[uris.Place]:
+    """The base model, and the one that judges answers."""
+    yield uris.place(spec.model.uri, "spec.model.uri")
+    if spec.evaluation.bert_score:
+        yield uris.place(spec.evaluation.bert_score.model.uri, uris.SCORER)
 
 
 def _places(spec: FineTuneJobSpec) -> Iterator[tuple[uris.Place, bool]]:
     """Every place that the job reads from or writes to; whether it writes there."""
-    yield uris.place(spec.model.uri, "spec.model.uri"), False
+    for model in _models(spec):
+        yield model, False
     for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
         for at, source in enumerate(sources):
             yield uris.place(source.uri, f"spec.dataset.{part}[{at}].uri"), False

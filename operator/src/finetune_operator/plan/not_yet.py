@@ -35,11 +35,6 @@ JOB: tuple[Row, ...] = (
         lambda s: s.model.attention.startswith("flash"),
         "Auto, sdpa and eager work today",
     ),
-    (
-        "spec.evaluation.metrics",
-        lambda s: "bertscore" in s.evaluation.metrics,
-        "bertscore needs a second model, which pods without a network could not fetch; rouge, bleu and chrf work today",
-    ),
     ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
 )
 

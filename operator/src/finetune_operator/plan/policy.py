@@ -85,6 +85,9 @@ def _prefixes(asked: Asked) -> Iterator[str]:
         ("spec.output.uri", spec.output.uri, "outputs", allowed.outputs),
         ("spec.output.workUri", spec.output.work_uri, "outputs", allowed.outputs),
     ]
+    if spec.evaluation.bert_score:
+        scorer = spec.evaluation.bert_score.model
+        checked.append((uris.SCORER, scorer.uri, "models", allowed.models))
     if spec.output.hub:
         checked.append(("spec.output.hub.repo", f"hf://{spec.output.hub.repo}", "outputs", allowed.outputs))
     for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):

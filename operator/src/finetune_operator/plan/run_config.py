@@ -3,14 +3,14 @@
 from typing import Any, TypeVar
 
 from finetune_operator.api.job import FineTuneJobSpec
-from finetune_operator.api.sources import AdapterFrom, DataSource, Model, Output
+from finetune_operator.api.sources import AdapterFrom, DataSource, Model, Output, ScoringModel
 from finetune_operator.names import Owner
 from finetune_operator.plan import quantities, uris
 from finetune_operator.plan.origins import Origins
 from finetune_operator.plan.resolve import Chosen, Sizes
 
 VERSION = 1
-Source = TypeVar("Source", DataSource, Model, AdapterFrom)
+Source = TypeVar("Source", DataSource, Model, AdapterFrom, ScoringModel)
 
 
 def run_config(
@@ -84,7 +84,12 @@ def with_credentials(spec: FineTuneJobSpec) -> FineTuneJobSpec:
     if model.adapter_from:
         adapter = _credited(model.adapter_from, "spec.model.adapterFrom.uri", spec.output)
         model = model.model_copy(update={"adapter_from": adapter})
-    return spec.model_copy(update={"dataset": dataset, "model": model})
+    evaluation = spec.evaluation
+    if evaluation.bert_score:
+        scorer = _credited(evaluation.bert_score.model, uris.SCORER, spec.output)
+        asked = evaluation.bert_score.model_copy(update={"model": scorer})
+        evaluation = evaluation.model_copy(update={"bert_score": asked})
+    return spec.model_copy(update={"dataset": dataset, "model": model, "evaluation": evaluation})
 
 
 def _credited(source: Source, field: str, output: Output) -> Source:

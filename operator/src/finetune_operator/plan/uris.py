@@ -6,6 +6,8 @@ from typing import NamedTuple
 from finetune_operator.errors import SpecInvalid
 
 BUCKETS = frozenset({"s3", "gs", "az"})
+SCORER = "spec.evaluation.bertScore.model.uri"
+"""The field that names the scoring model."""
 
 
 class Place(NamedTuple):

@@ -1,6 +1,9 @@
-"""What the ranks read, brought to scratch before they start: the prepared data and the base model."""
+"""What the ranks read, brought to scratch before they start: the prepared data, the base model, and what judges answers."""
 
-from finetune_trainer import base_model, config, model_cache, report
+from pathlib import Path
+
+from finetune_trainer import base_model, config, model_cache, report, scoring_model
+from finetune_trainer.base_model import BaseModel
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.storage import Store
@@ -20,12 +23,24 @@ def model(run: config.Run, layout: Layout, ready: Prepared, writer: report.Progr
     From the profile's model cache where that has it: Prepare has filled it, this pod never does.
     """
     found = base_model.pinned(run, layout, ready.identity.model)
-    if model_cache.link(found, layout, layout.model):
-        writer.tell(message="the model is read from the cache")
+    _fetch(found, layout, layout.model, "model", writer)
+
+
+def scorer(run: config.Run, layout: Layout, ready: Prepared, writer: report.ProgressWriter) -> None:
+    """The same of the model that judges answers, if one is asked for."""
+    asked = scoring_model.named(run)
+    if asked and ready.scorer:
+        found = base_model.pinned(run, layout, ready.scorer, asked)
+        _fetch(found, layout, layout.scorer, "scoring model", writer)
+
+
+def _fetch(found: BaseModel, layout: Layout, to: Path, what: str, writer: report.ProgressWriter) -> None:
+    if model_cache.link(found, layout, to):
+        writer.tell(message=f"the {what} is read from the cache")
         return
     missed = "not in the model cache: " if layout.cache.is_dir() else ""
     found.fetch(
         [*found.small, *found.weights],
-        layout.model,
-        moved=lambda how: writer.tell(message=f"{missed}fetching the model: {how}"),
+        to,
+        moved=lambda how: writer.tell(message=f"{missed}fetching the {what}: {how}"),
     )

@@ -144,11 +144,13 @@ class _Pod:
     def _stages(self, digest: str) -> Ending:
         ready = fetch.dataset(self._work, self._layout, digest, self._writer)
         fetch.model(self._run, self._layout, ready, self._writer)
+        if self._gang.leads:
+            fetch.scorer(self._run, self._layout, ready, self._writer)
         plan = self._gang.plan(lambda: self._ranks.plan(ready, epoch=self._in_force.epoch))
         if not self._gang.leads:
             self._fence = Fence(self._work, plan.epoch)
             self._ranks.follow(plan, ready)
-        given = self._ranks.task(plan)
+        given = self._ranks.task(plan, ready)
         self._gang.meet()
         if self._gang.leads:
             self.trackers.begin(given, ready.at(given.micro_batch_size).resolved.wire())

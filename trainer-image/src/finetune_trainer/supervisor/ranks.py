@@ -96,7 +96,7 @@ class Ranks:
     def _resume_from(self) -> Path:
         return self._layout.scratch / "resume"
 
-    def task(self, plan: gang.Plan) -> Task:
+    def task(self, plan: gang.Plan, ready: Prepared) -> Task:
         """What the ranks shall do."""
         self._port = plan.port
         work = self._layout.scratch / "ranks"
@@ -106,6 +106,7 @@ class Ranks:
             attempt=self._attempt,
             dataset=self._layout.dataset,
             model=self._layout.model,
+            scorer=self._layout.scorer if ready.scorer and self._gang.leads else None,
             progress=self._layout.progress,
             work=work,
             resume=self._resume_from if self._resumed else None,
@@ -119,7 +120,7 @@ class Ranks:
             if self._run.resources.nodes > 1:  # the ranks of other pods are not ours to start again
                 return verdict.of(AGAIN, rank=said.rank)
             self.send_rest()
-            given = self.task(self.plan(ready, epoch=fence.epoch))
+            given = self.task(self.plan(ready, epoch=fence.epoch), ready)
             said = self._once(given, fence)
         return said
 
