@@ -17,6 +17,7 @@ from finetune_trainer.storage import Item, Moving, Reference, Role, Store
 from finetune_trainer.storage.hub import HubStore
 
 FIELD = "spec.model.uri"
+SCORER = "spec.evaluation.bertScore.model.uri"
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 WEIGHTS = re.compile(r"^(?!adapter_model|consolidated).*\.safetensors$")
@@ -79,6 +80,12 @@ class BaseModel:
 def named(run: config.Run) -> Named:
     """The base model of `run`."""
     return Named(field=FIELD, uri=run.model.uri, secret=run.model.credentials_secret_ref)
+
+
+def named_scorer(run: config.Run) -> Named | None:
+    """The model that judges the answers of `run`; None where no metric asks for one."""
+    said = run.evaluation.bert_score
+    return said and Named(field=SCORER, uri=said.model.uri, secret=said.model.credentials_secret_ref)
 
 
 def locate(run: config.Run, layout: Layout, model: Named | None = None) -> BaseModel:

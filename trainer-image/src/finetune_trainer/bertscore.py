@@ -13,12 +13,11 @@ from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer
 
 from finetune_trainer import errors
+from finetune_trainer.base_model import SCORER
 from finetune_trainer.metrics import FIGURES
 
 LONGEST = 510
 """Tokens of a text that are looked at, those at its ends included: RoBERTa's 514 positions begin with 2 that none has."""
-
-FIELD = "spec.evaluation.bertScore.model.uri"
 
 Pair = tuple[str, str]
 """An answer, and the row's own."""
@@ -33,12 +32,13 @@ def load(folder: Path) -> tuple[Any, Any]:
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: the weights cannot be loaded ({type(error).__name__}); copy the model there again"
+            f"{SCORER}: the weights cannot be loaded ({type(error).__name__}); copy the model there again"
         ) from error
     lost = sorted(name for name in told["missing_keys"] if "pooler" not in name)
     if lost:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: the file of the weights lacks {len(lost)} of the encoder's, {lost[0]} among them; copy the model there again"
+            f"{SCORER}: the file of the weights lacks {len(lost)} of the encoder's, {lost[0]} among them; "
+            "copy the model there again"
         )
     return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 

@@ -5,19 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import base_model, config, cycles, errors
-from finetune_trainer.base_model import BaseModel, Named
+from finetune_trainer.base_model import SCORER, BaseModel
 from finetune_trainer.layout import Layout
 
-FIELD = "spec.evaluation.bertScore.model.uri"
 LAYER = "spec.evaluation.bertScore.layer"
 AROUND = 2
 """Tokens that an encoder's tokenizer puts around a text: one before it and one after it. BERTScore leaves out these."""
-
-
-def named(run: config.Run) -> Named | None:
-    """The scoring model of `run`; None where no metric asks for one."""
-    said = run.evaluation.bert_score
-    return said and Named(field=FIELD, uri=said.model.uri, secret=said.model.credentials_secret_ref)
 
 
 def look(run: config.Run, layout: Layout, told: Callable[[str], object]) -> BaseModel | None:
@@ -26,7 +19,7 @@ def look(run: config.Run, layout: Layout, told: Callable[[str], object]) -> Base
     Raises `ModelNotFound`, `GatedModel` and the like, `UnsupportedModelFiles` for what is no encoder, and `SettingsDoNotFit`
     for a layer that it lacks.
     """
-    asked = named(run)
+    asked = base_model.named_scorer(run)
     if asked is None:
         return None
     told(f"looking at the scoring model {asked.uri}")
@@ -57,7 +50,7 @@ def _layers(uri: str, folder: Path) -> int:
     layers = getattr(settings, "num_hidden_layers", None)
     if not encoder or settings.is_encoder_decoder or not isinstance(layers, int):
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: {uri} is of type {settings.model_type}, and BERTScore compares texts by an encoder in the manner of BERT; "
+            f"{SCORER}: {uri} is of type {settings.model_type}, and BERTScore compares texts by an encoder in the manner of BERT; "
             "name one, for example a copy of FacebookAI/xlm-roberta-large"
         )
     return layers
@@ -75,7 +68,7 @@ def _check_tokenizer(uri: str, folder: Path) -> None:
     alone = tokenizer("")["input_ids"]
     if len(alone) != AROUND or not set(alone) <= set(tokenizer.all_special_ids):
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: the tokenizer of {uri} does not put one special token before and one after each text, as BERT's does; name "
+            f"{SCORER}: the tokenizer of {uri} does not put one special token before and one after each text, as BERT's does; name "
             "an encoder with its own tokenizer"
         )
 
@@ -88,5 +81,5 @@ def _understood(uri: str, what: str, load: Callable[[], Any]) -> Any:
         raise
     except Exception as error:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: {what} cannot be read ({type(error).__name__}); copy {uri} there again, or name another encoder"
+            f"{SCORER}: {what} cannot be read ({type(error).__name__}); copy {uri} there again, or name another encoder"
         ) from error

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from finetune_trainer import base_model, config, model_cache, report, scoring_model
+from finetune_trainer import base_model, config, model_cache, report
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.layout import Layout
 from finetune_trainer.prepared import Prepared
@@ -28,7 +28,7 @@ def model(run: config.Run, layout: Layout, ready: Prepared, writer: report.Progr
 
 def scorer(run: config.Run, layout: Layout, ready: Prepared, writer: report.ProgressWriter) -> None:
     """The same of the model that judges answers, if one is asked for."""
-    asked = scoring_model.named(run)
+    asked = base_model.named_scorer(run)
     if asked and ready.scorer:
         found = base_model.pinned(run, layout, ready.scorer, asked)
         _fetch(found, layout, layout.scorer, "scoring model", writer)
