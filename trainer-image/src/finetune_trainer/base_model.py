@@ -85,7 +85,9 @@ def named(run: config.Run) -> Named:
 def named_scorer(run: config.Run) -> Named | None:
     """The model that judges the answers of `run`; None where no metric asks for one."""
     said = run.evaluation.bert_score
-    return said and Named(field=SCORER, uri=said.model.uri, secret=said.model.credentials_secret_ref)
+    if said is None:
+        return None
+    return Named(field=SCORER, uri=said.model.uri, secret=said.model.credentials_secret_ref)
 
 
 def locate(run: config.Run, layout: Layout, model: Named | None = None) -> BaseModel:

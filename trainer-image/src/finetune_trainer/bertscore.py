@@ -74,7 +74,7 @@ def _one(model: Any, tokenizer: Any, answer: str, own: str, layer: int | None) -
     if any(nothing):
         same = float(all(nothing))
         return same, same, same
-    said = bert_score(texts[0], texts[1], model=model, num_layers=layer, device="cpu")
+    said: Any = bert_score(texts[0], texts[1], model=model, num_layers=layer, device="cpu")
     precision, recall, f1 = (float(said[name]) for name in ("precision", "recall", "f1"))
     return precision, recall, f1
 
