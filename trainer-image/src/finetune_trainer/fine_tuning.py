@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from finetune_trainer import (
     publish,
     report,
     rounding,
+    row_attention,
     start_adapter,
     tables,
     train,
@@ -59,6 +61,7 @@ class FineTuning:
         meeting.meet(self._run.resources, rank=self._rank, world=self._world)
         trainer = self._trainer(self._arithmetic)
         train.assert_promised(trainer, self._run, rank=self._rank, world=self._world)
+        self._arithmetic = replace(self._arithmetic, attention=row_attention.attention(trainer.model))
         if self._rank == 0:
             print(self._arithmetic.told, flush=True)  # noqa: T201 - the pod's log
             self._comparing.before(trainer)

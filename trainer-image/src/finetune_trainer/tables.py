@@ -52,11 +52,11 @@ def first_sequence(file: Path, run: config.Run) -> list[int]:
     ]
 
 
-def first_neighbours(folder: Path, run: config.Run) -> list[list[int]]:
-    """The tokens of the first two rows that share a sequence; empty where none do."""
+def first_shared(folder: Path, run: config.Run) -> list[list[int]]:
+    """The tokens of the rows of the first pack that holds several; empty where none does."""
     shared = (pack for pack in packing.read(folder / prepared.PACKS).to_pylist() if len(pack) > 1)
     found = rows(folder / prepared.TRAIN, run)
-    return [list(found[row]["input_ids"]) for row in next(shared, [])[:2]]
+    return [list(found[row]["input_ids"]) for row in next(shared, [])]
 
 
 def placeholder(run: config.Run) -> datasets.Dataset:

@@ -21,6 +21,7 @@ from finetune_trainer import (
     prepared,
     recording,
     reference,
+    row_attention,
     saving,
     start_adapter,
     tables,
@@ -90,7 +91,7 @@ def make_trainer(
     if start := start_adapter.folder(run, task.dataset):
         reference.begin_exactly(_model(trainer), start)
     if run.training.packing:
-        _check_apart(trainer, run, arithmetic, task)
+        _pack(trainer, run, arithmetic, task)
     return trainer
 
 
@@ -130,16 +131,19 @@ def _made(
     return trainer
 
 
-def _check_apart(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
-    """Try whether this model, as it computes here, keeps rows apart that share a sequence. Raises `SettingsDoNotFit`."""
-    if neighbours := tables.first_neighbours(task.dataset, run):
+def _pack(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
+    """Choose how packs are attended, and try whether this model, as it computes here, keeps their rows apart.
+
+    Raises `SettingsDoNotFit`.
+    """
+    if shared := tables.first_shared(task.dataset, run):
+        model, collate = _model(trainer), trainer.data_collator
+        sixteen = arithmetic.bf16 or arithmetic.fp16
         with trainer.compute_loss_context_manager():
-            isolation.check(
-                _model(trainer),
-                trainer.data_collator,
-                neighbours,
-                sixteen=arithmetic.bf16 or arithmetic.fp16,
-            )
+            if run.model.attention == "Auto":
+                base = model.get_base_model() if isinstance(model, PeftModel) else model
+                row_attention.take(base, collate, shared, sixteen=sixteen)
+            isolation.check(model, collate, shared[:2], sixteen=sixteen)
 
 
 def _learn_in_float32(trainer: Trainer) -> None:
