@@ -13,6 +13,7 @@ PAGES = [
     *sorted((chart_tools.ROOT / "docs" / "admin").glob("*.md")),
     chart_tools.CHART / "README.md",
     chart_tools.ROOT / "README.md",
+    chart_tools.ROOT / "docs" / "start.md",
 ]
 VALUES = {
     f"{page.name}:{path}": text
