@@ -36,9 +36,13 @@ def test_only_what_nothing_calls_is_left_out(changes, left_out):
         ({}, False),
         ({"training": {"extra": {"adam_beta1": 0.8}}}, True),
         ({"model": {"uri": "pvc://models/tiny", "adapterFrom": {"uri": "pvc://models/adapter"}}}, True),
+        (
+            {"evaluation": {"metrics": ["bertscore"], "bertScore": {"model": {"uri": "pvc://models/bert"}}}},
+            True,
+        ),
     ],
 )
-def test_prepare_has_torch_where_trl_or_peft_are_asked(changes, torch):
+def test_prepare_has_torch_where_a_library_made_of_it_is_asked(changes, torch):
     left_out = unneeded.in_prepare(trainer_runs.run(**changes))
     assert left_out == unneeded.WITHOUT_WEIGHTS | (set() if torch else {"torch"})
 

@@ -1,4 +1,4 @@
-"""The model that judges answers (`evaluation.bertScore`), as Prepare looks at it: without weights, and without torch."""
+"""The model that judges answers (`evaluation.bertScore`), as Prepare looks at it: without its weights."""
 
 from collections.abc import Callable
 from pathlib import Path

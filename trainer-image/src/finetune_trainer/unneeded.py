@@ -25,9 +25,10 @@ WITHOUT_WEIGHTS = FOR_GPUS | TRACKERS | {BITSANDBYTES}
 def in_prepare(run: config.Run) -> frozenset[str]:
     """Top-level modules that nothing in the Prepare process of `run` calls. The model is looked at by another (`looking`).
 
-    TRL is asked about `extra`, and PEFT about the adapter of `adapterFrom`: both are made of torch.
+    TRL is asked about `extra`, PEFT about the adapter of `adapterFrom`, and transformers which models are encoders: all of them
+    are made of torch.
     """
-    asked = run.training.extra or run.model.adapter_from
+    asked = run.training.extra or run.model.adapter_from or run.evaluation.bert_score
     return WITHOUT_WEIGHTS if asked else WITHOUT_WEIGHTS | {TORCH}
 
 

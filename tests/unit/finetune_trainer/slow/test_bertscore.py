@@ -16,6 +16,7 @@ from finetune_trainer import bertscore, comparing, errors, fine_tuning, prepared
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
 from finetune_trainer.task import Task
+from trainer_processes import ran
 
 pytestmark = [
     pytest.mark.slow,
@@ -171,3 +172,20 @@ def test_the_base_is_asked_again_where_another_model_judges(encoder, tmp_path):
         asked.add(ran._comparing._asked_for)
         assert layout.run.is_file()
     assert len(asked) == 2
+
+
+def test_both_stages_as_their_pods_run_them(tmp_path):
+    """Real processes, each without the libraries that its run leaves out."""
+    judged = {"metrics": ["loss", "bertscore"], "maxAnswers": 2, "maxNewTokens": 4}
+    judged |= {"bertScore": {"model": {"uri": "pvc://models/encoder"}, "layer": 2}}
+    layout = trainer_runs.pod(tmp_path / "pod", evaluation=judged, training={"maxSteps": 2})
+    trainer_tiny_encoder.build(layout.claims / "models/encoder")
+
+    digest = ran(layout, "prepare", "--attempt", "1")["result"]["dataset"]["digest"]
+    told = ran(layout, "train", "--attempt", "1", "--prepared", digest)
+
+    assert told["reason"] == "Published"
+    found = told["result"]["evaluation"]
+    assert found["answered"] == 2
+    for side in ("base", "tuned"):
+        assert {"bertScorePrecision", "bertScoreRecall", "bertScoreF1"} == set(found[side]["other"])
