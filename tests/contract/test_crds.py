@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from finetune_operator.api import job, profile, schema, status
+from finetune_operator.api.base import RULES
 
 ROOT = Path(__file__).parents[2]
 SPEC_CLIENT_LIMIT = (
@@ -171,7 +172,18 @@ def test_every_status_field_of_the_model_is_in_the_crd():
 def test_every_part_of_the_spec_has_a_rule_for_change():
     spec = root_schema(schema.finetunejobs())["properties"]["spec"]
     guarded = {rule["fieldPath"].split(".")[1] for rule in spec["x-kubernetes-validations"]}
-    assert guarded == set(spec["properties"])
+    of_their_own = {name for name, node in spec["properties"].items() if job.FIXED in node.get(RULES, [])}
+    assert guarded | of_their_own == set(spec["properties"])
+    assert not guarded & of_their_own
+
+
+def test_a_rule_on_the_field_itself_stands_only_where_the_field_is_always_there():
+    """A field that comes or goes has no old or no new self, and the API server would skip the rule."""
+    spec = root_schema(schema.finetunejobs())["properties"]["spec"]
+    fixed = job.fixed_fields(job.FineTuneJobSpec)
+    assert {"model", "dataset", "output", "method", "training"} <= set(fixed)
+    for name in fixed:
+        assert name in spec["required"] or "default" in spec["properties"][name]
 
 
 def test_a_name_of_the_longest_kind_passes_the_rule_for_references():

@@ -24,6 +24,7 @@ class Value(pydantic.BaseModel):
         return self.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
+RULES = "x-kubernetes-validations"
 Rule = dict[str, str]
 """One `x-kubernetes-validations` entry: a CEL `rule` and the sentence a person reads when it does not hold."""
 
@@ -36,7 +37,7 @@ def rule(cel: str, message: str, *, at: str | None = None, reason: str | None = 
 
 def rules(*them: Rule) -> dict[str, Any]:
     """The schema extension that carries CEL rules."""
-    return {"x-kubernetes-validations": list(them)}
+    return {RULES: list(them)}
 
 
 def with_rules(*them: Rule) -> pydantic.ConfigDict:

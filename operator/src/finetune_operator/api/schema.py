@@ -13,6 +13,7 @@ import pydantic
 import yaml
 
 from finetune_operator.api import job, profile, status
+from finetune_operator.api.base import RULES, Rule
 
 GROUP = "finetune.dev"
 VERSION = "v1alpha1"
@@ -126,6 +127,11 @@ def _ordered(node: Schema) -> Schema:
     return {key: node[key] for key in (*first, *between, *last)}
 
 
+def _guarded(node: Schema, more: Rule) -> Schema:
+    """`node` with one rule more."""
+    return _ordered({**node, RULES: [*node.get(RULES, []), more]})
+
+
 def _root(kind: str, description: str, **parts: Schema) -> Schema:
     """The schema of a whole object."""
     text = {"type": "string"}
@@ -193,6 +199,8 @@ PROFILE_COLUMNS = [
 def finetunejobs() -> Schema:
     """The CustomResourceDefinition of FineTuneJob."""
     spec = structural(job.FineTuneJobSpec)
+    for name in job.fixed_fields(job.FineTuneJobSpec):
+        spec["properties"][name] = _guarded(spec["properties"][name], job.FIXED)
     seen = structural(status.FineTuneJobStatus) | {"default": UNWATCHED}
     root = _root(
         "FineTuneJob",
@@ -204,7 +212,7 @@ def finetunejobs() -> Schema:
         "additionalPrinterColumns": JOB_COLUMNS,
         "subresources": {"status": {}},
         "selectableFields": [{"jsonPath": ".status.state"}, {"jsonPath": ".spec.method"}],
-        "schema": {"openAPIV3Schema": root | {"x-kubernetes-validations": list(job.ROOT_RULES)}},
+        "schema": {"openAPIV3Schema": root | {RULES: list(job.ROOT_RULES)}},
     }
     names = {"shortNames": ["ftj"], "categories": ["finetune", "ml"]}
     return _definition("FineTuneJob", scope="Namespaced", names=names, version=version)
