@@ -104,6 +104,9 @@ prune: cluster  ## Remove images of earlier code: each change of a lock file lea
 bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
 	$(PY) tests/bench/bench_operator.py
 
+bench-peer: $(READY)  ## FineTuneJobs beside Kubeflow Trainer's TrainJobs, by turns on this machine (15 minutes; cold build 3 min more)
+	$(PY) tests/bench/bench_peer.py
+
 bench-estimate: $(READY)  ## The memory estimate against what real training takes on CPU (20 minutes)
 	$(PY) tests/bench/bench_estimate.py
 
@@ -175,4 +178,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs crds generated lock venv clean help

@@ -17,8 +17,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import bench_rounds as rounds
@@ -27,6 +27,10 @@ from bench_api import ApiServer
 from bench_rounds import Figures, Ground
 from bench_subject import ROOT, Subject
 
+LAG_SECONDS = 30.0
+"""How long jobs come one by one while many others train: what a pod's change takes to show in the status."""
+REST = 30.0
+"""After a start: what the watches bring once more, after the lists, is no rest yet."""
 STAGES = pathlib.Path(__file__).resolve().parent / "kwok_stages.yaml"
 
 
@@ -52,18 +56,21 @@ class Plane:
 
     kubeconfig: str
     helm: str
+    pids: Mapping[str, int] = field(default_factory=dict)
+    """Of the control plane's processes, by their names."""
 
 
 @contextlib.contextmanager
-def control_plane(given: argparse.Namespace) -> Iterator[Plane]:
-    """One without any object, gone afterwards; or the one named, which stays."""
+def control_plane(given: argparse.Namespace, *more: str) -> Iterator[Plane]:
+    """One without any object, gone afterwards; or the one named, which stays. `more`: words for `localcluster`."""
     if given.kubeconfig:
         yield Plane(given.kubeconfig, "helm")
         return
     localcluster("kwok-control-plane", "down")
     try:
-        found = localcluster("kwok-control-plane", "up", "--stages", str(STAGES), "--nodes", str(given.nodes))
-        yield Plane(found["kubeconfig"], found["tools"]["helm"])
+        words = ("--stages", str(STAGES), "--nodes", str(given.nodes), *more)
+        found = localcluster("kwok-control-plane", "up", *words)
+        yield Plane(found["kubeconfig"], found["tools"]["helm"], found["pids"])
     finally:
         localcluster("kwok-control-plane", "down")
 
@@ -132,14 +139,25 @@ async def _held(
     left.append(await rounds.settled(ground, given.held - active - given.running, left[0]))
     again = Ground(ground.server, Subject(config, folder / "operator.log"), tell, ground.patience)
     seconds = await again.subject.ready()
-    tell(f"  ready after {seconds:.1f} s; quiet for {given.quiet_seconds:g} s")
+    started = again.subject.use().cpu_seconds
+    tell(f"  ready after {seconds:.1f} s and {started:.1f} CPU s; quiet for {given.quiet_seconds:g} s")
+    await asyncio.sleep(REST)
     quiet = await rounds.quiet(again, given.quiet_seconds, left, given.settle_seconds)
+    rss = round(again.subject.use().rss_mb, 1)
+    tell(
+        f"  {rss} MiB, {quiet['cpu_percent']} % of a core; now {given.light_rate:g} jobs per second beside them"
+    )
+    light = await rounds.light(again, given.light_rate, LAG_SECONDS)
     return {
         "jobs": given.held,
+        "running": active + given.running,
         "cold_start_s": round(seconds, 2),
-        "rss_mb": round(again.subject.use().rss_mb, 1),
+        "cold_start_cpu_s": round(started, 2),
+        "rss_mb": rss,
         "cpu_percent": quiet["cpu_percent"],
         "writes": quiet["writes"],
+        "requests": quiet["requests"],
+        "light": light,
     }, again
 
 
@@ -166,7 +184,7 @@ def headline(found: Figures) -> Figures:
         "api_requests_per_job_by_verb": last["api_requests_per_job_by_verb"],
         "operator_cpu_s": last["operator_cpu_s"],
         "rss_mb": last["rss_mb"],
-        "status_lag_p99_s": None if last["status_lag_p99_ms"] is None else last["status_lag_p99_ms"] / 1000,
+        "burst_status_lag_p99_s": _seconds(last["status_lag_p99_ms"]),
     }
     if len(sizes) > 1:
         each = [found["bursts"][size]["seconds"] / int(size) for size in (sizes[0], sizes[-1])]
@@ -184,10 +202,15 @@ def headline(found: Figures) -> Figures:
             f"rss_mb_{size}": found["held"]["rss_mb"],
             f"cold_start_s_{size}": found["held"]["cold_start_s"],
             f"idle_cpu_percent_{size}": found["held"]["cpu_percent"],
+            "status_lag_p99_s": _seconds(found["held"]["light"]["status_lag_p99_ms"]),
         }
     if "quiet" in found:
         top |= {"idle_writes": found["quiet"]["writes"], "idle_cpu_percent": found["quiet"]["cpu_percent"]}
     return {**top, **found}
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds / 1000, 3)
 
 
 def arguments() -> argparse.Namespace:

@@ -2,67 +2,20 @@
 
 import asyncio
 import itertools
-import math
 import time
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from bench_api import (
-    EVENTS,
-    FINETUNEJOBS,
-    PODS,
-    ApiServer,
-    all_of,
-    apply,
-    emptied,
-    requests_so_far,
-    send,
-    watched,
-)
+from bench_api import EVENTS, FINETUNEJOBS, ApiServer, all_of, apply, emptied, requests_so_far, send
+from bench_play import AT_ONCE, Figures, Player, finetunejob, latencies, new_namespace, speeds
 from bench_subject import Subject, named
 
 WRITES = ("post", "put", "patch", "apply", "delete")
-AT_ONCE = 32
 HEAD_START = 2.0
 """Of a crowd before another tenant's job (s)."""
-JOB_NAME, STAGE = "finetune.dev/job-name", "finetune.dev/stage"
-Figures = dict[str, Any]
-
-
-@dataclass
-class Seen:
-    """When things happened, by the name of the FineTuneJob (monotonic seconds)."""
-
-    sent: dict[str, float] = field(default_factory=dict)
-    created: dict[str, float] = field(default_factory=dict)
-    """The API server has answered."""
-    first_pod: dict[str, float] = field(default_factory=dict)
-    trained: dict[str, float] = field(default_factory=dict)
-    """The training pod has succeeded."""
-    ended: dict[str, float] = field(default_factory=dict)
-    running: set[str] = field(default_factory=set)
-    states: Counter[str] = field(default_factory=Counter)
-
-    def pod(self, moment: float, pod: dict[str, Any]) -> None:
-        """A pod was created or has changed."""
-        labels = pod["metadata"].get("labels", {})
-        if name := labels.get(JOB_NAME):
-            self.first_pod.setdefault(name, moment)
-            if labels[STAGE] == "train" and pod.get("status", {}).get("phase") == "Succeeded":
-                self.trained.setdefault(name, moment)
-
-    def job(self, moment: float, job: dict[str, Any]) -> None:
-        """A FineTuneJob has changed."""
-        name, state = job["metadata"]["name"], job.get("status", {}).get("state")
-        if state == "Running":
-            self.running.add(name)
-        if state in ("Succeeded", "Failed") and name not in self.ended:
-            self.ended[name] = moment
-            self.states[state] += 1
 
 
 @dataclass(frozen=True)
@@ -74,20 +27,10 @@ class Ground:
     tell: Callable[[str], None]
     patience: float
 
-
-def finetunejob(namespace: str, name: str) -> dict[str, Any]:
-    """A small job of one GPU."""
-    return named(
-        "finetune.dev/v1alpha1",
-        "FineTuneJob",
-        name,
-        spec={
-            "model": {"uri": "hf://Qwen/Qwen3-0.6B"},
-            "dataset": {"train": [{"uri": "s3://team-a/tickets.jsonl"}]},
-            "output": {"uri": f"s3://team-a/{namespace}/{name}", "credentialsSecretRef": {"name": "bucket"}},
-            "resources": {"gpusPerNode": 1, "cpu": "1", "memory": "1Gi", "scratch": "1Gi"},
-        },
-    )
+    @property
+    def player(self) -> Player:
+        """Plays FineTuneJobs here."""
+        return Player(self.server, self.tell, self.patience)
 
 
 async def burst(ground: Ground, count: int) -> tuple[Figures, str]:
@@ -95,12 +38,11 @@ async def burst(ground: Ground, count: int) -> tuple[Figures, str]:
     async with ground.server.session() as session:
         namespace = await new_namespace(session)
         before = await _counters(ground, session)
-        seen = await _played(
-            ground, session, namespace, [f"j-{number:05d}" for number in range(count)], rate=0
-        )
+        names = [f"j-{number:05d}" for number in range(count)]
+        seen = await ground.player.play(session, namespace, names)
         events = await _events_of_ours(session, [namespace])
         after = await _counters(ground, session)
-    return {**_latencies(seen), **_speeds(seen), **_costs(before, after, count, events)}, namespace
+    return {**latencies(seen), **speeds(seen), **_costs(before, after, count, events)}, namespace
 
 
 async def light(ground: Ground, rate: float, seconds: float) -> Figures:
@@ -108,9 +50,9 @@ async def light(ground: Ground, rate: float, seconds: float) -> Figures:
     names = [f"l-{number:05d}" for number in range(max(1, int(rate * seconds)))]
     async with ground.server.session() as session:
         namespace = await new_namespace(session)
-        seen = await _played(ground, session, namespace, names, rate=rate)
+        seen = await ground.player.play(session, namespace, names, rate=rate)
         await _removed(ground, session, namespace)
-    return _latencies(seen)
+    return latencies(seen)
 
 
 async def hold(ground: Ground, count: int) -> str:
@@ -118,9 +60,7 @@ async def hold(ground: Ground, count: int) -> str:
     async with ground.server.session() as session:
         namespace = await new_namespace(session)
         names = [f"hold-{number:05d}" for number in range(count)]
-        await _played(
-            ground, session, namespace, names, rate=0, until=lambda seen: len(seen.running) >= count
-        )
+        await ground.player.play(session, namespace, names, until=lambda seen: len(seen.running) >= count)
     return namespace
 
 
@@ -129,13 +69,11 @@ async def neighbour(ground: Ground, count: int) -> Figures:
     async with ground.server.session() as session:
         crowded, alone = await new_namespace(session), await new_namespace(session)
         names = [f"c-{number:05d}" for number in range(count)]
-        crowd = asyncio.create_task(_played(ground, session, crowded, names, rate=0))
+        crowd = asyncio.create_task(ground.player.play(session, crowded, names))
         await asyncio.sleep(HEAD_START)
-        seen = await _played(
-            ground, session, alone, ["only"], rate=0, until=lambda seen: "only" in seen.first_pod
-        )
-        waited = _latencies(seen)["pod_p50_ms"]
-        others = _latencies(await crowd)
+        seen = await ground.player.play(session, alone, ["only"], until=lambda seen: "only" in seen.first_pod)
+        waited = latencies(seen)["pod_p50_ms"]
+        others = latencies(await crowd)
         await _removed(ground, session, crowded)
         await _removed(ground, session, alone)
     return {"jobs": count, "pod_ms": waited, "crowd_pod_p50_ms": others["pod_p50_ms"]}
@@ -200,14 +138,6 @@ async def _versions(session: aiohttp.ClientSession, namespaces: Iterable[str]) -
     )
 
 
-async def new_namespace(session: aiohttp.ClientSession) -> str:
-    """A new one, ready for pods."""
-    name = f"bench-{uuid.uuid4().hex[:6]}"
-    await apply(session, f"/api/v1/namespaces/{name}", named("v1", "Namespace", name))
-    await asyncio.sleep(1)  # its ServiceAccount comes by a controller, and no pod before it
-    return name
-
-
 async def _removed(ground: Ground, session: aiohttp.ClientSession, namespace: str) -> None:
     await emptied(session, FINETUNEJOBS.format(namespace), 120, ground.tell)
     await send(session, "DELETE", f"/api/v1/namespaces/{namespace}")
@@ -218,74 +148,6 @@ async def removed(ground: Ground, namespaces: Iterable[str]) -> None:
     async with ground.server.session() as session:
         for namespace in namespaces:
             await _removed(ground, session, namespace)
-
-
-async def _played(
-    ground: Ground,
-    session: aiohttp.ClientSession,
-    namespace: str,
-    names: list[str],
-    *,
-    rate: float,
-    until: Callable[[Seen], bool] | None = None,
-) -> Seen:
-    """Create the jobs, and watch until they have ended, or `until`."""
-    seen = Seen()
-    done = until or (lambda seen: len(seen.ended) >= len(names))
-    watchers = [
-        asyncio.create_task(_followed(session, FINETUNEJOBS.format(namespace), seen.job)),
-        asyncio.create_task(_followed(session, PODS.format(namespace), seen.pod)),
-    ]
-    await asyncio.sleep(0.5)
-    try:
-        await _created(ground.server, namespace, names, seen, rate)
-        await _waited(
-            lambda: done(seen), ground, lambda: f"{len(seen.ended)} of {len(names)} jobs have ended", watchers
-        )
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-    return seen
-
-
-async def _followed(
-    session: aiohttp.ClientSession, path: str, told: Callable[[float, dict[str, Any]], None]
-) -> None:
-    async for moment, _, found in watched(session, path):
-        told(moment, found)
-
-
-async def _created(server: ApiServer, namespace: str, names: list[str], seen: Seen, rate: float) -> None:
-    """Send all; with a rate, each at its time."""
-    path, start, left = FINETUNEJOBS.format(namespace), time.monotonic(), iter(enumerate(names))
-    async with server.session(AT_ONCE) as session:
-
-        async def worker() -> None:
-            for number, name in left:
-                if rate:
-                    await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-                seen.sent[name] = time.monotonic()
-                await send(session, "POST", path, finetunejob(namespace, name))
-                seen.created[name] = time.monotonic()
-
-        await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
-
-
-async def _waited(
-    holds: Callable[[], bool], ground: Ground, told: Callable[[], str], watchers: list["asyncio.Task[None]"]
-) -> None:
-    deadline, next_word = time.monotonic() + ground.patience, time.monotonic() + 10
-    while not holds():
-        for watcher in watchers:
-            if watcher.done():
-                watcher.result()
-        if time.monotonic() > deadline:
-            ground.tell(f"gave up after {ground.patience:.0f} s: {told()}")
-            return
-        if time.monotonic() > next_word:
-            ground.tell(told())
-            next_word += 10
-        await asyncio.sleep(0.05)
 
 
 async def _counters(
@@ -299,37 +161,6 @@ async def _events_of_ours(session: aiohttp.ClientSession, namespaces: Iterable[s
     found = [await all_of(session, EVENTS.format(namespace)) for namespace in namespaces]
     sources = [(event.get("source") or {}).get("component") for event in itertools.chain(*found)]
     return sources.count("finetune-operator")
-
-
-def _latencies(seen: Seen) -> Figures:
-    pods = [seen.first_pod[name] - sent for name, sent in seen.sent.items() if name in seen.first_pod]
-    ends = [seen.ended[name] - sent for name, sent in seen.sent.items() if name in seen.ended]
-    lags = [seen.ended[name] - moment for name, moment in seen.trained.items() if name in seen.ended]
-    return {
-        "jobs": len(seen.sent),
-        "ended": len(seen.ended),
-        "states": dict(seen.states),
-        "pod_p50_ms": milliseconds(pods, 0.5),
-        "pod_p99_ms": milliseconds(pods, 0.99),
-        "done_p50_ms": milliseconds(ends, 0.5),
-        "status_lag_p50_ms": milliseconds(lags, 0.5),
-        "status_lag_p99_ms": milliseconds(lags, 0.99),
-    }
-
-
-def _speeds(seen: Seen) -> Figures:
-    """Per second, from the first request to the last of each kind."""
-    start = min(seen.sent.values())
-    took = {
-        name: max(times.values(), default=math.inf) - start
-        for name, times in (("pods", seen.first_pod), ("done", seen.ended))
-    }
-    return {
-        "created_per_second": round(len(seen.created) / (max(seen.created.values()) - start), 1),
-        "pods_per_second": round(len(seen.first_pod) / took["pods"], 2),
-        "done_per_second": round(len(seen.ended) / took["done"], 2),
-        "seconds": round(took["done"], 2),
-    }
 
 
 def _costs(before: Any, after: Any, count: int, events: int) -> Figures:
@@ -346,13 +177,6 @@ def _costs(before: Any, after: Any, count: int, events: int) -> Figures:
         "operator_cpu_ms_per_job": round(1000 * (after[2] - before[2]) / count, 2),
         "operator_cpu_s": round(after[2] - before[2], 2),
     }
-
-
-def milliseconds(seconds: list[float], share: float) -> float | None:
-    """A percentile, nearest rank."""
-    if not seconds:
-        return None
-    return round(1000 * sorted(seconds)[max(0, math.ceil(share * len(seconds)) - 1)], 1)
 
 
 async def neighbours(

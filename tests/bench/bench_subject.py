@@ -100,6 +100,14 @@ class Use:
     """Peak since the last `reset`."""
 
 
+def use_of(pid: int) -> Use:
+    """CPU and memory of a process so far."""
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    peak = re.search(r"VmHWM:\s+(\d+)", status)
+    return Use((int(stat[11]) + int(stat[12])) / TICKS, int(peak[1]) / 1024 if peak else 0.0)
+
+
 class Subject:
     """The running operator."""
 
@@ -160,12 +168,14 @@ class Subject:
             found[verb.lower()] += int(float(count))
         return found
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def use(self) -> Use:
         """CPU and memory so far."""
-        stat = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
-        peak = re.search(r"VmHWM:\s+(\d+)", status)
-        return Use((int(stat[11]) + int(stat[12])) / TICKS, int(peak[1]) / 1024 if peak else 0.0)
+        return use_of(self._process.pid)
 
     def reset(self) -> None:
         """Forget the peak of memory."""

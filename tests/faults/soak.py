@@ -29,6 +29,7 @@ import bench_subject
 import yaml
 from api_proxy import ApiProxy
 from bench_api import FINETUNEJOBS, PODS, ApiServer, Object, all_of, send, watched
+from bench_play import finetunejob, new_namespace
 from bench_rounds import Ground
 from bench_subject import Subject
 
@@ -112,7 +113,7 @@ class Soak:
                 await asyncio.sleep(seconds * 0.9 / self.given.jobs)
 
     async def _life(self, name: str) -> None:
-        body = rounds.finetunejob(self.namespace, name)
+        body = finetunejob(self.namespace, name)
         await send(self.session, "POST", FINETUNEJOBS.format(self.namespace), body)
         await asyncio.sleep(self.dice.uniform(0, 6))
         if self.dice.random() < DELETED:
@@ -227,7 +228,7 @@ async def soaked(given: argparse.Namespace, plane: bench_operator.Plane, folder:
         config = await bench_subject.kubeconfig(session, server, folder)
         _by_way_of(config, proxy.port)
         operator = Mortal(lambda: Subject(config, folder / "operator.log", **SETTINGS), dice)
-        soak = Soak(given, session, await rounds.new_namespace(session), dice, operator)
+        soak = Soak(given, session, await new_namespace(session), dice, operator)
         background = [
             asyncio.create_task(_followed(session, FINETUNEJOBS.format(soak.namespace), soak.seen.job)),
             asyncio.create_task(_followed(session, JOBS.format(soak.namespace), soak.seen.child)),

@@ -77,6 +77,9 @@ def arguments() -> argparse.ArgumentParser:
     kwok.add_argument(
         "--stages", type=Path, default=benchmark.STAGES, help="a kwok configuration: what becomes of pods"
     )
+    kwok.add_argument(
+        "--peer", action="store_true", help="start Kubeflow Trainer and JobSet too, for bench_peer.py"
+    )
     return parser
 
 

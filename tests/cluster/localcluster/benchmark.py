@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from localcluster import daemons, probes, teardown, toolchain
+from localcluster import daemons, peer, probes, teardown, toolchain
 from localcluster.control_plane import ControlPlane, Ports
 from localcluster.daemons import Daemon
 from localcluster.places import SOURCES, Places
@@ -35,8 +35,8 @@ def plane(places: Places) -> ControlPlane:
     )
 
 
-def up(places: Places, stages: Path, count: int, steps: Steps) -> dict[str, Any]:
-    """Have it running with `count` pretended nodes; what a benchmark needs to know."""
+def up(places: Places, stages: Path, count: int, steps: Steps, *, with_peer: bool = False) -> dict[str, Any]:
+    """Have it running with `count` pretended nodes, and the peer where asked for; what a benchmark needs to know."""
     for build in toolchain.BUILDS:
         if build.binary in BUILT:
             toolchain.ensure_built(places, build, steps)
@@ -45,6 +45,8 @@ def up(places: Places, stages: Path, count: int, steps: Steps) -> dict[str, Any]
     with steps.step(f"kwok with {count} nodes", "about 1 s"):
         daemons.ensure(places, kwok(control, stages))
         add_nodes(control, count)
+    if with_peer:
+        peer.up(control, steps)
     known = {name: daemons.record(places, name) for name in daemons.names(places)}
     return {
         "kubeconfig": str(places.kubeconfig),

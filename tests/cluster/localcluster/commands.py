@@ -157,7 +157,8 @@ def kwok_control_plane(call: Call) -> int:
     with locking.turn(places.lock, call.steps):
         if call.options.action == "down":
             return report(benchmark.down(places, call.steps))
-        found = benchmark.up(places, call.options.stages, call.options.nodes, call.steps)
+        options = call.options
+        found = benchmark.up(places, options.stages, options.nodes, call.steps, with_peer=options.peer)
     print(json.dumps(found, indent=2))
     return 0
 

@@ -25,8 +25,10 @@ PROGRAMS = (
     "containerd-shim-runc-v2",
     "coredns",
     "docker-registry",
+    "jobset",
     "kwok",
     "runc",
+    "trainer-controller-manager",
     "versitygw",
 )
 PATIENCE = 3  # seconds for the kernel to finish with cgroups and namespaces whose processes are gone

@@ -106,6 +106,16 @@ KUEUE = Build(
 """An optional part: built when it is first asked for, not by `up`."""
 HEALTH = Build(SOURCES / "tools/health", ".", "health", "2 to 4 min")
 """What kstatus, Argo CD and Flux say of an object; for `make test-gitops` alone."""
+PEERS = (
+    Build(
+        SOURCES / "tools/trainer",
+        "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager",
+        "trainer-controller-manager",
+        "1 to 3 min",
+    ),
+    Build(SOURCES / "tools/jobset", "sigs.k8s.io/jobset", "jobset", "1 to 3 min"),
+)
+"""Kubeflow Trainer and the JobSet below it; for `make bench-peer` alone."""
 TOOLS = (
     "kubectl",
     "helm",
