@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,6 @@ import chart_tools
 import real_cluster
 import stories
 
-PORT_OF_PODS = "8080"
 HELD = "5s"
 """How long a condition must hold here before its alert fires. `promtool test rules` proves the real times."""
 
@@ -64,56 +64,69 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running(kubeconfig: str, folder: pathlib.Path) -> Iterator[Prometheus]:
+def running(kube: real_cluster.ApiServer, folder: pathlib.Path) -> Iterator[Prometheus]:
     """One that keeps its data in `folder`."""
     chart_tools.promtool()
     program = shutil.which("prometheus")
     assert program is not None
     rules = (chart_tools.CHART / "files" / "alerts.yaml").read_text()
     (folder / "alerts.yaml").write_text(re.sub(r"\bfor: \w+", f"for: {HELD}", rules))
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration(kubeconfig)))
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(CONFIGURATION))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = (f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data")
-    with (folder / "prometheus.log").open("w") as log:
+    with discovered(kube, folder / TARGETS), (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [program, *words, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
         )
+        try:
+            server = Prometheus(port)
+            stories.wait_until(server.ready, bool, what="Prometheus to answer", seconds=30)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def discovered(kube: real_cluster.ApiServer, file: pathlib.Path) -> Iterator[None]:
+    """Keep a file of the operator's pods, as they come and go: Debian's Prometheus cannot ask Kubernetes."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(1.0):
+            pods = kube.list(
+                "pods", real_cluster.RELEASE_NAMESPACE, "app.kubernetes.io/name=finetune-operator"
+            )
+            found = [
+                {"targets": [f"{pod['status']['podIP']}:8080"], "labels": {"pod": pod["metadata"]["name"]}}
+                for pod in pods
+                if "podIP" in pod["status"]
+            ]
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps(found))
+            new.replace(file)
+
+    thread = threading.Thread(target=look)
+    thread.start()
     try:
-        server = Prometheus(port)
-        stories.wait_until(server.ready, bool, what="Prometheus to answer", seconds=30)
-        yield server
+        yield
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        over.set()
+        thread.join()
 
 
-def configuration(kubeconfig: str) -> dict[str, Any]:
-    """What our ServiceMonitor amounts to, every second."""
-    label = "__meta_kubernetes_pod_label_app_kubernetes_io_name"
-    discovery = {
-        "role": "pod",
-        "kubeconfig_file": kubeconfig,
-        "namespaces": {"names": [real_cluster.RELEASE_NAMESPACE]},
-    }
-    relabel = [
-        {"source_labels": [label], "regex": "finetune-operator", "action": "keep"},
+TARGETS = "operators.json"
+CONFIGURATION = {
+    "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+    "rule_files": ["alerts.yaml"],
+    "scrape_configs": [
         {
-            "source_labels": ["__meta_kubernetes_pod_container_port_number"],
-            "regex": PORT_OF_PODS,
-            "action": "keep",
-        },
-        {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-    ]
-    job = {
-        "job_name": "finetune-operator",
-        "honor_labels": True,
-        "kubernetes_sd_configs": [discovery],
-        "relabel_configs": relabel,
-    }
-    return {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["alerts.yaml"],
-        "scrape_configs": [job],
-    }
+            "job_name": "finetune-operator",
+            "honor_labels": True,
+            "file_sd_configs": [{"files": [TARGETS], "refresh_interval": "1s"}],
+        }
+    ],
+}
+"""What our ServiceMonitor amounts to, every second."""
