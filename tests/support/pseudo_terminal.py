@@ -46,8 +46,8 @@ class Seated:
 
     @property
     def text(self) -> str:
-        """What came, without escape sequences."""
-        return ESCAPES.sub("", self.wrote).replace("\r", "")
+        """What came, without escape sequences; each time that something was drawn anew, lines of their own."""
+        return ESCAPES.sub("", self.wrote).replace("\r\n", "\n").replace("\r", "\n")
 
     @property
     def is_as_before(self) -> bool:
@@ -60,10 +60,10 @@ class Seated:
         """Type."""
         os.write(self._terminal, keys.encode())
 
-    async def shows(self, text: str, seconds: float = 110) -> None:
-        """Wait until `text` has come."""
+    async def shows(self, text: str, *, times: int = 1, seconds: float = 110) -> None:
+        """Wait until `text` has come so many times."""
         async with asyncio.timeout(seconds):
-            while text not in self.text:
+            while self.text.count(text) < times:
                 self._read()
                 assert self.code is None, self.text
                 await asyncio.sleep(0.05)

@@ -62,7 +62,7 @@ FAILED = {
     "conditions": [
         *RUNNING["conditions"][:2],
         {**RUNNING["conditions"][4], "status": "False", "reason": "NonFiniteLoss",
-         "message": "the loss became nan at step 12; lower training.learningRate"},
+         "message": "the loss became nan at step 12; lower spec.training.learningRate"},
     ],
 }  # fmt: skip
 

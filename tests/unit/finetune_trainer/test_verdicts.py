@@ -80,7 +80,7 @@ def test_a_rank_without_a_word(end: End, code: int, reason: str):
 def test_a_rank_killed_for_memory_is_told_what_to_change():
     found = judged(End.ENDED, None, exits={17: 1}, memory_kills=1)
     assert found.exit_code == 70  # retried: the next one may have more luck, or another node
-    assert "raise resources.memory" in found.message
+    assert "raise spec.resources.memory" in found.message
 
 
 def test_a_dead_rank_weighs_more_than_its_peers_that_were_told_to_stop():

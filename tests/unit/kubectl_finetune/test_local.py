@@ -95,7 +95,7 @@ def test_a_result_that_was_deleted_is_made_anew(laptop, tmp_path):
 
 
 def test_a_full_disk_is_this_machines_and_not_the_pods(laptop, monkeypatch):
-    word = LastWord("Prepare", "ScratchFull", "resources.scratch: the pod's disk is full", None)
+    word = LastWord("Prepare", "ScratchFull", "spec.resources.scratch: the pod's disk is full", None)
     monkeypatch.setattr(stage, "run", lambda *_, **__: (69, word))
 
     done = laptop.type("run", "--local", "job.yaml")

@@ -39,8 +39,8 @@ class Finite(TrainerCallback):
             if isinstance(value, float) and not math.isfinite(value):
                 raise errors.NonFiniteLoss(
                     f"the {name.replace('_', ' ')} became {value} at step {state.global_step} (learning rate "
-                    f"{logs.get('learning_rate')}); lower training.learningRate, raise training.warmupRatio, or look for broken "
-                    "rows in the data"
+                    f"{logs.get('learning_rate')}); lower spec.training.learningRate, raise spec.training.warmupRatio, or look "
+                    "for broken rows in the data"
                 )
 
 

@@ -47,7 +47,7 @@ class HeldOut:
         if not all(map(math.isfinite, (measured.loss, *measured.other.values()))):
             raise errors.NonFiniteLoss(
                 f"the held-out loss is {measured.loss}: the model's weights or the arithmetic overflow; lower "
-                "training.learningRate, or use another training.precision"
+                "spec.training.learningRate, or use another spec.training.precision"
             )
         return measured
 

@@ -327,7 +327,7 @@ def _nothing_left(drops: Drops, read: int, *, max_length: int) -> errors.Trainer
             "rejected must differ: see whether the right columns are read"
         )
     return errors.EmptyDataset(
-        f"spec.dataset: of {read} rows none is left to train on ({told}); loosen dataset.quality, or give other rows"
+        f"spec.dataset: of {read} rows none is left to train on ({told}); loosen spec.dataset.quality, or give other rows"
     )
 
 

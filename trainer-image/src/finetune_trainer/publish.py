@@ -84,7 +84,7 @@ def check_finite(saved: Path) -> None:
             for name in opened.keys():  # noqa: SIM118 - not a dict
                 if not torch.isfinite(opened.get_tensor(name)).all():
                     raise errors.NonFiniteLoss(
-                        f"the trained weights {name} are not finite, so nothing is published; lower training.learningRate"
+                        f"the trained weights {name} are not finite, so nothing is published; lower spec.training.learningRate"
                     )
 
 

@@ -232,7 +232,8 @@ def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path):
     )
     given.work.mkdir(parents=True)
     with pytest.raises(
-        errors.NonFiniteLoss, match=r"at step [2-6] \(learning rate 1e\+30\); lower training.learningRate"
+        errors.NonFiniteLoss,
+        match=r"at step [2-6] \(learning rate 1e\+30\); lower spec.training.learningRate",
     ):
         ran.go()
     assert not given.artefact.exists()

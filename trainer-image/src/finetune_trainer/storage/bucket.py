@@ -200,7 +200,7 @@ def disk(path: Path) -> Iterator[None]:
         if error.errno not in {28, 122}:  # ENOSPC, EDQUOT
             raise
         raise errors.ScratchFull(
-            f"resources.scratch: the pod's disk is full while writing {path.name}; ask for more scratch"
+            f"spec.resources.scratch: the pod's disk is full while writing {path.name}; ask for more scratch"
         ) from error
 
 

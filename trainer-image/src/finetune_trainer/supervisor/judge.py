@@ -55,7 +55,7 @@ def _silence(
     if end is End.STALLED:
         return errors.Stalled(
             f"nothing moved for {stall_seconds:.0f} s, so the ranks were killed; training goes on from the last checkpoint. If it "
-            "was only slow, raise runPolicy.stallTimeoutSeconds"
+            "was only slow, raise spec.runPolicy.stallTimeoutSeconds"
         )
     if end is End.OVERDUE:
         return errors.Interrupted(
@@ -65,8 +65,8 @@ def _silence(
         return errors.Interrupted("stopped by SIGTERM before anything could be lost")
     if memory_kills:
         return errors.RankDied(
-            f"rank {rank} was killed because the pod's memory did not suffice; raise resources.memory, or lower "
-            "training.microBatchSize or training.maxLength"
+            f"rank {rank} was killed because the pod's memory did not suffice; raise spec.resources.memory, or lower "
+            "spec.training.microBatchSize or spec.training.maxLength"
         )
     if lost:
         return errors.PeerLost(
