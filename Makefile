@@ -21,7 +21,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: docs cluster servers check slow wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: docs, check, slow unit tests, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
+test: test-docs cluster servers check slow wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: docs, check, slow unit tests, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -130,8 +130,11 @@ smollm2-report: $(READY)  ## A real report: SmolLM2 on real text on CPU, tuned b
 	PYTHONPATH=tests/support $(PY) tests/bench/smollm2_report.py --keep $(REPORT)
 
 ##@ Documentation
-docs: $(DOCS_VENV)/.ready  ## The documentation as a site, build/docs/index.html; a link that leads nowhere ends it (10 s)
+docs: $(DOCS_VENV)/.ready  ## The documentation as a site, build/docs/index.html; a link that leads nowhere ends it (4 s)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --clean
+
+test-docs: docs  ## What ends that build, and how a browser lays the pages out
+	$(VENV)/bin/pytest -q tests/docs
 
 $(DOCS_VENV)/.ready: docs/site/requirements.lock | $(READY)
 	$(VENV)/bin/uv venv -q --clear --python 3.11 $(DOCS_VENV)
@@ -178,4 +181,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs crds generated lock venv clean help
+.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs test-docs crds generated lock venv clean help
