@@ -39,7 +39,7 @@ COUNTERPARTS: dict[str, Callable[[Any], bool]] = {
     "!has(self.template) || (!has(self.columns) && (!has(self.format) || self.format == 'Auto'))": lambda source: (
         "template" not in source or ("columns" not in source and source.get("format", "Auto") == "Auto")
     ),
-    "has(self.bertScore) == self.metrics.exists(name, name == 'bertscore')": lambda evaluation: (
+    "has(self.bertScore) == (has(self.metrics) && self.metrics.exists(name, name == 'bertscore'))": lambda evaluation: (
         ("bertScore" in evaluation) == ("bertscore" in evaluation.get("metrics", []))
     ),
     "type(self) == int ? self >= 1 && self <= 65536 : self == 'Auto'": _rows_or_auto,

@@ -172,7 +172,7 @@ class Evaluation(Value):
 
     model_config = with_rules(
         rule(
-            "has(self.bertScore) == self.metrics.exists(name, name == 'bertscore')",
+            "has(self.bertScore) == (has(self.metrics) && self.metrics.exists(name, name == 'bertscore'))",
             "the metric bertscore and the field bertScore belong together: name the scoring model in bertScore.model.uri, or leave "
             "both out",
         ),
