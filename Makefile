@@ -69,6 +69,9 @@ test-policies: $(READY)  ## Who may do what, on a real API server of its own
 e2e: cluster images  ## End to end, on the local cluster
 	$(VENV)/bin/pytest -q -rP tests/e2e
 
+test-examples: cluster images  ## The five tutorials of examples/, each at small size with a tiny model, on the local cluster (3 min)
+	$(VENV)/bin/pytest -q -rP tests/e2e/test_tutorials.py
+
 servers: $(READY)  ## The Google and Azure storage servers and the MLflow server of the unit tests, once (cold 6 min; without them those tests skip)
 	PYTHONPATH=tests/support $(PY) tests/support/storage_servers.py
 
@@ -181,4 +184,4 @@ clean:  ## Remove the development environment and caches of this checkout
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs test-docs crds generated lock venv clean help
+.PHONY: demo test test-examples check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs test-docs crds generated lock venv clean help

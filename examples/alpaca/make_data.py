@@ -2,7 +2,7 @@
 
     python examples/alpaca/make_data.py FOLDER        writes python-reference.jsonl
 
-300 good rows, 60 of them without an input, and 30 as scraped files have them: empty, copied, nearly copied, short,
+200 good rows, 50 of them without an input, and 30 as scraped files have them: empty, copied, nearly copied, short,
 repetitive, rude. They are mixed by a fixed seed. The text is `pydoc_data.topics`, which comes with Python.
 """
 
@@ -17,14 +17,14 @@ from pydoc_data.topics import topics
 Row = dict[str, str]
 
 FILE = "python-reference.jsonl"
-WITHOUT_INPUT, WITH_INPUT = 60, 240
+WITHOUT_INPUT, WITH_INPUT = 50, 150
 CHARACTERS = range(150, 601)
 """Of a usable paragraph."""
 ASKED = "Under which heading of Python's language reference does this paragraph stand?"
 
 
 def good() -> list[Row]:
-    """300 rows: sections begun from their heading alone, and headings found for a paragraph."""
+    """200 rows: sections begun from their heading alone, and headings found for a paragraph."""
     begun: dict[str, Row] = {}
     found: dict[str, Row] = {}
     for heading, paragraph in sorted(set(_paragraphs())):

@@ -28,7 +28,7 @@ MODULES = (
     "textwrap",
     "enum",
 )
-SINGLE, MULTI = 90, 60
+SINGLE, MULTI = 80, 60
 LONGEST = 6
 """Exchanges of one conversation."""
 

@@ -25,7 +25,7 @@ MODULES = """
     xml.etree.ElementTree xmlrpc.client zipfile
 """.split()  # noqa: SIM905  seventy names
 SYSTEM = "You know Python's standard library, and answer briefly."
-ANSWERS, PAIRS = 110, 220
+ANSWERS, PAIRS = 100, 220
 SUMMARY, WHOLE = range(20, 121), range(160, 801)
 """Characters of a usable first sentence, and of a usable docstring."""
 
