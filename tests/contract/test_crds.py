@@ -186,6 +186,15 @@ def test_a_rule_on_the_field_itself_stands_only_where_the_field_is_always_there(
         assert name in spec["required"] or "default" in spec["properties"][name]
 
 
+def test_rules_of_a_part_with_an_empty_default_hold_for_the_empty_part():
+    """The API server tries them on the default before those of the fields are filled in, and refuses the whole definition."""
+    for crd in KINDS:
+        for path, node in nodes(root_schema(crd)):
+            for cel in (rule["rule"] for rule in node.get(RULES, []) if node.get("default") == {}):
+                for name in re.findall(r"(?<!has\()\bself\.(\w+)", cel):
+                    assert f"has(self.{name})" in cel, f"{path}: {cel}"
+
+
 def test_a_name_of_the_longest_kind_passes_the_rule_for_references():
     reference = dict(nodes(root_schema(schema.finetunejobs())))[".spec.checkpoint.resumeFrom.jobRef.name"]
     assert reference["maxLength"] == job.MAX_NAME_LENGTH
