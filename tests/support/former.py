@@ -15,7 +15,10 @@ REFUSED = "has(self.bertScore) == self.metrics.exists"
 
 
 def commit() -> str:
-    """The newest commit that can be installed, and whose chart is another than that of the working tree. Fetches history that a shallow clone left out."""
+    """The newest commit that can be installed, and whose chart is another than the working tree's.
+
+    Fetches history that a shallow clone left out.
+    """
     if _git("rev-parse", "--is-shallow-repository").strip() == "true":
         _git("fetch", "--quiet", "--unshallow")
     changes = _git("rev-list", "HEAD", "--", CHARTS).split()
