@@ -76,7 +76,9 @@ class Folder:
         """What Prepare said of this very job; None where it has not run to its end, or somebody has removed what it left."""
         word = _word(self.root / f"prepared-{run['job']['uid']}.json")
         left = _dataset(run, word) if word else None
-        return None if left and not left.is_dir() else word
+        published = Path(str(run["output"]["uri"]).removeprefix(FILE), "finetune-manifest.json")
+        is_lost = left is not None and not left.is_dir() and not published.is_file()
+        return None if is_lost else word
 
     def said(self) -> LastWord | None:
         """The last word of the stage that ended last."""
