@@ -77,13 +77,16 @@ def forward(  # noqa: PLR0917 - transformers passes them so
     Whatever else a model says goes to each row's call, and is refused where that refuses it.
     """
     if attention_mask is not None or cu_seq_lens_q is None:
-        return _dense(module, query, key, value, attention_mask, position_bias=position_bias, **said)
+        whole: tuple[torch.Tensor, None] = _dense(
+            module, query, key, value, attention_mask, position_bias=position_bias, **said
+        )
+        return whole
     if position_bias is not None:
         raise ValueError(f"{NAME} knows no position bias")
     lengths = _lengths.get(cu_seq_lens_q)
     if lengths is None:
         lengths = _lengths[cu_seq_lens_q] = cu_seq_lens_q.diff().tolist()
-    rows = zip(*(whole.split(lengths, dim=2) for whole in (query, key, value)), strict=True)
+    rows = zip(*(torch.split(one, lengths, dim=2) for one in (query, key, value)), strict=True)
     return torch.cat([_dense(module, *row, None, **said)[0] for row in rows], dim=1), None
 
 
