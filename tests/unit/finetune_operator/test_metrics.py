@@ -83,6 +83,16 @@ def test_what_a_predecessor_has_counted_is_not_counted_again():
     assert found.counted("gpu_seconds", outcome="Succeeded") >= 2 * HOUR
 
 
+def test_the_next_leader_begins_the_cost_of_a_running_job_with_nothing():
+    """Else Prometheus would see no increase when the attempt ends."""
+    found = Namespace()
+    found.starts_anew()
+    found.settles()
+    assert found.counted("cost", outcome="Interrupted", currency="EUR") == 0
+    found.goes_on(kube_objects.published(), seconds=HOUR)
+    assert found.counted("cost", outcome="Succeeded", currency="EUR") > 0
+
+
 def test_a_write_whose_answer_was_lost_is_counted_once():
     found = Namespace()
     found.goes_on(kube_objects.published(), seconds=HOUR, fates=["well", "answer lost"])

@@ -65,6 +65,14 @@ class ProfileSeen:
     generation: int
     spec: dict[str, Any]
 
+    @property
+    def currency(self) -> str | None:
+        """That of its prices, where it has one for GPUs."""
+        if _at(self.spec, "prices", "gpuHour") is None:
+            return None
+        found = _at(self.spec, "prices", "currency")  # the API server fills it in
+        return found if isinstance(found, str) else None
+
 
 def job(raw: dict[str, Any]) -> JobSeen:
     """The facts of a FineTuneJob."""

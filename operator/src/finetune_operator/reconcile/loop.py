@@ -176,8 +176,10 @@ class Reconciler:
 
     def _count(self, job: JobSeen) -> None:
         """What it has spent, for the sums of its namespace."""
-        run = self.caches.runs.get(job.uid)
-        self.metrics.spent(job, run.pods.currency if run is not None else None)
+        run = self.caches.runs.get(job.uid)  # unknown to a new leader until the job's next turn
+        told = [run.pods.currency] if run is not None else []
+        told += [profile.currency for profile in self.caches.profiles.values()]
+        self.metrics.spent(job, {one for one in told if one is not None})
 
     async def _refresh(self, key: Key) -> None:
         """Somebody wrote before us: read, and decide again."""

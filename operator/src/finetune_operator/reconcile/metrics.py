@@ -1,6 +1,7 @@
 """What /metrics tells. No label holds a job's name: ten thousand jobs would be ten thousand series."""
 
 import itertools
+from collections.abc import Collection
 
 import prometheus_client as prometheus
 
@@ -133,9 +134,12 @@ class Metrics:
         if ended is not None:
             self.finished.labels(after.state, ended.reason).inc()
 
-    def spent(self, job: JobSeen, currency: str | None) -> None:
-        """Count what a job has spent since it was last looked at. What it had spent before that, our predecessor has counted."""
-        self._begin(job.namespace, currency)
+    def spent(self, job: JobSeen, currencies: Collection[str]) -> None:
+        """Count what a job has spent since it was last looked at. What it had spent before that, our predecessor has counted.
+
+        `currencies`: those in which its price may be told.
+        """
+        self._begin(job.namespace, currencies)
         uid, before = self._spent.get(job.key, ("", job.spent))
         now = job.spent
         self._spent[job.key] = job.uid, now
@@ -150,16 +154,18 @@ class Metrics:
             if more > 0:
                 counter.labels(*labels).inc(more)
 
-    def _begin(self, namespace: str, currency: str | None) -> None:
+    def _begin(self, namespace: str, currencies: Collection[str]) -> None:
         """Every series of a namespace begins with 0: of one that begins with its first value Prometheus sees no increase."""
-        if (namespace, currency) in self._begun:
-            return
-        self._begun.add((namespace, currency))
-        for outcome in OUTCOMES:
-            self.gpu_seconds.labels(namespace, outcome)
-            self.wasted_gpu_seconds.labels(namespace, outcome)
-            if currency is not None:
-                self.cost.labels(namespace, outcome, currency)
+        for currency in {None, *currencies}:
+            if (namespace, currency) in self._begun:
+                continue
+            self._begun.add((namespace, currency))
+            for outcome in OUTCOMES:
+                if currency is None:
+                    self.gpu_seconds.labels(namespace, outcome)
+                    self.wasted_gpu_seconds.labels(namespace, outcome)
+                else:
+                    self.cost.labels(namespace, outcome, currency)
 
     def page(self) -> bytes:
         """The Prometheus text."""
