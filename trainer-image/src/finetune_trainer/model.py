@@ -14,9 +14,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from finetune_trainer import config
+from finetune_trainer import config, errors
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import TokenizerFacts
+
+SDPA = "sdpa"
+SDPA_IN_WORDS = "torch.nn.functional.scaled_dot_product_attention"
+"""How transformers names it where a model does not know it."""
 
 
 def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: str) -> PreTrainedModel:
@@ -24,15 +28,24 @@ def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: s
 
     `name` is the id that adapters name their base by; never a path of the pod.
     """
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=getattr(torch, arithmetic.dtype),
-        attn_implementation=arithmetic.attention,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=run.model.trust_remote_code,
-        **_quantized(run, arithmetic),
-    )
+    # Gemma 2 and gpt-oss know no sdpa. Not named, it is taken by all that know it, and eager by the others.
+    unnamed = run.model.attention == "Auto" and arithmetic.attention == SDPA
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, arithmetic.dtype),
+            attn_implementation=None if unnamed else arithmetic.attention,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=run.model.trust_remote_code,
+            **_quantized(run, arithmetic),
+        )
+    except ValueError as error:
+        if arithmetic.attention != SDPA or SDPA_IN_WORDS not in str(error):
+            raise
+        raise errors.UnsupportedHere(
+            f"spec.model.attention: {str(error).split(maxsplit=1)[0]} knows no sdpa; use Auto, eager or flash_attention_2"
+        ) from error
     # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.
     model.name_or_path = model.config.name_or_path = name
     loaded: PreTrainedModel = model
