@@ -54,7 +54,7 @@ def test_what_the_page_quotes_is_what_lies_there(path):
 
 def test_the_page_shows_every_file_that_it_speaks_of():
     assert {"gitops/flux/kustomization.yaml", "gitops/flux/accepted.yaml", "application.yaml"} <= set(FILES)
-    for path in re.findall(r"gitops/[\w./-]+", PAGE):
+    for path in re.findall(r"(?:tests/)?gitops/[\w./-]+", PAGE):
         assert (ROOT / path.rstrip(".")).exists(), path
 
 
