@@ -102,7 +102,7 @@ def test_dpo_goes_on_from_qlora_and_comes_out_merged(ran, tmp_path):
 def chat(ran, name, folder):
     """What `kubectl finetune chat` says when it is asked once."""
     asked = ("chat", name, "-n", ran.namespace, "--kubeconfig", ran.kube.kubeconfig, "-o", "json")
-    how = ("--base", str(trainer_tiny_model.folder()), "--max-new-tokens", "4")
+    how = ("--here", "--base", str(trainer_tiny_model.folder()), "--max-new-tokens", "4")
     done = subprocess.run(
         [sys.executable, "-m", "kubectl_finetune", *asked, *how, "--prompt", "What does shutil.copytree do?"],
         env={**os.environ, "PYTHONPATH": str(real_cluster.ROOT / "cli/src"), "XDG_CACHE_HOME": str(folder)},
