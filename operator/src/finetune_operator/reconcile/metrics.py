@@ -103,7 +103,7 @@ class Metrics:
         self._states: dict[Key, str] = {}
         self._spent: dict[Key, tuple[str, Spent]] = {}
         """What each job had spent when it was last looked at, with its uid."""
-        self._begun: set[tuple[str, str | None]] = set()
+        self._begun: set[tuple[str, frozenset[str]]] = set()
 
     def request(self, verb: str, code: int) -> None:
         """One request was answered, or not (0)."""
@@ -156,16 +156,15 @@ class Metrics:
 
     def _begin(self, namespace: str, currencies: Collection[str]) -> None:
         """Every series of a namespace begins with 0: of one that begins with its first value Prometheus sees no increase."""
-        for currency in {None, *currencies}:
-            if (namespace, currency) in self._begun:
-                continue
-            self._begun.add((namespace, currency))
-            for outcome in OUTCOMES:
-                if currency is None:
-                    self.gpu_seconds.labels(namespace, outcome)
-                    self.wasted_gpu_seconds.labels(namespace, outcome)
-                else:
-                    self.cost.labels(namespace, outcome, currency)
+        known = namespace, frozenset(currencies)
+        if known in self._begun:
+            return
+        self._begun.add(known)
+        for outcome in OUTCOMES:
+            self.gpu_seconds.labels(namespace, outcome)
+            self.wasted_gpu_seconds.labels(namespace, outcome)
+            for currency in currencies:
+                self.cost.labels(namespace, outcome, currency)
 
     def page(self) -> bytes:
         """The Prometheus text."""
