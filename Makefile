@@ -8,6 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DOCS_VENV := build/docs-venv
+LM_EVAL := build/lm-eval
 HISTORIES ?= 10000
 REPORT ?= build/smollm2-report
 LOCALCLUSTER = PYTHONPATH=tests/cluster $(PY) -m localcluster
@@ -21,7 +22,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: test-docs cluster servers check slow wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: docs, check, slow unit tests, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
+test: test-docs cluster servers check slow test-lm-eval wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: docs, check, slow unit tests, lm-eval, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -47,6 +48,14 @@ unit: $(READY)  ## Unit and contract tests
 
 slow: $(READY)  ## Unit and contract tests that train a tiny model, wait for servers or start many processes
 	$(VENV)/bin/pytest -q -n 2 -m slow tests/unit tests/contract
+
+test-lm-eval: $(LM_EVAL)/.ready  ## Tasks of lm-eval, asked of a tiny model: what the extra brings (100 s)
+	PYTHONPATH=$(LM_EVAL) $(VENV)/bin/pytest -q tests/lm-eval
+
+$(LM_EVAL)/.ready: lm-eval-image/requirements.lock | $(READY)
+	rm -rf $(LM_EVAL)
+	$(VENV)/bin/uv pip install -q --python $(VENV) --target $(LM_EVAL) --no-deps --only-binary :all: --require-hashes -r $<
+	@touch $@
 
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring
@@ -165,8 +174,14 @@ generated: crds  ## Write what is made from code: CRDs, the chart's table of val
 sbom: $(READY)  ## Write an SBOM of each image's packages (CycloneDX) into dist/sbom
 	PYTHONPATH=tests/support $(PY) tests/support/sbom.py
 
+krew: $(READY)  ## kubectl finetune as archives for krew, one a platform, and their manifest, into dist/krew (KREW="--platform linux-amd64" for one)
+	$(PY) cli/krew/build.py $(KREW)
+
 report-screenshots: $(READY)  ## docs/report-*.png: the report of `make smollm2-report` as a headless Chromium shows it
 	PYTHONPATH=tests/support $(PY) tests/support/report_shots.py $(REPORT)/report.html
+
+dashboard-pictures: $(READY)  ## docs/dashboards/*.svg: the Grafana dashboards as a real Prometheus fills them (5 minutes; takes the kwok control plane)
+	PYTHONPATH=tests/cluster:tests/support:tests/bench $(PY) tests/support/dashboard_pictures.py
 
 lock: $(READY)  ## Pin every dependency anew, with hashes
 	.ci/lock
@@ -179,9 +194,9 @@ $(READY): requirements.lock .ci/uv.txt operator/pyproject.toml trainer-image/pyp
 	@touch $@
 
 clean:  ## Remove the development environment and caches of this checkout
-	rm -rf $(VENV) $(DOCS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(LM_EVAL) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:  ## This text
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo test test-examples check fmt format-check lint types layers unit slow wiring test-cli test-chart test-gitops test-policies test-supply sbom e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots resume-table publish-table docs test-docs crds generated lock venv clean help
+.PHONY: demo test test-examples check fmt format-check lint types layers unit slow test-lm-eval wiring test-cli test-chart test-gitops test-policies test-supply sbom krew e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots dashboard-pictures resume-table publish-table docs test-docs crds generated lock venv clean help

@@ -169,6 +169,11 @@ class Subject:
         return found
 
     @property
+    def port(self) -> int:
+        """Of its metrics."""
+        return self._port
+
+    @property
     def pid(self) -> int:
         """Of its process."""
         return self._process.pid

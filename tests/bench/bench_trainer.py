@@ -31,6 +31,7 @@ import fault_proxy
 import smollm2
 import trainer_s3
 import trainer_tiny_model
+from finetune_trainer.supervisor import launch
 
 WARM = 3
 """Steps at the beginning that are not counted."""
@@ -182,7 +183,8 @@ class Bench:
                 str(self._model),
                 str(folder),
             ]
-            sides.finished([*command, str(self._given.rounds)], sides.environment(self._folder), log)
+            environment = {**sides.environment(self._folder), **launch.KEPT_MEMORY}  # as ranks have it
+            sides.finished([*command, str(self._given.rounds)], environment, log)
         found: Figures = json.loads(log.read_text().splitlines()[-1])
         return found
 

@@ -28,18 +28,20 @@ WARM = 2
 
 STEPS = 12
 BATCH = 8
-"""Rows per step; of packs a quarter of that, which hold about as many."""
+"""Rows per step; of packs half as many, which hold about as many tokens: what a step costs beside its passes weighs the same."""
 
 KINDS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
     "padded": ({}, BATCH, (1, 2, 4, 8)),
     "grouped": ({"groupByLength": True}, BATCH, (1, 2, 4, 8)),
-    "packed": ({"packing": True}, BATCH // 4, (1, 2)),
+    "packed": ({"packing": True}, BATCH // 2, (1, 2)),
 }
 """Settings, rows or packs per step, and those per forward pass that are tried."""
 
 
 Key = tuple[str, int]
 """A kind, and rows or packs per forward pass."""
+
+PER_STEP = "tokens_per_step"
 
 CLOCKS = ("at", "cpu")
 """The machine's, and the process's own, which other work on the machine moves less."""
@@ -54,7 +56,7 @@ class Shape:
     world: trainer_world.World
 
     def speeds(self, number: int) -> dict[str, float]:
-        """Train once; tokens that are no padding, per second and per CPU second, warm steps aside."""
+        """Train once; tokens that are no padding, per second, per CPU second and per step, warm steps aside."""
         layout = self.world.layout
         work = layout.scratch / f"ranks-{number}"
         work.mkdir()
@@ -66,7 +68,8 @@ class Shape:
         lines = sides.lines(work)
         first, last = lines[WARM], lines[-1]
         tokens = last["num_tokens"] - first["num_tokens"]
-        return {clock: tokens / (last[clock] - first[clock]) for clock in CLOCKS}
+        speeds = {clock: tokens / (last[clock] - first[clock]) for clock in CLOCKS}
+        return {**speeds, PER_STEP: tokens / (last["step"] - first["step"])}
 
 
 def shapes(rows: Path, model: Path, folder: Path) -> Iterator[Shape]:
@@ -103,7 +106,10 @@ def main() -> None:
             say(
                 f"packing: {one.kind} {one.micro}: {speeds['at']:.0f} tokens/s, {speeds['cpu']:.0f} a CPU second"
             )
-    said: dict[str, Any] = {}
+    steps = {kind: next(runs[0][PER_STEP] for key, runs in found.items() if key[0] == kind) for kind in KINDS}
+    said: dict[str, Any] = {
+        "packing_tokens_per_step": {kind: round(tokens) for kind, tokens in steps.items()}
+    }
     for clock, word in zip(CLOCKS, ("", "_cpu"), strict=True):
         speed = {key: [speeds[clock] for speeds in several] for key, several in found.items()}
         best = {kind: _best(kind, speed) for kind in KINDS}

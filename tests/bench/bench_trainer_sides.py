@@ -191,7 +191,7 @@ class Ours:
         output: dict[str, Any] = {"uri": OUTPUT}
         if said.bucket:
             output = {
-                "uri": f"s3://{said.bucket['name']}/ours",
+                "uri": f"s3://{said.bucket['name']}/ours-{time.time_ns():x}",  # a published one is not trained again
                 "credentialsSecretRef": {"name": "bucket"},
             }
             for name, value in (

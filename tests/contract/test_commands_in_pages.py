@@ -6,6 +6,7 @@ import shlex
 import click
 import pytest
 
+import admin_book
 import page_commands
 from finetune_operator.api.status import FineTuneJobStatus
 from kubectl_finetune import command
@@ -34,6 +35,10 @@ TESTED = {
 }
 """What a command looks like, and the test that runs it or one like it."""
 
+STORY = "tests/e2e/test_new_admin.py"
+BOOK = {str(page.relative_to(page_commands.ROOT)) for page in admin_book.PAGES}
+"""Pages of which that story runs every shell block that gives no reason."""
+
 
 def test_there_are_some():
     assert {"README.md", "docs/start.md", "docs/cli.md", "docs/admin/install.md"} <= {
@@ -49,6 +54,8 @@ def test_a_command_is_one_that_works(one):
         assert set(words[1:]) <= TARGETS
     elif figure := STATUS.match(one.line):
         assert figure[1] in FIELDS
+    elif one.page in BOOK:
+        assert (page_commands.ROOT / STORY).is_file()
     elif words == ["kubectl", "finetune", "--help"]:
         assert command.program.get_help(click.Context(command.program))
     elif words[:2] == ["kubectl", "finetune"]:

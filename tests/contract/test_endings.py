@@ -12,9 +12,11 @@ from hypothesis import strategies
 import contract_runs
 import kube_objects
 import reasons_page
-from finetune_operator.api import status
+from finetune_operator.api import schema, status
+from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.running import Scheduling
 from finetune_operator.cluster import progress as progress_client
+from finetune_operator.errors import cures as cures_of_the_operator
 from finetune_operator.errors.reasons import Reason
 from finetune_operator.observe import job as observe_job
 from finetune_operator.observe import pod as observe_pod
@@ -22,8 +24,10 @@ from finetune_operator.observe import words
 from finetune_operator.plan import accept, training_job
 from finetune_operator.status import endings, results
 from finetune_trainer import config, errors, hub_copy, prepared, report
+from finetune_trainer import cures as cures_of_the_trainer
 from finetune_trainer.errors import ExitCode
 from finetune_trainer.supervisor import publication
+from kubectl_finetune import command
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "contract.md").read_text()
 DIGEST = "sha256:" + "ab" * 32
@@ -37,6 +41,7 @@ MEANS = {
     ExitCode.OUT_OF_MEMORY: ("Failed", True),
 }
 """Outcome, and whether another attempt could help: the table of the contract."""
+ALL_CURES = (*cures_of_the_trainer.CURES.values(), *cures_of_the_operator.CURES.values())
 
 ADAPTER = {
     "uri": "s3://team-a/out",
@@ -82,6 +87,7 @@ PREPARED = {
         "microBatchSize": 4,
         "maxLength": 1024,
         "targetModules": ["k_proj", "q_proj"],
+        "distribution": "Full, 4 processes: parameters sharded (FSDP2)",
     },
     "estimate": {
         "gpuMemoryBytes": 8000000000,
@@ -304,3 +310,30 @@ def test_every_reason_of_the_trainer_is_a_word_that_a_condition_may_hold():
 
 def test_every_reason_has_a_meaning():
     assert all(meaning.endswith(".") for _, meaning in reasons_page.trainer_reasons().values())
+
+
+def test_every_reason_of_both_sides_says_what_to_do():
+    """What to look at, what to type; no reason without, and no such entry for a reason that is no more."""
+    assert set(cures_of_the_trainer.CURES) == set(reasons_page.trainer_reasons()) - set(reasons_page.GOOD)
+    assert set(cures_of_the_operator.CURES) == set(Reason)
+    assert [cure for cure in ALL_CURES if not cure.endswith(".")] == []
+
+
+def test_what_to_type_are_commands_that_exist():
+    typed = re.findall(r"`kubectl finetune ([a-z]+)([^`]*)`", " ".join(ALL_CURES))
+    assert len(typed) > 40
+    for name, rest in typed:
+        options = {flag for one in command.program.commands[name].params for flag in one.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= options, f"kubectl finetune {name}{rest}"
+
+
+def test_fields_to_set_are_fields_of_the_api():
+    said = " ".join(ALL_CURES)
+    set_to = re.findall(r"--set ([a-z][A-Za-z.]+)=", said)
+    named = re.findall(r"`spec\.([A-Za-z.]+)(?=[`\[:])", said)
+    assert len(set_to) > 5
+    assert len(named) > 20
+    for path in (*set_to, *named):
+        node = schema.structural(FineTuneJobSpec)
+        for part in path.split("."):
+            node = node["properties"][part]

@@ -16,6 +16,7 @@ BOTH_TAKE = (
     "  -tuned.loss > - ( base.loss + 1e-3 ) ",
     "2. * tuned.loss < base.loss",
     "((tuned.loss)) < 3",
+    "tuned.boolqAccNorm >= base.boolqAccNorm",
 )
 BOTH_REFUSE = (
     "",

@@ -1,5 +1,6 @@
 """Alerts, dashboards and pages name metrics that exist, and every alert has its runbook."""
 
+import html
 import json
 import pathlib
 import re
@@ -46,7 +47,7 @@ def test_there_is_no_other_dashboard():
     assert {path.stem for path in dashboards.FOLDER.iterdir()} == set(dashboards.DASHBOARDS)
 
 
-def test_panels_lie_beside_each_other():
+def test_panels_lie_beside_each_other_and_leave_no_gap():
     for uid in dashboards.DASHBOARDS:
         taken = set()
         for panel in dashboards.dashboard(uid)["panels"]:
@@ -58,6 +59,32 @@ def test_panels_lie_beside_each_other():
             }
             assert not cells & taken, panel["title"]
             taken |= cells
+        low = max(y for _, y in taken) + 1
+        assert len(taken) == low * dashboards.WIDTH, uid
+
+
+def test_what_a_label_says_is_shown_by_its_name_and_as_it_is_now():
+    """Version and stage are labels of a number that is always 1; a span of time holds those of before too."""
+    said = {
+        panel["title"]: panel
+        for uid in dashboards.DASHBOARDS
+        for panel in dashboards.dashboard(uid)["panels"]
+        if re.search("_build_info|_trainer_stage", panel["targets"][0]["expr"])
+    }
+    assert set(said) == {"Version", "Stage"}
+    for panel in said.values():
+        assert panel["options"]["textMode"] == "name"
+        assert all(target["instant"] and not target["range"] for target in panel["targets"])
+
+
+@pytest.mark.parametrize("uid", dashboards.DASHBOARDS)
+def test_a_picture_shows_every_panel_of_its_dashboard(uid):
+    drawn = (ROOT / "docs" / "dashboards" / f"{uid}.svg").read_text()
+    titles = [html.unescape(one) for one in re.findall('class="title">(.*?)</text>', drawn)]
+    assert titles == [panel["title"] for panel in dashboards.dashboard(uid)["panels"]], (
+        "run `make dashboard-pictures`"
+    )
+    assert f"](dashboards/{uid}.svg)" in (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_every_metric_of_the_operator_is_on_a_dashboard_or_in_an_alert():

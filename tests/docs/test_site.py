@@ -43,11 +43,7 @@ def test_what_leads_nowhere_ends_the_build_and_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    program = headless.program()
-    if program is None:
-        pytest.skip("no Chromium; on Debian: apt-get install chromium")
-    with headless.page(program) as page:
-        yield page
+    yield from headless.page_of_a_test()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -72,7 +72,7 @@ def no_operator(cluster, kube, install):
 
 @pytest.fixture(scope="session")
 def before(cluster, tmp_path_factory) -> former.Former:
-    """The chart before its last change, and the operator of then."""
+    """A chart and an operator that are not today's."""
     return former.built(tmp_path_factory.mktemp("former"))
 
 

@@ -1,10 +1,13 @@
 """What `kubectl apply` says, word for word, to a FineTuneJob that cannot be: no operator, no pod, no wait."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import real_cluster
+from finetune_operator.api import schema
+from finetune_operator.api.job import FineTuneJobSpec
 
 CANNOT_CHANGE = (
     "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
@@ -14,7 +17,12 @@ STRICT = (
     'Error from server (BadRequest): error when creating "STDIN": FineTuneJob in version "v1alpha1" cannot be handled as a '
     "FineTuneJob: strict decoding error: unknown field "
 )
+BERTSCORE = (
+    "spec.evaluation: Invalid value: the metric bertscore and the field bertScore belong together: name the scoring model in "
+    "bertScore.model.uri, or leave both out"
+)
 SOURCE = {"uri": "s3://team-a/tickets.jsonl"}
+TASK = {"name": "quiz", "data": {"uri": "s3://team-a/quiz.jsonl"}, "prompt": "{question}", "target": "answer"}
 OUTPUT = {"uri": "s3://team-a/adapters/support-bot"}
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -100,6 +108,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         + 'spec.evaluation.gate[0]: Invalid value: "tuned.loss": must be one comparison of figures of base and tuned, for '
         "example: tuned.loss < 0.9 * base.loss",
     ),
+    "BERTScore without a model that scores": (
+        {"evaluation": {"metrics": ["bertscore"]}},
+        INVALID + BERTSCORE,
+    ),
+    "a model that scores, and no BERTScore": (
+        {"evaluation": {"bertScore": {"model": {"uri": "hf://a/b"}}}},
+        INVALID + BERTSCORE,
+    ),
+    "a task with two kinds of answers": (
+        {"evaluation": {"tasks": [TASK | {"multipleChoice": {"choices": ["no", "yes"]}, "generate": {}}]}},
+        INVALID + "spec.evaluation.tasks[0]: Invalid value: set exactly one of multipleChoice and generate",
+    ),
+    "choices from two places": (
+        {
+            "evaluation": {
+                "tasks": [TASK | {"multipleChoice": {"choices": ["no", "yes"], "choicesColumn": "a"}}]
+            }
+        },
+        INVALID
+        + "spec.evaluation.tasks[0].multipleChoice: Invalid value: set exactly one of choices and choicesColumn",
+    ),
     "W&B without a key": (
         {"tracking": {"wandb": {"project": "p"}}},
         INVALID
@@ -156,6 +185,24 @@ def place(api):
 def test_refused(api, place, title):
     spec, sentence = REFUSED[title]
     assert api.refusal(real_cluster.finetunejob(place, **spec)) == sentence
+
+
+def test_every_rule_of_the_spec_has_its_line_here():
+    told = " ".join(sentence for _, sentence in REFUSED.values())
+    rules = list(_rules(schema.structural(FineTuneJobSpec)))
+    assert len(rules) > 10
+    assert [
+        rule["message"] for rule in rules if "oldSelf" not in rule["rule"] and rule["message"] not in told
+    ] == []
+
+
+def _rules(node: Any) -> Iterator[dict[str, str]]:
+    """All CEL rules of a schema."""
+    if isinstance(node, dict):
+        yield from node.get("x-kubernetes-validations", ())
+        node = node.values()
+    for part in node if not isinstance(node, str | int | float | None) else ():
+        yield from _rules(part)
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones(api, place):

@@ -1,6 +1,6 @@
 """The operator is upgraded, rolled back, taken away and installed again while a job trains, and the job notices nothing.
 
-What it is upgraded from is the chart before its last change, with the operator of that commit.
+What it is upgraded from is the last chart and operator that are both others than today's.
 """
 
 import json
@@ -43,7 +43,7 @@ def recorded(job):
 
 @pytest.fixture
 def former_release(before, no_operator, kube, images):
-    """Installed from the chart before its last change, with the operator of then and the trainer of today."""
+    """The chart and the operator of an earlier commit, with the trainer of today."""
     given = {"image": before.image, "trainerImage": images["trainer"]}
     sets = [word for name, image in given.items() for word in ("--set", f"{name}.reference={image}")]
     kube.helm("install", HERE[0], before.chart, *HERE[1:], *sets, *READY)

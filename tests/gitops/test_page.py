@@ -96,7 +96,7 @@ def test_the_table_says_what_the_tools_say():
             "retrying",
             "interrupted",
         ],
-        "paused": ["suspended"],
+        "suspended": ["suspended"],
         "published": ["published", "already-published"],
         "failed for good": ["refused", "bad-data", "gate-not-met", "no-attempt-left"],
         "edited": ["resume-unseen"],

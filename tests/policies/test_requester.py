@@ -138,7 +138,7 @@ def in_state(kube, namespace, state):
 def test_a_job_that_trains_is_not_deleted_by_mistake(kube, namespace):
     in_state(kube, namespace, "Running")
     done = kube.run("kubectl", "delete", "ftj", "support-bot", "-n", namespace)
-    assert "pause it first (spec.runPolicy.suspend: true)" in done.stderr
+    assert "suspend it first (spec.runPolicy.suspend: true)" in done.stderr
 
 
 @pytest.mark.parametrize("state", ["Pending", "Queued", "Suspended", "Succeeded", "Failed"])

@@ -187,6 +187,27 @@ RUN = [
         output={"uri": "pvc://out/result", "merged": True},
     ),
     author(
+        "an optimiser whose state cannot be shared out over GPUs",
+        "SettingsDoNotFit",
+        tuning={"type": "Full"},
+        training={"optimizer": "adamw_8bit"},
+        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+    ),
+    author(
+        "the best of weights that are shared out over GPUs",
+        "SettingsDoNotFit",
+        tuning={"type": "Full"},
+        evaluation={"keepBest": True, "everySteps": 5},
+        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+    ),
+    author(
+        "all weights shared out over GPUs, in fp16",
+        "UnsupportedHere",
+        tuning={"type": "Full"},
+        training={"precision": "fp16"},
+        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+    ),
+    author(
         "more memory than the pod has",
         "ModelDoesNotFit",
         resources={**RESOURCES, "processesPerNode": 1, "memoryBytes": 2**20},
@@ -234,6 +255,21 @@ RUN = [
         "a scoring model that is not there",
         "ModelNotFound",
         evaluation={"metrics": ["bertscore"], "bertScore": {"model": {"uri": "pvc://models/nothing"}}},
+    ),
+    author(
+        "tasks, and an image without lm-eval",
+        "UnsupportedHere",
+        evaluation={
+            "tasks": [
+                {
+                    "name": "trivia",
+                    "data": {"uri": "pvc://data/trivia.jsonl"},
+                    "prompt": "{question}",
+                    "target": "answer",
+                    "generate": {},
+                }
+            ]
+        },
     ),
     author("a model in a registry of images", "NotYetSupported", model={"uri": "oci://registry/model"}),
     author(

@@ -71,7 +71,8 @@ VALUES: dict[str, Manifest] = {
 
 
 @functools.cache
-def _built(name: str) -> pathlib.Path:
+def built(name: str) -> pathlib.Path:
+    """A program of the local cluster's, built if it is missing."""
     (build,) = [one for one in toolchain.BUILDS if one.binary == name]
     return toolchain.ensure_built(places.places(os.environ), build, Steps())
 
@@ -84,7 +85,7 @@ def run(program: str | pathlib.Path, *words: str | pathlib.Path, stdin: str | No
 
 def helm(*words: str | pathlib.Path, stdin: str | None = None) -> Any:
     """Run helm."""
-    return run(_built("helm"), *words, stdin=stdin)
+    return run(built("helm"), *words, stdin=stdin)
 
 
 def render(values: Manifest, *words: str) -> str:

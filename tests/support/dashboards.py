@@ -27,6 +27,8 @@ class Panel:
     unit: str
     queries: Queries
     kind: str = "timeseries"
+    names: bool = False
+    """A stat shows the legends, not the values, and only those of now."""
 
 
 def _quantiles(metric: str, by: str = "", where: str = "") -> Queries:
@@ -45,7 +47,13 @@ FLEET: list[list[Panel]] = [
     [
         Panel("Jobs now", "short", {"{{state}}": f"sum by (state) ({NOW})"}, "stat"),
         Panel("Operator pods that lead", "short", {"leading": "sum(finetunejob_leading)"}, "stat"),
-        Panel("Version", "short", {"{{version}}": "max by (version) (finetunejob_build_info)"}, "stat"),
+        Panel(
+            "Version",
+            "short",
+            {"{{version}}": "max by (version) (finetunejob_build_info)"},
+            "stat",
+            names=True,
+        ),
     ],
     [
         Panel("Jobs by state", "short", {"{{state}}": f"sum by (state) ({NOW})"}),
@@ -135,7 +143,13 @@ TRAINING: list[list[Panel]] = [
         Panel("Epoch", "short", {"epoch": f"max(finetune_trainer_epoch{JOB})"}, "stat"),
         Panel("Still", "s", {"to the end": f"max(finetune_trainer_eta_seconds{JOB})"}, "stat"),
         Panel("Attempt", "short", {"attempt": f"max(finetune_trainer_attempt{JOB})"}, "stat"),
-        Panel("Stage", "short", {"{{stage}}": f"max by (stage) (finetune_trainer_stage{JOB})"}, "stat"),
+        Panel(
+            "Stage",
+            "short",
+            {"{{stage}}": f"max by (stage) (finetune_trainer_stage{JOB})"},
+            "stat",
+            names=True,
+        ),
     ],
     [
         Panel(
@@ -194,10 +208,11 @@ def dashboard(uid: str) -> dict[str, Any]:
         _panel(
             panel,
             1 + at + 100 * down,
-            {"x": at * WIDTH // len(row), "y": down * HEIGHT, "w": WIDTH // len(row), "h": HEIGHT},
+            {"x": left, "y": down * HEIGHT, "w": (at + 1) * WIDTH // len(row) - left, "h": HEIGHT},
         )
         for down, row in enumerate(rows)
         for at, panel in enumerate(row)
+        for left in [at * WIDTH // len(row)]
     ]
     return {
         "uid": uid,
@@ -226,6 +241,10 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
         "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
         "targets": targets,
     }
+    if panel.names:
+        found["options"] = {"textMode": "name"}
+        for target in targets:
+            target |= {"instant": True, "range": False}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The chart before its last change, and the operator of that commit, out of git: what an admin upgrades from."""
+"""An earlier chart, and the operator of its commit, out of git: what an admin upgrades from."""
 
 import json
 import pathlib
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import real_cluster
 
-CHARTS = "charts"
-TAKEN = (CHARTS, "operator", "examples")
-NO_HISTORY = "the chart before its last change is needed, and git does not have it: clone the repository with its history"
+CHARTS, OPERATOR = "charts", "operator"
+TAKEN = (CHARTS, OPERATOR, "examples")
+NO_HISTORY = "an earlier chart and operator are needed, and git does not have them: clone the repository with its history"
 REFUSED = "has(self.bertScore) == self.metrics.exists"
 """A rule of the CustomResourceDefinition that no API server takes: commits with it cannot be installed, nor upgraded from."""
 
 
 def commit() -> str:
-    """The newest commit that can be installed, and whose chart is another than the working tree's.
+    """The newest one before a change of the chart that can be installed, and whose chart and operator are not the working tree's.
 
     Fetches history that a shallow clone left out.
     """
@@ -23,7 +23,10 @@ def commit() -> str:
         _git("fetch", "--quiet", "--unshallow")
     changes = _git("rev-list", "HEAD", "--", CHARTS).split()
     for candidate in ["HEAD", *(f"{change}^" for change in changes)]:
-        if _git("ls-tree", candidate, CHARTS) and _differs(candidate) and not _refused(candidate):
+        others = all(
+            _git("ls-tree", candidate, one) and _differs(candidate, one) for one in (CHARTS, OPERATOR)
+        )
+        if others and not _refused(candidate):
             return _git("rev-parse", candidate).strip()
     raise AssertionError(NO_HISTORY)
 
@@ -58,9 +61,9 @@ def _refused(candidate: str) -> bool:
     return subprocess.run([*words, "--", CHARTS], check=False).returncode == 0
 
 
-def _differs(candidate: str) -> bool:
+def _differs(candidate: str, folder: str) -> bool:
     done = subprocess.run(
-        ["git", "-C", str(real_cluster.ROOT), "diff", "--quiet", candidate, "--", CHARTS], check=False
+        ["git", "-C", str(real_cluster.ROOT), "diff", "--quiet", candidate, "--", folder], check=False
     )
     return done.returncode != 0
 

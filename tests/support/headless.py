@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import websocket
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -67,6 +68,15 @@ class Page:
 def program() -> str | None:
     """The browser on this machine; None where there is none."""
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+def page_of_a_test() -> Iterator[Page]:
+    """What a fixture yields from: a page, or the test is skipped, where there is no browser."""
+    browser = program()
+    if browser is None:
+        pytest.skip("no Chromium; on Debian: apt-get install chromium")
+    with page(browser) as found:
+        yield found
 
 
 @contextlib.contextmanager

@@ -171,7 +171,7 @@ def prepared(**dataset):
         "version": 1,
         "stage": "Prepare",
         "reason": "Prepared",
-        "message": "12000 rows of messages, 3 dropped",
+        "message": "12000 rows of messages, 3 left out",
         "result": {
             "dataset": {
                 "digest": DIGEST,
@@ -243,7 +243,9 @@ def word(stage, reason, message):
 def saved(step, time):
     """The last word of training that was interrupted, and left a checkpoint."""
     checkpoint = {"step": step, "uri": f"s3://team-a/work/checkpoints/step-{step}", "time": time}
-    said = word("Train", "Interrupted", f"stopped by SIGTERM; the checkpoint of step {step} stands")
+    said = word(
+        "Train", "Interrupted", f"stopped from outside (SIGTERM); the checkpoint of step {step} stands"
+    )
     return {**said, "result": {"checkpoint": checkpoint}}
 
 

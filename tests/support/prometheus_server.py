@@ -1,4 +1,4 @@
-"""A real Prometheus on this machine that scrapes the operator's pods and evaluates our alerts."""
+"""A real Prometheus on this machine: it scrapes the operator's pods, or what a file says, and evaluates our alerts."""
 
 import contextlib
 import http
@@ -20,6 +20,7 @@ import chart_tools
 import real_cluster
 import stories
 
+Series = list[tuple[dict[str, str], list[tuple[float, float]]]]
 HELD = "5s"
 """How long a condition must hold here before its alert fires. `promtool test rules` proves the real times."""
 
@@ -37,6 +38,15 @@ class Prometheus:
             tuple(one["metric"][name] for name in sorted(one["metric"])): float(one["value"][1])
             for one in found
         }
+
+    def series(self, query: str, start: float, end: float, step: float) -> Series:
+        """What a query says from `start` to `end` (seconds since 1970), every `step` seconds: labels, and moments with values."""
+        asked = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+        found = self._get(f"/api/v1/query_range?{asked}")["result"]
+        return [
+            (one["metric"], [(float(moment), float(value)) for moment, value in one["values"]])
+            for one in found
+        ]
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire."""
@@ -65,18 +75,25 @@ class Prometheus:
 
 @contextlib.contextmanager
 def running(kube: real_cluster.ApiServer, folder: pathlib.Path) -> Iterator[Prometheus]:
-    """One that keeps its data in `folder`."""
+    """One that keeps its data in `folder`, and evaluates our alerts."""
+    rules = (chart_tools.CHART / "files" / "alerts.yaml").read_text()
+    (folder / "alerts.yaml").write_text(re.sub(r"\bfor: \w+", f"for: {HELD}", rules))
+    with discovered(kube, folder / TARGETS), scraping(folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def scraping(folder: pathlib.Path) -> Iterator[Prometheus]:
+    """One that keeps its data in `folder`, and scrapes what the file `TARGETS` there says."""
     chart_tools.promtool()
     program = shutil.which("prometheus")
     assert program is not None
-    rules = (chart_tools.CHART / "files" / "alerts.yaml").read_text()
-    (folder / "alerts.yaml").write_text(re.sub(r"\bfor: \w+", f"for: {HELD}", rules))
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(CONFIGURATION))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = (f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data")
-    with discovered(kube, folder / TARGETS), (folder / "prometheus.log").open("w") as log:
+    with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [program, *words, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
         )
@@ -104,9 +121,7 @@ def discovered(kube: real_cluster.ApiServer, file: pathlib.Path) -> Iterator[Non
                 for pod in pods
                 if "podIP" in pod["status"]
             ]
-            new = file.with_suffix(".new")
-            new.write_text(json.dumps(found))
-            new.replace(file)
+            tell(file, found)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -115,6 +130,13 @@ def discovered(kube: real_cluster.ApiServer, file: pathlib.Path) -> Iterator[Non
     finally:
         over.set()
         thread.join()
+
+
+def tell(file: pathlib.Path, targets: list[dict[str, Any]]) -> None:
+    """Write what is to be scraped, as a whole."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(targets))
+    new.replace(file)
 
 
 TARGETS = "operators.json"

@@ -20,14 +20,14 @@ STATES = {
     "Queued": "a queue holds the Job back",
     "Starting": "the Job is there, its pods do not run yet; or a pause before the next attempt",
     "Running": "training, evaluating or publishing",
-    "Suspended": "paused by `spec.runPolicy.suspend`",
+    "Suspended": "suspended by `spec.runPolicy.suspend`",
     "Succeeded": "published; final",
     "Failed": "failed for good; final",
 }
 CONDITIONS = {
     "Accepted": "spec and profile fit, and the resolved run is written down",
     "Prepared": "Prepare has passed: data, model and access are checked",
-    "Suspended": "paused; False with reason `Resumed` afterwards. Jobs that were never paused do not have it",
+    "Suspended": "suspended; False with reason `Resumed` afterwards. Jobs that were never suspended do not have it",
     "Queued": "a queue holds the Job back, with the queue's own reason; gone once the attempt is over",
     "Running": "a training pod runs",
     "Published": "the result lies at the output",

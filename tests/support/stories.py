@@ -134,6 +134,11 @@ class Bucket:
         """Names below a prefix."""
         return sorted(item["path"] for item in obstore.list(self.store, prefix).collect())
 
+    def clear(self) -> None:
+        """Remove whatever is in it."""
+        if keys := self.keys(""):
+            obstore.delete(self.store, keys)
+
     def secret(self, namespace: str, name: str = "bucket", **override: str) -> Manifest:
         """The Secret a user would make for this bucket."""
         keys = {

@@ -25,7 +25,7 @@ RUNNING = {
         {"type": kind, "status": truth, "reason": reason, "message": message, "lastTransitionTime": "2026-11-22T10:01:00Z"}
         for kind, truth, reason, message in (
             ("Accepted", "True", "Accepted", "the run is resolved"),
-            ("Prepared", "True", "Prepared", "12000 rows of messages, 3 dropped"),
+            ("Prepared", "True", "Prepared", "12000 rows of messages, 3 left out"),
             ("Running", "True", "Running", "the training pod runs"),
             ("Published", "False", "NotPublished", "nothing is published yet"),
             ("Succeeded", "Unknown", "Running", "step 120 of 500"),

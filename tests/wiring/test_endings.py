@@ -172,4 +172,9 @@ async def test_a_status_that_the_api_server_refuses_is_told_by_an_event(lab):
     lab.create()
     assert (await lab.settled())["state"] == "Succeeded"
     told = [one["message"] for one in lab.server.all("events") if one["reason"] == "StatusRefused"]
-    assert told == ["the API server refuses to take this job's status: status.usage.cost: Invalid value"]
+    assert told == [
+        (
+            "the API server refuses this job's status: status.usage.cost: Invalid value; "
+            "ask the cluster's admin whether the CRDs are those of this operator"
+        )
+    ]

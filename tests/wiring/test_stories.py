@@ -105,7 +105,7 @@ async def test_suspended_and_resumed(lab):
         lambda: (
             lab.status()["state"] == "Suspended"
             and not lab.jobs("train")
-            and "paused" in lab.condition("Ready")["message"]
+            and "set it to false to go on" in lab.condition("Ready")["message"]
         )
     )
     assert lab.status()["attempts"][-1]["reason"] == "Suspended"

@@ -52,7 +52,9 @@ def decoded(secret: Mapping[str, str]) -> dict[str, str]:
     try:
         return {name: base64.b64decode(value).decode().strip() for name, value in secret.items()}
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise errors.Mistake(f"the Secret holds a value that is no text: {error}") from error
+        raise errors.Mistake(
+            f"the Secret holds a value that is not text ({error}); make it again from the keys"
+        ) from error
 
 
 def read(uri: str, name: str, keys: Mapping[str, str]) -> bytes:
@@ -141,7 +143,9 @@ def _told(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, obstore.exceptions.NotFoundError) as error:
-        raise errors.NotThere(f"there is no {name} at {uri}") from error
+        raise errors.NotThere(
+            f"there is no {name} at {uri}; see whether the job has published there"
+        ) from error
     except (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError) as error:
         raise errors.Denied(f"{uri}: the keys may not read {name}; ask for rights to that bucket") from error
     except (obstore.exceptions.BaseError, ValueError) as error:
@@ -155,9 +159,9 @@ def _local(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise errors.NotThere(f"there is no file {path}") from error
+        raise errors.NotThere(f"there is no file {path}; correct the path") from error
     except OSError as error:
-        raise errors.Denied(f"{path} cannot be read: {error.strerror}") from error
+        raise errors.Denied(f"{path} cannot be read ({error.strerror}); give yourself access") from error
 
 
 def _config(keys: Mapping[str, str]) -> Any:

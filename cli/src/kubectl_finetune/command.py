@@ -63,7 +63,9 @@ def _of_disk(error: OSError) -> errors.CliError:
     what = f" {error.filename}" if error.filename else ""
     if error.errno in FULL:
         return errors.DiskFull(f"the disk is full while writing{what}; make room and try again")
-    return errors.Denied(f"cannot read or write{what}: {error.strerror or error}")
+    return errors.Denied(
+        f"cannot read or write{what}: {error.strerror or error}; give yourself access, or name another place"
+    )
 
 
 @click.group(
@@ -83,7 +85,7 @@ def completion(shell: str) -> None:
     """Print a shell's completion: source <(kubectl-finetune completion bash)."""
     found = get_completion_class(shell)
     if found is None:
-        raise errors.Mistake(f"no completion for {shell}")
+        raise errors.Mistake(f"there is no completion for {shell}; there is one for {', '.join(SHELLS)}")
     screen.say(found(program, {}, NAME, VARIABLE).source())
 
 

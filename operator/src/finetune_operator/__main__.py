@@ -92,10 +92,7 @@ def main() -> None:
     try:
         settings = choices.from_environment(os.environ, identity=socket.gethostname())
     except pydantic.ValidationError as error:
-        for one in error.errors(include_url=False):
-            where = ".".join(str(part) for part in one["loc"])
-            name = f"{choices.PREFIX}{where.upper()}: " if where else ""
-            sys.stderr.write(f"finetune-operator: {name}{one['msg']}\n")
+        sys.stderr.writelines(f"finetune-operator: {one}\n" for one in choices.refusals(error))
         sys.exit(2)
     _logging(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -79,6 +79,24 @@ class Settings(pydantic.BaseModel):
         return self
 
 
+def refusals(error: pydantic.ValidationError) -> list[str]:
+    """One sentence for each variable that cannot be read: which, what is wrong, what to do."""
+    found = []
+    for one in error.errors(include_url=False):
+        where = ".".join(str(part) for part in one["loc"]).upper()
+        wrong = one["msg"].removeprefix("Value error, ")
+        if not where:
+            found.append(wrong)
+        elif one["type"] == "missing":
+            found.append(f"{PREFIX}{where} is not set; finetune-operator --help says what belongs there")
+        else:
+            said = f"{wrong[0].lower()}{wrong[1:]}"
+            found.append(
+                f"{PREFIX}{where} is {one['input']!r}: {said}; finetune-operator --help says what belongs there"
+            )
+    return found
+
+
 def from_environment(environment: Mapping[str, str], *, identity: str) -> Settings:
     """Settings out of `FINETUNE_*`. What is not ours (Kubernetes adds FINETUNE_..._SERVICE_HOST) is left alone."""
     given = {

@@ -127,7 +127,7 @@ ENDS = {
     ),
     "who was interrupted before who lost a peer": (
         {"exit_code": 75, "word": word("Train", "PeerLost", "node 1 ended")},
-        {"exit_code": 75, "word": word("Train", "Interrupted", "stopped by SIGTERM")},
+        {"exit_code": 75, "word": word("Train", "Interrupted", "stopped from outside (SIGTERM)")},
         ("Interrupted", "Interrupted"),
     ),
     "a pod that was evicted before who lost it": (

@@ -79,6 +79,38 @@ def test_a_scoring_model_is_mounted_as_the_base_model_is():
     assert own.pods.secrets == ["keys", "own"]
 
 
+def test_the_rows_of_a_task_are_mounted_as_data_are():
+    """Claims and ConfigMaps, and a Secret: its own, else the output's where the bucket is the same."""
+
+    def asked(number: int, **data) -> dict:
+        how = {"prompt": "{question}", "target": "answer", "generate": {}}
+        return {"name": f"task{number}", "data": data, **how}
+
+    rows = [
+        asked(0, uri="pvc://rows/a.jsonl"),
+        asked(1, uri="configmap://rows/b.jsonl"),
+        asked(2, uri="s3://bucket/c.jsonl"),
+        asked(3, uri="s3://other/d.jsonl", credentialsSecretRef={"name": "own"}),
+    ]
+    spec = {"output": {"uri": "s3://bucket/out", "credentialsSecretRef": {"name": "keys"}}}
+    seen = job(kube_objects.fine_tune_job(**spec, evaluation={"tasks": rows}))
+    found = accept(seen, {}, Installed(trainer_image="registry.example/trainer:1"))
+
+    assert [(one.name, one.writable) for one in found.pods.claims] == [("rows", False)]
+    assert found.pods.config_maps == ["rows"]
+    assert found.pods.secrets == ["keys", "own"]
+    secrets = [task["data"].get("credentialsSecretRef") for task in found.run["evaluation"]["tasks"]]
+    assert secrets == [None, None, {"name": "keys"}, {"name": "own"}]
+
+
+def test_a_job_without_tasks_says_nothing_of_them():
+    """An image of an earlier version would not know the field."""
+    found = accept(
+        job(kube_objects.fine_tune_job()), {}, Installed(trainer_image="registry.example/trainer:1")
+    )
+    assert "tasks" not in found.run["evaluation"]
+
+
 @pytest.mark.parametrize("scheme", ["gs", "az"])
 def test_a_source_in_the_outputs_bucket_gets_the_outputs_secret(scheme):
     secret = {"name": "keys"}

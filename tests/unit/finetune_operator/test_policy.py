@@ -51,6 +51,23 @@ DENIED = {
         },
         "spec.evaluation.bertScore.model.uri: 's3://team-b/secret/encoder' is below none of allowed.models",
     ),
+    "a task's rows": (
+        {"allowed": {"datasets": ["s3://{namespace}"]}},
+        {
+            "evaluation": {
+                "tasks": [
+                    {
+                        "name": "trivia",
+                        "data": {"uri": "s3://team-b/trivia.jsonl"},
+                        "prompt": "{question}",
+                        "target": "answer",
+                        "generate": {},
+                    }
+                ]
+            }
+        },
+        "spec.evaluation.tasks[0].data.uri: 's3://team-b/trivia.jsonl' is below none of allowed.datasets: s3://team-a",
+    ),
     "data": ({"allowed": {"datasets": ["s3://{namespace}/in"]}}, {}, "allowed.datasets: s3://team-a/in"),
     "output": ({"allowed": {"outputs": ["s3://team-a/adapters/support"]}}, {}, "spec.output.uri"),
     "work area": (

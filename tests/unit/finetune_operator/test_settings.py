@@ -26,18 +26,31 @@ def test_namespaces_are_listed_with_commas():
     assert read(FINETUNE_NAMESPACES="team-a, team-b").namespaces == ("team-a", "team-b")
 
 
+HELP = "; finetune-operator --help says what belongs there"
+
+
 @pytest.mark.parametrize(
-    "given",
+    ("given", "sentence"),
     [
-        {"FINETUNE_WORKERS": "0"},
-        {"FINETUNE_LOG_FORMAT": "xml"},
-        {"FINETUNE_RENEW_DEADLINE": "20"},
-        {"FINETUNE_TRAINER_IMAGE": ""},
+        (
+            {"FINETUNE_WORKERS": "0"},
+            f"FINETUNE_WORKERS is '0': input should be greater than or equal to 1{HELP}",
+        ),
+        (
+            {"FINETUNE_LOG_FORMAT": "xml"},
+            f"FINETUNE_LOG_FORMAT is 'xml': input should be 'json' or 'text'{HELP}",
+        ),
+        (
+            {"FINETUNE_RENEW_DEADLINE": "20"},
+            "FINETUNE_RETRY_PERIOD must be below FINETUNE_RENEW_DEADLINE, and that below FINETUNE_LEASE_DURATION",
+        ),
+        ({"FINETUNE_TRAINER_IMAGE": ""}, f"FINETUNE_TRAINER_IMAGE is not set{HELP}"),
     ],
 )
-def test_what_cannot_be_is_refused_at_start(given):
-    with pytest.raises(pydantic.ValidationError):
+def test_what_cannot_be_is_refused_at_start_with_a_sentence(given, sentence):
+    with pytest.raises(pydantic.ValidationError) as refused:
         read(**given)
+    assert settings.refusals(refused.value) == [sentence]
 
 
 def test_every_setting_is_in_the_table():

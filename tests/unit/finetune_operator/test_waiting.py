@@ -188,7 +188,10 @@ def test_a_spec_that_makes_an_invalid_object_ends_the_job(accepted):
     said = {one.type: one for one in decision.status.conditions}
     assert decision.status.state == "Failed"
     assert (said["Stalled"].status, said["Stalled"].reason) == ("True", "SpecInvalid")
-    assert "nodeSelector: Invalid value; correct it, apply under a new name" in said["Stalled"].message
+    assert (
+        "nodeSelector: Invalid value; correct it and apply the job under a new name"
+        in said["Stalled"].message
+    )
 
 
 def test_a_refused_delete_does_not_say_that_what_runs_does_not():

@@ -66,6 +66,19 @@ def test_attention(machine, accelerator, asked, attention):
     assert decided(machine, accelerator, asked).attention == attention
 
 
+@pytest.mark.parametrize(("machine", "training"), [(A100, {"precision": "fp16"}), (T4, {})])
+def test_weights_that_are_shared_out_do_not_learn_in_fp16(machine, training):
+    def of(tuning: str, processes: int) -> Arithmetic:
+        resources = {"accelerator": "cuda", "processesPerNode": processes}
+        run = trainer_runs.run(resources=resources, training=training, tuning={"type": tuning})
+        return arithmetic(run, machine)
+
+    with pytest.raises(errors.UnsupportedHere, match=r"^spec\.training\.precision: all weights shared out"):
+        of("Full", 2)
+    assert of("Full", 1).fp16
+    assert of("LoRA", 2).fp16
+
+
 def test_promised_gpus_that_are_not_seen_are_never_replaced_by_the_cpu():
     with pytest.raises(errors.AcceleratorMissing, match="this pod sees none"):
         decided(CPU, "cuda")

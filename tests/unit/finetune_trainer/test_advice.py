@@ -121,12 +121,15 @@ CASES = {
     "cut": [
         (
             seen(cut=600, dropped={"TooLong": 100}, whole=1536),
-            "600 of 5350 rows are longer than maxLength (1024 tokens) and lose their end, often the answer; maxLength 1536 would",
+            (
+                "600 of 5350 rows are longer than spec.training.maxLength (1024 tokens) and lose their end, often "
+                "the answer; 1536 would"
+            ),
             seen(cut=525),
         ),
         (
             seen(cut=600, whole=9000),
-            "the model takes no more than 8192: raise maxLength to that and split long rows",
+            "the model takes no more than 8192: raise it to that and split long rows",
             seen(cut=500, whole=9000),
         ),
         (
@@ -134,7 +137,7 @@ CASES = {
             "the model takes no more than 1024: split long rows, or use a model with a longer context",
             seen(cut=500, positions=1024),
         ),
-        (seen(cut=600, whole=9024, positions=None), "maxLength 9024 would keep", seen(cut=0, positions=None)),
+        (seen(cut=600, whole=9024, positions=None), "; 9024 would keep", seen(cut=0, positions=None)),
     ],
     "nothing_held_out": [(seen(held=0), "nothing is held out", seen(held=10))],
     "few_held_out": [(seen(held=3), "3 held-out rows are too few", seen(held=10))],
@@ -221,21 +224,21 @@ CASES = {
     "dwarfed": [
         (
             seen(sources=(source(), source("s3://data/style.jsonl", 40))),
-            "style.jsonl gives 40 of the 5040 rows of an epoch (0.8%) and will hardly be heard; its weight 14 would make that 10%",
+            "gives 40 of the 5040 rows of an epoch (0.8%) and will hardly be learned; its weight 14 would make that 10%",
             seen(sources=(source(), source("s3://data/style.jsonl", 40, 560))),
         )
     ],
     "shortened": [
         (
             seen(resolved={"max_length": 512}),
-            "maxLength 1024 is more than the model was made for; 512 is used",
+            "spec.training.maxLength 1024 is more than the model was made for; 512 is used",
             seen(),
         )
     ],
     "hardly_packed": [
         (
             seen(packed=Packed(packs=700, fill_rate=0.74)),
-            "the 700 packs are 74% full, so packing gains little: rows are long beside maxLength (1024)",
+            "the 700 packs are 74% full, so packing gains little: rows are long beside spec.training.maxLength (1024)",
             seen(packed=Packed(packs=700, fill_rate=0.76)),
         )
     ],

@@ -24,6 +24,14 @@ def test_a_model_of_a_bucket_is_no_id_of_the_hub():
     assert 'from_pretrained("a local copy of s3://models/name")' in readme
 
 
+def test_figures_of_tasks_are_said_to_be_lm_evals():
+    task = {"name": "trivia", "data": {"uri": "pvc://a/b"}, "prompt": "{q}", "target": "a", "generate": {}}
+    asked = card.render(facts(run=trainer_runs.run(evaluation={"tasks": [task]})))
+    assert "`triviaExactMatch`: tasks of lm-eval, asked over rows of their own." in asked["README.md"]
+    assert "triviaExactMatch: tasks of lm-eval, asked over rows of their own;" in asked["report.html"]
+    assert not any("lm-eval" in text for text in card.render(facts()).values())
+
+
 def test_the_step_that_was_kept_is_told():
     made = facts()
     kept = dataclasses.replace(made, trained=made.trained.model_copy(update={"kept_step": 20}))

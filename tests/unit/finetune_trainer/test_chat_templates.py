@@ -27,9 +27,9 @@ def renderer(template: str) -> Renderer:
     [
         (
             "{% for m in messages %}\n{{ m.content }}\n{% endfro %}",
-            r"^spec\.model\.chatTemplate: line 3 is no Jinja \(.*endfro.*\); correct the template$",
+            r"^spec\.model\.chatTemplate: line 3 is not valid Jinja \(.*endfro.*\); correct the template$",
         ),
-        ("{{ messages[0] | shout }}", r"line 1 is no Jinja \(No filter named 'shout'"),
+        ("{{ messages[0] | shout }}", r"line 1 is not valid Jinja \(No filter named 'shout'"),
         ("{{ raise_exception('never') }}", r"chatTemplate, tried on a small conversation: the chat template refuses .*\(never\)"),
         ("{{ nobody.knows }}", r"tried on a small conversation: the chat template refuses .*'nobody' is undefined"),
         ("hello", r"tried on a small conversation: the chat template leaves out the words of messages\[0\] \(of role user\)"),

@@ -260,7 +260,7 @@ def test_storage_that_fails_does_not_end_training_and_is_tried_again(
     sending._sweep()
     assert (sending.last, heard) == (
         None,
-        ["the checkpoint step-10 could not be sent, tried again: HTTP 503"],
+        ["the checkpoint step-10 could not be sent; it is tried again: HTTP 503"],
     )
     failing.clear()
     sending._sweep()

@@ -9,6 +9,19 @@ import trl
 import trainer_runs
 from finetune_trainer import combinations, errors
 
+TRIVIA = {
+    "name": "trivia",
+    "data": {"uri": "pvc://data/trivia.jsonl"},
+    "prompt": "{question}",
+    "target": "answer",
+    "generate": {},
+}
+
+SHARDED = {
+    "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}},
+    "resources": {"accelerator": "cuda", "processesPerNode": 4},
+}
+
 REFUSED = {
     "spec.training.dpo: SFT has no such settings": {"training": {"dpo": {"beta": 0.1}}},
     "spec.training.groupByLength: packs are all": {"training": {"groupByLength": True, "packing": True}},
@@ -30,10 +43,10 @@ REFUSED = {
     "spec.training.dpo.labelSmoothing: ORPO would ignore it": {
         "method": "ORPO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
-    "spec.training.dpo.lossType: sigmoid is no loss of KTO": {
+    "spec.training.dpo.lossType: sigmoid is not a loss of KTO": {
         "method": "KTO", "training": {"dpo": {"lossType": ["sigmoid"]}},
     },
-    "spec.training.dpo.lossType: kto, kto is no loss of KTO": {
+    "spec.training.dpo.lossType: kto, kto is not a loss of KTO": {
         "method": "KTO", "training": {"dpo": {"lossType": ["kto", "kto"]}},
     },
     "spec.training.dpo.labelSmoothing: KTO would ignore it": {
@@ -43,11 +56,36 @@ REFUSED = {
     "spec.evaluation.keepBest: nothing measures": {"evaluation": {"keepBest": True}},
     "spec.evaluation.metrics: bertscore needs a model": {"evaluation": {"metrics": ["bertscore"]}},
     "spec.evaluation.bertScore: no metric asks": {"evaluation": {"bertScore": {"model": {"uri": "hf://a/b"}}}},
+    "spec.evaluation.tasks[1].name: another task is called trivia": {"evaluation": {"tasks": [TRIVIA, TRIVIA]}},
+    "spec.evaluation.tasks[0]: set exactly one of multipleChoice": {
+        "evaluation": {"tasks": [{**TRIVIA, "multipleChoice": {"choices": ["no", "yes"]}}]},
+    },
+    "spec.evaluation.tasks[0].multipleChoice: set exactly one of choices": {
+        "evaluation": {"tasks": [{**TRIVIA, "generate": None, "multipleChoice": {}}]},
+    },
+    "spec.evaluation.tasks: 17 figures would be measured": {
+        "evaluation": {
+            "metrics": ["tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch", "bertscore"],
+            "bertScore": {"model": {"uri": "hf://a/b"}},
+            "tasks": [{**TRIVIA, "name": f"trivia{number}"} for number in range(7)],
+        },
+    },
     "spec.tuning.lora: Full trains all weights": {"tuning": {"type": "Full", "lora": {"rank": 8}}},
     "spec.output.merged: Full publishes whole weights": {
         "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}, "output": {"merged": True},
     },
     "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
+    "spec.training.optimizer: adamw_8bit cannot share out its state over 4 GPUs": {
+        **SHARDED, "training": {"optimizer": "adamw_8bit"},
+    },
+    "spec.training.optimizer: paged_adamw_32bit cannot share out": {
+        **SHARDED, "training": {"optimizer": "paged_adamw_32bit"},
+    },
+    "spec.training.optimizer: adafactor cannot share out": {**SHARDED, "training": {"optimizer": "adafactor"}},
+    "spec.evaluation.keepBest: of weights that are shared out over 4 GPUs": {
+        **SHARDED, "evaluation": {"keepBest": True, "everySteps": 2},
+    },
+    "spec.evaluation.tasks: one process asks them, and 4 GPUs": {**SHARDED, "evaluation": {"tasks": [TRIVIA]}},
 }  # fmt: skip
 
 ACCEPTED = (
@@ -63,7 +101,21 @@ ACCEPTED = (
     {"tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}},
     {"training": {"earlyStopping": {}}, "evaluation": {"everySteps": 5, "keepBest": True}},
     {"tuning": {"type": "QLoRA", "quantization": {"type": "fp4", "double": False}}},
+    {**SHARDED, "training": {"optimizer": "adamw_torch"}, "evaluation": {"everySteps": 2}},
+    {
+        **SHARDED,
+        "resources": {"accelerator": "cpu", "processesPerNode": 4},
+        "training": {"optimizer": "adamw_8bit"},
+    },
+    {**SHARDED, "resources": {"accelerator": "cuda"}, "training": {"optimizer": "adafactor"}},
+    {"resources": SHARDED["resources"], "training": {"optimizer": "adamw_8bit"}},
     {"evaluation": {"metrics": ["bertscore"], "bertScore": {"model": {"uri": "hf://a/b"}, "layer": 2}}},
+    {
+        "evaluation": {
+            "metrics": ["tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch"],
+            "tasks": [{**TRIVIA, "name": f"trivia{number}"} for number in range(8)],
+        }
+    },
 )
 
 
@@ -94,6 +146,7 @@ NEEDS_ROWS = {
     "spec.evaluation.metrics: no row is held out to measure tokenAccuracy on": {
         "evaluation": {"metrics": ["loss", "tokenAccuracy"]},
     },
+    "spec.evaluation.tasks: no row is held out": {"evaluation": {"tasks": [TRIVIA]}},
 }  # fmt: skip
 
 

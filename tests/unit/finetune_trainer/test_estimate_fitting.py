@@ -119,7 +119,7 @@ def test_what_cannot_fit_is_refused_with_what_would():
     )
     assert "weights 29.9 GiB" in said
     assert "the profile's GPU has 16.0 GiB" in said
-    assert "QLoRA at maxLength 2048 (" in said
+    assert "QLoRA at spec.training.maxLength 2048 (" in said
     assert re.search(r"a GPU of \d+ GiB$", said)
     for size in re.findall(r"\((\d+\.\d) GiB\)", said.partition("what would fit")[2]):
         assert float(size) <= fitting.ROOM * 16
@@ -232,3 +232,31 @@ def test_the_wire_tells_where_the_memory_is():
     assert set(wire) == {"gpuMemoryBytes", "parts", "durationSeconds"}
     assert sum(wire["parts"].values()) == wire["gpuMemoryBytes"]
     assert setting.SEQUENCES["DPO"] == 2
+
+
+def held(tuning: str, processes: int, *, method: str = "SFT") -> memory.Memory:
+    given = run(80, processes=processes, method=method, tuning={"type": tuning})
+    return memory.memory(LLAMA_8B, resolve.needs(given, facts(2048), 1))
+
+
+def test_each_process_needs_its_share_of_what_is_learned_and_what_is_gathered():
+    """Llama-3.1-8B, 16 bytes a weight on one GPU."""
+    weights, ends = 8_030_261_248, 128_256 * 4_096
+    layer = (weights - 2 * ends) // 32
+    found = held("Full", 8)
+
+    assert found.weights == 4 * weights // 8 + 2 * (2 * ends + 2 * layer)
+    assert found.gradients == 4 * weights // 8 + (2 + 4) * ends
+    assert found.optimizer == 8 * weights // 8
+    assert found.activations == held("Full", 1).activations
+    assert found.total < held("Full", 4).total < held("Full", 1).total
+
+
+def test_a_reference_is_shared_out_and_gathered_as_a_whole():
+    weights = 8_030_261_248
+    assert held("Full", 8, method="DPO").weights == 8 * weights // 8 + 2 * weights
+
+
+def test_adapters_are_held_by_every_process():
+    assert held("LoRA", 8).weights == held("LoRA", 1).weights
+    assert held("LoRA", 8).optimizer == held("LoRA", 1).optimizer

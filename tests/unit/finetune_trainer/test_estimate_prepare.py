@@ -47,12 +47,12 @@ def test_a_gpu_that_nobody_knows_has_an_estimate_without_seconds(world):
 
 def test_what_cannot_fit_the_pod_ends_in_prepare(world):
     with pytest.raises(
-        errors.ModelDoesNotFit, match=r"^spec\.training: SFT with LoRA .* resources\.memory is 0\.8 GiB"
+        errors.ModelDoesNotFit, match=r"^spec\.training: SFT with LoRA .* spec\.resources\.memory is 0\.8 GiB"
     ) as refused:
         world.prepare(trainer_world.run(resources={**CPU, "memoryBytes": 800 * 2**20}))
 
     assert errors.exit_code_of(refused.value) == 64
-    assert str(refused.value).endswith("what would fit: resources.memory 2Gi")
+    assert str(refused.value).endswith("what would fit: spec.resources.memory 2Gi")
 
 
 def test_what_is_close_is_advice_and_stands_first(world):

@@ -156,7 +156,7 @@ def test_a_node_that_belonged_to_an_earlier_start_of_node_0_ends(make):
     member = nodes.member()
     assert member.plan(lambda: PLAN) == PLAN
     nodes.lead._name = "started anew"
-    assert wait(member.lost) == "node 0 has started anew"
+    assert wait(member.lost) == "node 0 has started again"
 
 
 @pytest.mark.parametrize(

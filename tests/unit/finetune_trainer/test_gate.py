@@ -25,18 +25,18 @@ HOLDS = {
 }
 
 REFUSED = {
-    "tuned.loss": "it is no comparison",
-    "tuned.loss <": "it is no expression",
-    "tuned.loss == base.loss": "it is no comparison",
+    "tuned.loss": "it is not a comparison",
+    "tuned.loss <": "it is not an expression",
+    "tuned.loss == base.loss": "it is not a comparison",
     "1 < tuned.loss < base.loss": "it compares more than once",
     "tuned.loss < 2 and tuned.rougeL > 1": "`and` is not needed",
-    "tuned.loss < 2 or tuned.rougeL > 1": "it is no comparison",
+    "tuned.loss < 2 or tuned.rougeL > 1": "it is not a comparison",
     "1 < 2": "it compares numbers alone",
     "loss < 2": "`loss` is neither a figure nor a number",
     "best.loss < 2": "`best.loss` is neither a figure nor a number",
     "tuned.other.loss < 2": "`tuned.other.loss` is neither a figure nor a number",
     "tuned.loss ** 2 < 2": "`tuned.loss ** 2` is neither a figure nor a number",
-    "tuned.loss < True": "True is no number",
+    "tuned.loss < True": "True is not a number",
     "tuned.loss < 1e999": "it holds a number that is too large",
     "tuned.loss < " + "9" * 200: "it is longer than 200 characters",
     "tuned.loss < 'a'": "`'a'` is neither a figure nor a number",
@@ -45,8 +45,8 @@ REFUSED = {
     "tuned.loss < __import__('os').getpid()": "is neither a figure nor a number",
     "(lambda: tuned.loss)() < 1": "is neither a figure nor a number",
     "tuned.l\u043ess < 1": "it holds other letters than ASCII's",
-    "(" * 140 + "1" + ")" * 40 + "< tuned.loss": "it is no expression",
-    "tuned.loss < 1\0": "it is no expression",
+    "(" * 140 + "1" + ")" * 40 + "< tuned.loss": "it is not an expression",
+    "tuned.loss < 1\0": "it is not an expression",
 }
 
 
@@ -99,7 +99,7 @@ def test_what_is_not_met_is_told_with_its_figures():
         (
             {"gate": ["tuned.perplexity < 9"]},
             "KTO",
-            "spec.evaluation.gate[0]: tuned.perplexity is not measured by this method; its loss is",
+            "spec.evaluation.gate[0]: tuned.perplexity is not measured by this method; use loss",
         ),
     ],
 )
@@ -116,6 +116,15 @@ def test_figures_that_are_measured_pass():
         )
     )
     gate.check(trainer_runs.run(method="DPO", evaluation={"gate": ["tuned.rewardAccuracy > 0.5"]}))
+    task = {"name": "arc", "data": {"uri": "pvc://a/b"}, "prompt": "{question}", "target": "right"}
+    task |= {"multipleChoice": {"choicesColumn": "answers", "metrics": ["accNorm"]}}
+    gate.check(
+        trainer_runs.run(evaluation={"tasks": [task], "gate": ["tuned.arcAccNorm >= base.arcAccNorm"]})
+    )
+    with pytest.raises(
+        errors.InvalidGate, match=r"tuned\.arcAcc is not measured; measured are arcAccNorm, loss"
+    ):
+        gate.check(trainer_runs.run(evaluation={"tasks": [task], "gate": ["tuned.arcAcc > 0.5"]}))
 
 
 @pytest.mark.parametrize("method", metrics.METHODS)

@@ -120,7 +120,7 @@ def test_answers_may_go_on_for_several_turns():
         ),
         (
             {"instruction": "Why?", "history": [["a"]], "chosen": "a", "rejected": "b"},
-            r"history\[0\] must be a pair of texts",
+            r"history\[0\] is not a pair of texts",
         ),
         (
             {"instruction": "Why?", "history": "a", "chosen": "a", "rejected": "b"},

@@ -42,7 +42,7 @@ def test_a_run_is_prepared_from_its_sources_to_its_document(world):
     found, train, held = tables(world, run, result)
     words = AutoTokenizer.from_pretrained(world.model)
     assert result.reason == "Prepared"
-    assert result.message.startswith("40 rows of messages: 38 to train on, 2 held out, 0 dropped")
+    assert result.message.startswith("40 rows of messages: 38 to train on, 2 held out, 0 left out")
     assert (len(train), len(held)) == (38, 2)
     assert words.decode([label for label in train[0]["labels"] if label != -100]) == "It is 1.<|im_end|>"
     assert found.tokens == sum(len(row["input_ids"]) for row in train)

@@ -94,7 +94,7 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
             "a.jsonl",
             b'{"a": 1}\n{"b": "unfinished}\n',
             errors.InvalidRow,
-            r'a\.jsonl line 2: is no valid JSON .*"unfinished',
+            r'a\.jsonl line 2: is not valid JSON .*"unfinished',
         ),
         ("a.jsonl", b'{"a": 1}\n[1]\n', errors.InvalidRow, "line 2: is a list"),
         ("a.jsonl", b"null\n", errors.InvalidRow, "line 1: is null"),
@@ -120,10 +120,10 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
             errors.InvalidRow,
             r"line 3: has 3 fields, but the first line names 2 columns \(a, b\)",
         ),
-        ("a.csv", b'a,b\n"1"x,2\n', errors.InvalidRow, "line 2: is no valid CSV"),
+        ("a.csv", b'a,b\n"1"x,2\n', errors.InvalidRow, "line 2: is not valid CSV"),
         ("a.csv", b'a,b\n"1,2\n', errors.InvalidRow, "line 2: a quote is opened"),
         ("a.csv", b"a,a\n1,2\n", errors.InvalidFile, "column 'a' twice"),
-        ("a.parquet", b"PAR1 nonsense PAR1", errors.InvalidFile, "no valid Parquet"),
+        ("a.parquet", b"PAR1 nonsense PAR1", errors.InvalidFile, "not a valid Parquet"),
         ("a.jsonl.gz", b"no gzip", errors.InvalidFile, "is not compressed"),
         (
             "a.jsonl.gz",
@@ -201,8 +201,8 @@ def test_an_array_is_read_in_pieces_with_its_lines(tmp_path, monkeypatch, chunk)
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        ('{"a": oops}', r"line 9: is no valid JSON \(Expecting value at column 8\)"),
-        ('{"a":\n  oops}', r"line 9: is no valid JSON \(Expecting value at line 10, column 3\)"),
+        ('{"a": oops}', r"line 9: is not valid JSON \(Expecting value at column 8\)"),
+        ('{"a":\n  oops}', r"line 9: is not valid JSON \(Expecting value at line 10, column 3\)"),
         ('{"a": NaN}', "line 9: holds NaN"),
         ('{"a": 1, "a": 2}', "line 9: names 'a' twice"),
         ('{"a": ' + "[" * 200 + "]" * 200 + "}", "line 9: is nested more than 100"),
@@ -305,7 +305,7 @@ def test_a_parquet_column_whose_name_is_no_utf8(tmp_path):  # found by the fuzze
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "made")
     content = (tmp_path / "made").read_bytes().replace(b"text", b"te\xc5t")
 
-    with pytest.raises(errors.InvalidFile, match=r"^a\.parquet: is no valid Parquet file"):
+    with pytest.raises(errors.InvalidFile, match=r"^a\.parquet: is not a valid Parquet file"):
         rows(tmp_path, "a.parquet", content)
 
 

@@ -153,7 +153,7 @@ def test_the_global_batch_is_always_shared_evenly(rows, given):
         ({"globalBatchSize": 6}, r"globalBatchSize: 6 rows cannot be shared equally by 4 processes"),
         (
             {"globalBatchSize": 8, "microBatchSize": 3},
-            r"microBatchSize: 2 rows per step and process are no multiple of 3",
+            r"microBatchSize: 2 rows per step and process are not a multiple of 3",
         ),
     ],
 )

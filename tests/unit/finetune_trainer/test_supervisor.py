@@ -140,7 +140,7 @@ def test_what_the_gate_keeps_back_is_kept_and_not_published(pod):
     code, word = job.ended()
     assert (code, word["reason"]) == (65, "GateNotMet")
     uri = f"pvc://output/tiny/.finetune/{trainer_runs.JOB['uid']}/unpublished"
-    assert word["message"] == f"rank 0 GateNotMet; what was trained lies at {uri}"
+    assert word["message"] == f"rank 0 GateNotMet; what was trained lies at {uri}, its report.html tells more"
     assert word["result"]["unpublished"] == {"uri": uri}
     assert word["result"]["evaluation"]["tuned"] == {"loss": 2.5, "other": {}}
     assert "adapter" not in word["result"]

@@ -95,7 +95,7 @@ def test_the_manner_of_the_answer_is_heard(client, parrot):
         ({"messages": [{"role": "user"}]}, openai.BadRequestError, "messages[0]: must be {role, content}"),
         ({"temperature": 9}, openai.BadRequestError, "temperature: must be a number from 0.0 to 2.0"),
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens: must be a number from 1"),
-        ({"n": 2}, openai.BadRequestError, "n: one answer is given"),
+        ({"n": 2}, openai.BadRequestError, "n: must be 1"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused_in_a_sentence(client, parrot, given, error, said):

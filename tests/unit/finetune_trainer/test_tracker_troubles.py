@@ -4,6 +4,7 @@ Real libraries against servers of our own, or a stand-in that hears nothing; the
 """
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -57,10 +58,10 @@ def test_servers_that_never_answer_neither_fail_nor_delay_a_run(pod, silent):
     assert (code, word["reason"]) == (0, "Published")
     assert time.monotonic() - began < 30
     assert word["message"].endswith("; not every tracker was told everything (status.progress.warnings)")
-    assert word["result"]["progress"]["warnings"] == [
-        "W&B: did not take everything within 3 s after training, and was left behind",
-        "MLflow: did not take everything within 3 s after training, and was left behind",
-    ]
+    left_behind = r"(\w+|W&B): did not take everything within (\d+) s after training, and was left behind"
+    told = [re.fullmatch(left_behind, one) for one in word["result"]["progress"]["warnings"]]
+    assert [one and one[1] for one in told] == ["W&B", "MLflow"]
+    assert all(one and 3 <= int(one[2]) < 30 for one in told)  # as long as it really was
     assert job.survivors() == []
 
 

@@ -108,22 +108,22 @@ def test_a_weight_says_whether_a_turn_is_learned(name, weight, learned):
             {"role": "Assistant", "content": "x"},
             r"messages\[0\]\.role is 'Assistant'; write 'assistant' instead",
         ),
-        ({"from": "function_call", "value": "weather(Oslo)"}, r'value is no call of a tool; write \{"name"'),
-        ({"from": "function_call", "value": "[[]]"}, r"value\[0\] is no call of a tool"),
+        ({"from": "function_call", "value": "weather(Oslo)"}, r'value is not a tool call; write \{"name"'),
+        ({"from": "function_call", "value": "[[]]"}, r"value\[0\] is not a tool call"),
         (
             call(name="a", arguments="{town: Oslo}"),
-            r"arguments of messages\[0\]\.tool_calls\[0\] \(a\) are no JSON",
+            r"arguments of messages\[0\]\.tool_calls\[0\] \(a\) are not a JSON",
         ),
-        (call(name="a", arguments=[1]), r"\(a\) are no JSON object; correct them"),
-        (call(arguments={}), r"messages\[0\]\.tool_calls\[0\] is no call of a tool"),
+        (call(name="a", arguments=[1]), r"\(a\) are not a JSON object; correct them"),
+        (call(arguments={}), r"messages\[0\]\.tool_calls\[0\] is not a tool call"),
         ({**call(name="a"), "role": "user"}, r"messages\[0\] calls a tool, but only the assistant can"),
         ({**call(name="a"), "content": 3}, r"messages\[0\]\.content is a number; it must be a text"),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
             r"content holds a part of the type 'image_url'; only texts can be learned",
         ),
-        ({"role": "user", "content": ["x"]}, r"content holds a part that is no text"),
-        ({"role": "user", "content": [{"type": "text"}]}, r"content holds a part that is no text"),
+        ({"role": "user", "content": ["x"]}, r"content holds a part that is not text"),
+        ({"role": "user", "content": [{"type": "text"}]}, r"content holds a part that is not text"),
         ({"role": "user", "content": {"a": 1}}, r"content is an object; it must be a text"),
     ],
 )
@@ -157,8 +157,8 @@ def test_tools_are_json_schemas_however_they_are_written(value, expected):
     [
         ("weather", "tools is a text; it must be a list of functions, or one as JSON text"),
         (FUNCTION, "tools is an object"),
-        (["weather"], r"tools\[0\] is no function; write \{name, description, parameters\}"),
-        ([{"function": "weather"}], r"tools\[0\] is no function"),
+        (["weather"], r"tools\[0\] is not a function; write \{name, description, parameters\}"),
+        ([{"function": "weather"}], r"tools\[0\] is not a function"),
     ],
 )
 def test_tools_that_are_none_are_told_with_their_place(value, says):

@@ -104,7 +104,10 @@ def test_who_only_saw_another_go_has_nothing_to_add():
     assert judged(End.ENDED, LOST, said(69, 1)).exit_code == 69
     died = judged(End.ENDED, LOST, None, exits={17: 137})
     assert (died.reason, died.rank) == ("RankDied", 1)
-    assert "rank 1 ended without a word (exit codes seen: 137)" in died.message
+    assert (
+        "training process 1 was killed, or crashed, and could not say why (exit codes seen: 137)"
+        in died.message
+    )
     assert judged(End.ENDED, LOST, LOST).reason == "PeerLost"
     assert judged(End.STALLED, LOST, None).reason == "Stalled"
 

@@ -84,14 +84,19 @@ async def test_the_form_asks_for_what_is_not_said(server, shell):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bot"], "say --model, --data, --to too"),
-        (["Bot", *SHORT], "metadata.name: 'Bot' must begin with a letter"),
+        (["bot"], "give --model, --data, --to too"),
+        (["Bot", *SHORT], 'metadata.name: "Bot" must begin with a letter'),
         (["bot", *SHORT, "--to", "https://x/y"], "spec.output.uri: must be a URI that starts with one of: s3://, gs://"),
         (["bot", *SHORT, "--set", "training.epochz=2"], "spec.training.epochz: there is no such field; did you mean epochs?"),
         (["bot", *SHORT, "--set", "training.epochs=many"], "spec.training.epochs: input should be a valid number"),
         (["bot", *SHORT, "--set", "training={epochs: 1, maxSteps: 9}"], "spec.training: set epochs or maxSteps, not both"),
-        (["bot", *SHORT, "--set", "epochs"], "--set epochs: write it as field.field=value"),
+        (["bot", *SHORT, "--set", "epochs"], "--set epochs: is not FIELD=VALUE"),
         (["bot", *SHORT, "--set", "model.uri.deep=1"], "--set model.uri.deep=1: there is no such field to set"),
+        (["bot", *SHORT, "--set", "training.epochs="], "--set training.epochs=: there is no value; give one, or null to remove"),
+        (["bot", *SHORT, "--set", "model.uri.deep=null"], "--set model.uri.deep=null: there is no such field to set"),
+        (["bot", *SHORT, "--set", "model.uri=null"], "give --model too"),
+        (["bot", *SHORT, "--set", "training.epochs='2"], "--set training.epochs='2: the value is not valid YAML"),
+        (["bot", *SHORT, "--set", "training.packing=[true]"], "spec.training.packing: input should be a valid boolean, not [true]"),
         (["bot", *SHORT, "--model", "oci://x/y"], "spec.model.uri: oci://x/y is not supported yet"),
         (["-f", "none.yaml"], "there is no file none.yaml"),
     ],
@@ -104,12 +109,18 @@ async def test_a_mistake_is_told_with_its_field_before_a_cluster_is_asked(server
     assert server.requests == []
 
 
+def test_null_takes_a_field_out_wherever_it_was():
+    spec = {"training": {"epochs": 2, "maxLength": 512}, "dataset": {"train": [{"uri": "a"}, {"uri": "b"}]}}
+    manifest.changed(spec, ["training.epochs=null", "dataset.train[0]=null", "checkpoint.resumeFrom=null"])
+    assert spec == {"training": {"maxLength": 512}, "dataset": {"train": [{"uri": "b"}]}}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (
             "kind: [FineTuneJob\n",
-            "job.yaml line 2: this is no YAML (expected ',' or ']', but got '<stream end>')",
+            "job.yaml line 2: this is not valid YAML (expected ',' or ']', but got '<stream end>'); correct it",
         ),
         ("kind: Pod\n", "job.yaml holds no FineTuneJob; exactly one is needed"),
         (
@@ -166,6 +177,8 @@ def test_every_rule_of_the_api_has_its_counterpart():
         ({"training": {"microBatchSize": 0}}, "spec.training.microBatchSize"),
         ({"checkpoint": {"everyMinutes": 1, "everySteps": 1}}, "spec.checkpoint"),
         ({"evaluation": {"gate": ["tuned.loss"]}}, "spec.evaluation.gate[0]"),
+        ({"evaluation": {"tasks": [{"generate": {}, "multipleChoice": {"choices": []}}]}}, "spec.evaluation.tasks[0]"),
+        ({"evaluation": {"tasks": [{"multipleChoice": {}}]}}, "spec.evaluation.tasks[0].multipleChoice"),
         ({"scheduling": {"topology": {}}}, "spec.scheduling.topology"),
         ({"tracking": {"wandb": {"project": "p"}}}, "spec.tracking.wandb.credentialsSecretRef"),
         ({"tracking": {"wandb": {"project": "p", "mode": "Offline", "baseUrl": "https://w"}}}, "spec.tracking.wandb"),

@@ -73,7 +73,7 @@ async def test_one_gpu_is_enough_where_the_job_has_several(server, shell, talkin
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [
-        (waiting("ErrImagePull", "no such tag"), 69, "cannot start: ImagePullFailed: the image cannot be pulled"),
+        (waiting("ErrImagePull", "no such tag"), 69, "cannot start: ImagePullFailed: the trainer image cannot be pulled"),
         (waiting("CreateContainerConfigError", 'configmap "x-run" not found'), 69, "ConfigMapMissing"),
         (ended(64, json.dumps({"version": 1, "stage": "Talk", "reason": "ModelChanged", "message": "other files"})),
          64, "error: other files"),
@@ -108,7 +108,8 @@ async def test_a_pod_that_has_no_node_yet_is_waited_for(server, shell, job, beco
 
     done = await shell.run(*ASK)
 
-    assert "waiting for the pod: Unschedulable: 0/3 nodes\n" in done.stderr
+    assert "waiting for the pod: Unschedulable: no node has room for it; " in done.stderr
+    assert "or ask the admin: 0/3 nodes\n" in done.stderr
     assert "somebody has removed the pod" in done.stderr
 
 
@@ -147,7 +148,7 @@ async def test_a_tunnel_that_is_forbidden_is_said_and_the_pod_removed(server, sh
 
     assert (done.exit_code, server.all("pods")) == (77, [])
     assert (
-        "the pod cannot be reached: kubectl port-forward says: Error from server (Forbidden)" in done.stderr
+        "the pod cannot be reached (kubectl port-forward says: Error from server (Forbidden)" in done.stderr
     )
 
 

@@ -45,12 +45,12 @@ def test_data_needs_somebodys_tokenizer(laptop):
     done = laptop.type("check", "data.jsonl")
 
     assert done.exit_code == 64
-    assert "--model: say whose tokenizer reads the data" in done.stderr
+    assert "--model: nothing says whose tokenizer reads the data" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("--claim", "--claim data: write it as NAME=PATH"), ("--secret", "--secret data: write it")],
+    [("--claim", "--claim data: is not NAME=PATH"), ("--secret", "--secret data: is not NAME=PATH")],
 )
 def test_a_mount_is_a_pair(laptop, option, said):
     done = laptop.type("run", "--local", "job.yaml", option, "data")
@@ -123,7 +123,7 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_same_command_goes_on(laptop, t
 
     assert first.wait(60) == 75
     stopped = re.search(
-        r"error: stopped by SIGTERM at step (\d+) of 150, after a checkpoint; .*run the same command again",
+        r"error: stopped from outside \(SIGTERM\) at step (\d+) of 150, after a checkpoint; .*run the same command again",
         log.read_text(),
     )
     assert stopped, log.read_text()

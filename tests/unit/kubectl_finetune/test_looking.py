@@ -148,7 +148,9 @@ async def test_a_job_without_pods_has_no_logs_yet(server, shell):
     done = await shell.run("logs", "support-bot")
 
     assert done.exit_code == 75
-    assert done.stderr == "error: support-bot has no pods at the moment (Running: step 120 of 500)\n"
+    assert done.stderr == (
+        "error: support-bot has no pods at the moment (Running: step 120 of 500); `kubectl finetune watch support-bot` follows it\n"
+    )
 
 
 async def test_a_difference_names_settings_and_results(server, shell):

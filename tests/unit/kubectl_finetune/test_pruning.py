@@ -68,7 +68,7 @@ async def test_what_is_young_goes_where_that_is_asked_for(place, shell):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["file:///nowhere", "--older-than", "soon"], 2, "'soon' is no age; say 7d or 12h"),
+        (["file:///nowhere", "--older-than", "soon"], 2, "'soon' is not an age; write 7d or 12h"),
         (["pvc://claim/x"], 64, "is a claim, which only pods can read"),
         (["file:///nowhere/at/all"], 66, "there is no folder at file:///nowhere/at/all"),
     ],

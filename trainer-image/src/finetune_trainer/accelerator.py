@@ -4,7 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
-from finetune_trainer import config, errors
+from finetune_trainer import config, errors, sharding
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -73,9 +73,14 @@ def arithmetic(run: config.Run, seen: Machine) -> Arithmetic:
     if cuda and not seen.gpus:
         raise errors.AcceleratorMissing(
             "the job has GPUs, but this pod sees none: the node's driver or device plugin is broken, or the image has no "
-            "CUDA; another node may do better"
+            "CUDA; ask the cluster's admin to look at the node; the next attempt may get another one"
         )
     precision = _precision(run.training.precision, cuda=cuda, bf16=seen.bf16)
+    if precision == "fp16" and sharding.sharded(run):
+        raise errors.UnsupportedHere(
+            "spec.training.precision: all weights shared out over several GPUs are trained in bf16 or fp32, not in fp16"
+            f"{'' if seen.bf16 else ', and this GPU has no bf16'}; set fp32, train on one GPU, or set spec.tuning.type to LoRA"
+        )
     weights: dict[str, Dtype] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
     checkpointing = run.training.activation_checkpointing
     return Arithmetic(

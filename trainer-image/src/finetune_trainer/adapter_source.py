@@ -36,7 +36,7 @@ def fetch(run: config.Run, layout: Layout, base: BaseModelFacts) -> config.Run:
     for name in (CONFIG, WEIGHTS):
         store.get(name, start / name)
     if wrong := checkpoint.damage(start, _promised(manifest)):
-        raise _unsupported(store, f"is damaged: {wrong}, as its {outcome.MANIFEST} tells; publish it anew")
+        raise _unsupported(store, f"is damaged: {wrong}, as its {outcome.MANIFEST} tells; publish it again")
     settings = _settings(store, start / CONFIG)
     revision = settings.get("revision") or ""
     _check_base(
@@ -107,7 +107,9 @@ def _check_names(store: Store) -> None:
             "has its weights as a pickle only, which may run code when it is loaded; save it as safetensors "
             "(save_pretrained of PEFT does)"
         )
-        raise _unsupported(store, pickled if "adapter_model.bin" in found else f"has no {WEIGHTS}")
+        raise _unsupported(
+            store, pickled if "adapter_model.bin" in found else f"has no {WEIGHTS}; copy it there again"
+        )
 
 
 def _manifest(store: Store, *, demanded: bool) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _manifest(store: Store, *, demanded: bool) -> dict[str, Any]:
         if demanded:
             raise _unsupported(
                 store,
-                f"has no {outcome.MANIFEST}: the job's result is gone, or another is being written there",
+                f"has no {outcome.MANIFEST}: the job's result is gone, or another is being written there; run that job again",
             )
         return {}
     try:
@@ -125,7 +127,9 @@ def _manifest(store: Store, *, demanded: bool) -> dict[str, Any]:
         _promised(manifest)
         manifest["baseModel"]["id"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unsupported(store, f"has a {outcome.MANIFEST} that cannot be read; publish it anew") from error
+        raise _unsupported(
+            store, f"has a {outcome.MANIFEST} that cannot be read; publish it again"
+        ) from error
     return manifest
 
 
@@ -160,12 +164,14 @@ def _settings(store: Store, path: Path) -> dict[str, Any]:
         if kind == "LORA":
             lora_of(settings, dropout=0.0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unsupported(store, f"has an {CONFIG} that cannot be read; publish it anew") from error
+        raise _unsupported(store, f"has an {CONFIG} that cannot be read; publish it again") from error
     if kind != "LORA":
-        raise _unsupported(store, f"is an adapter of the kind {kind}; training goes on from LoRA adapters")
+        raise _unsupported(store, f"is an adapter of the kind {kind}; name a LoRA adapter")
     if not isinstance(settings["target_modules"], list):
         raise _unsupported(
-            store, f"names its modules by a pattern ({settings['target_modules']!r}), and must list them"
+            store,
+            f"names its modules by a pattern ({settings['target_modules']!r}), and must list them; save it with a "
+            "list as target_modules",
         )
     found: dict[str, Any] = settings
     return found

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from transformers import TrainingArguments
 
-from finetune_trainer import batches, config, cycles
+from finetune_trainer import batches, config, cycles, sharding
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.prepared import Resolved
 
@@ -77,6 +77,7 @@ def _common(run: config.Run, resolved: Resolved, arithmetic: Arithmetic, output:
         if arithmetic.activation_checkpointing
         else None,
         "ddp_find_unused_parameters": False,
+        **sharding.arguments(run),
         "ddp_timeout": GANG_TIMEOUT,
         # Saving, logging and evaluating are ours (callbacks.py, evaluate.py).
         "save_strategy": "no",

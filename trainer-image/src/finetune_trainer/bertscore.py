@@ -56,7 +56,7 @@ def scores(
     ):  # both draw: layers that the file lacks, and each DataLoader of the metric
         model, tokenizer = load(folder)
         for number, (answer, own) in enumerate(pairs, start=1):
-            move(f"reckoning bertscore of answer {number} of {len(pairs)}")
+            move(f"computing bertscore of answer {number} of {len(pairs)}")
             found.append(_one(model, tokenizer, answer, own, layer))
     columns = zip(*found, strict=True)
     return dict(zip(FIGURES["bertscore"], map(statistics.fmean, columns), strict=True))

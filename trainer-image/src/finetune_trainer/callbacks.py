@@ -26,8 +26,21 @@ LINE_SECONDS = 5.0
 """Least time between two lines in the pod's log."""
 
 
+class Beginning(TrainerCallback):
+    """What is done when the model is where it is trained, and no step has been made; on all ranks."""
+
+    def __init__(self, begin: Callable[[], object]) -> None:
+        self._begin = begin
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        """Weights are sharded, and those of a checkpoint are in their place."""
+        self._begin()
+
+
 class Finite(TrainerCallback):
-    """Stop at the first loss that is no number; by default transformers logs it as 0.0 and trains on."""
+    """Stop at the first loss that is not a number; by default transformers logs it as 0.0 and trains on."""
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -120,6 +133,7 @@ class Telling(TrainerCallback):
         seconds_per_step = self._rate()
         eta = round((state.max_steps - state.global_step) * seconds_per_step)
         self._tell(
+            stage="Train",  # a measurement between the steps may have been another
             step=state.global_step, total_steps=state.max_steps, epoch=state.epoch, loss=self.loss,
             learning_rate=logs.get("learning_rate"), tokens_per_second=self.tokens_per_second,
             mfu=self._mfu(), eta_seconds=eta, message=f"step {state.global_step} of {state.max_steps}",
@@ -148,12 +162,18 @@ class Telling(TrainerCallback):
 
 
 class Measuring(TrainerCallback):
-    """Rank 0 measures the held-out loss every so many steps; the others wait for it at the next step's first collective."""
+    """Rank 0 measures the held-out loss every so many steps; the others wait for it at the next step's first collective.
 
-    def __init__(self, measure: Callable[[], float | None], *, every_steps: int) -> None:
+    Where weights are sharded (`together`), they make its forward passes with it.
+    """
+
+    def __init__(
+        self, measure: Callable[[], float | None], *, every_steps: int, together: bool = False
+    ) -> None:
         self._measure = measure
-        """The loss, nats per token; None where SIGTERM came first."""
+        """The loss, nats per token; None where SIGTERM came first, and on other ranks than 0."""
         self._every_steps = every_steps
+        self._together = together
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -171,7 +191,7 @@ class Measuring(TrainerCallback):
 
     def _look(self, state: TrainerState) -> None:
         due = state.global_step % self._every_steps == 0 and state.global_step < state.max_steps
-        if not due or not state.is_world_process_zero:
+        if not due or not (state.is_world_process_zero or self._together):
             return
         failpoints.reach("Measure", step=state.global_step)
         if (loss := self._measure()) is not None:
@@ -218,7 +238,7 @@ class Steering(TrainerCallback):
         overdue = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
         # Rank 0 alone has measured.
         enough = self._early is not None and no_longer_falls(state.log_history, self._early)
-        told, overdue, enough = _any_rank((self._interruption.noted, overdue, enough), args.device)
+        told, overdue, enough = any_rank((self._interruption.noted, overdue, enough), args.device)
         last = enough or state.global_step >= state.max_steps
         due = overdue or (self._every_steps is not None and state.global_step % self._every_steps == 0)
         self.stopped = told and not last
@@ -274,7 +294,7 @@ def _bring_together(folder: Path, *, here: bool) -> None:
             (folder / name).write_bytes(content)
 
 
-def _any_rank(flags: tuple[bool, ...], device: torch.device) -> tuple[bool, ...]:
+def any_rank(flags: tuple[bool, ...], device: torch.device) -> tuple[bool, ...]:
     """Each flag, true where it is on any rank."""
     if not dist.is_initialized():
         return flags

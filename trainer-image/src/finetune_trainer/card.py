@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from finetune_trainer import config, curves, page
+from finetune_trainer import config, curves, metrics, page
 from finetune_trainer.task import Evaluated, Measured, Trained
 
 LOSSES = {
@@ -81,6 +81,11 @@ class Facts:
         names = dict.fromkeys(name for one in found for name in one)
         hidden = {"other"} if all("perplexity" in one for one in found) else {"other", "perplexity"}
         return [(name, [_number(one.get(name)) for one in found]) for name in names if name not in hidden]
+
+    @property
+    def by_tasks(self) -> list[str]:
+        """Names of the figures that tasks of lm-eval gave."""
+        return metrics.of_tasks(self.run)
 
     @property
     def started_from(self) -> str | None:

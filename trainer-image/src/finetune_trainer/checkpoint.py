@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from finetune_trainer import config
+from finetune_trainer import config, sharding
 from finetune_trainer.prepared import FileFacts
 
 MANIFEST = "checkpoint.json"
@@ -41,7 +41,7 @@ SHAPING = {
 goes on from another one's checkpoint may make more. Micro-batch, memory savings and the number of processes do not shape them
 either: the global batch counts.
 
-But KTO compares the rows of a micro-batch with each other.
+But KTO compares the rows of a micro-batch with each other, and sharded weights lie in files of their own kind.
 """
 
 
@@ -66,6 +66,7 @@ def shaping(run: config.Run) -> dict[str, Any]:
         "spec.model.uri": run.model.uri,
         **_said("training", run.training, SHAPING["training"] | kto),
         **_said("tuning", run.tuning, SHAPING["tuning"]),
+        **({"how processes hold the weights": "sharded"} if sharding.sharded(run) else {}),
     }
 
 

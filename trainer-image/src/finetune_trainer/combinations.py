@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from finetune_trainer import config, errors, metrics
+from finetune_trainer import config, errors, metrics, sharding
 
 DPO_LOSSES = frozenset(
     {
@@ -17,10 +17,20 @@ SMOOTHED = frozenset({"exo_pair", "robust", "aot", "aot_unpaired"})
 
 KTO_LOSSES = frozenset({"kto", "apo_zero_unpaired"})
 
+SHARED_OUT = frozenset({"adamw_torch_fused", "adamw_torch"})
+"""Optimisers whose state can be: torch's own. bitsandbytes' kernels know no DTensor, and Adafactor's means go by whole matrices."""
+
 
 def check(run: config.Run) -> None:
     """Raises `SettingsDoNotFit` for the first pair of settings that contradict each other."""
-    for problem in (*_method(run), *_tuning(run), *_stopping(run), *_scoring(run)):
+    for problem in (
+        *_method(run),
+        *_tuning(run),
+        *_sharding(run),
+        *_stopping(run),
+        *_scoring(run),
+        *_tasks(run),
+    ):
         raise errors.SettingsDoNotFit(problem)
 
 
@@ -70,7 +80,7 @@ def _kto(said: config.Dpo) -> Iterator[str]:
     losses = said.loss_type or ("kto",)
     if len(losses) > 1 or losses[0] not in KTO_LOSSES:
         yield (
-            f"spec.training.dpo.lossType: {', '.join(losses)} is no loss of KTO, which takes one of {_listed(KTO_LOSSES)}"
+            f"spec.training.dpo.lossType: {', '.join(losses)} is not a loss of KTO, which takes one of {_listed(KTO_LOSSES)}"
         )
     if said.label_smoothing:
         yield "spec.training.dpo.labelSmoothing: KTO would ignore it; leave it out"
@@ -90,6 +100,25 @@ def _tuning(run: config.Run) -> Iterator[str]:
         yield "spec.output.merged: Full publishes whole weights already; leave it out, or set spec.tuning.type to LoRA"
     if tuning.type != "QLoRA" and tuning.quantization != config.Quantization():
         yield f"spec.tuning.quantization: {tuning.type} quantises nothing; leave it out, or set spec.tuning.type to QLoRA"
+
+
+def _sharding(run: config.Run) -> Iterator[str]:
+    """What weights that are shared out over several GPUs cannot have."""
+    if not sharding.sharded(run):
+        return
+    processes, one = run.resources.processes, "train on one GPU, or set spec.tuning.type to LoRA"
+    if run.training.optimizer not in SHARED_OUT:
+        yield (
+            f"spec.training.optimizer: {run.training.optimizer} cannot share out its state over {processes} GPUs; use one of "
+            f"{_listed(SHARED_OUT)}, {one}"
+        )
+    if run.evaluation.keep_best:
+        yield (
+            f"spec.evaluation.keepBest: of weights that are shared out over {processes} GPUs only the last are published; leave it "
+            f"out, {one}"
+        )
+    if run.evaluation.tasks:
+        yield f"spec.evaluation.tasks: one process asks them, and {processes} GPUs share the weights; leave them out, {one}"
 
 
 def _stopping(run: config.Run) -> Iterator[str]:
@@ -116,6 +145,26 @@ def _scoring(run: config.Run) -> Iterator[str]:
         yield "spec.evaluation.bertScore: no metric asks for it; add bertscore to spec.evaluation.metrics, or leave it out"
 
 
+def _tasks(run: config.Run) -> Iterator[str]:
+    names = [task.name for task in run.evaluation.tasks or ()]
+    for at, task in enumerate(run.evaluation.tasks or ()):
+        field = f"spec.evaluation.tasks[{at}]"
+        if task.name in names[:at]:
+            yield f"{field}.name: another task is called {task.name}, too; give each one a name of its own"
+        if (task.multiple_choice is None) == (task.generate is None):
+            yield f"{field}: set exactly one of multipleChoice and generate"
+        chosen = task.multiple_choice
+        if chosen and (chosen.choices is None) == (chosen.choices_column is None):
+            yield f"{field}.multipleChoice: set exactly one of choices and choicesColumn"
+    figures = metrics.measured(run.method, run.evaluation.metrics, "tuned", metrics.of_tasks(run))
+    count = len(figures - {"loss", "perplexity"})
+    if names and count > metrics.MOST_FIGURES:
+        yield (
+            f"spec.evaluation.tasks: {count} figures would be measured beside the loss, and the status has room for "
+            f"{metrics.MOST_FIGURES}; ask for fewer tasks or metrics"
+        )
+
+
 def check_held_out(run: config.Run, *, rows: int, answered: int) -> None:
     """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none.
 
@@ -139,6 +188,8 @@ def _held_out(run: config.Run, rows: int, answered: int) -> Iterator[str]:
             yield f"spec.evaluation.gate: {none}, so there are no figures to go by; {cure}"
         if asked:
             yield f"spec.evaluation.metrics: {none} to measure {asked[0]} on; {cure}"
+        if run.evaluation.tasks:
+            yield f"spec.evaluation.tasks: {none} to measure the loss on, beside which tasks are told; {cure}"
     elif generated and not answered:
         yield (
             f"spec.evaluation.metrics: {generated[0]} compares answers, and no held-out row has one of its own; leave it out, or "

@@ -172,7 +172,7 @@ def _cause(error: BaseException, told: interruption.Interruption) -> BaseExcepti
     Libraries wrap our `Interrupted` into errors of their own, which must not be kept as the author's fault.
     """
     if told.noted and not isinstance(error, errors.Interrupted | errors.EarlierFailure):
-        return errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+        return errors.Interrupted("stopped from outside (SIGTERM); nothing that was saved is lost")
     return error
 
 

@@ -1,25 +1,18 @@
 """Base against tuned: both are asked the same, on the same rows, by the same code. Rank 0 alone does this."""
 
-import functools
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from finetune_trainer import (
-    arguments,
     bertscore,
     config,
-    errors,
     evaluate,
-    heldout,
     metrics,
-    prepared,
     scoring,
     start_adapter,
-    tables,
 )
+from finetune_trainer.asking import Asking
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.task import Evaluated, Measured, Task
 
@@ -43,6 +36,12 @@ class Base(config.Value):
     """Digest of samples, metrics and the length of answers: a job that goes on from another's checkpoint may ask others."""
 
 
+def kept(task: Task, asking: Asking) -> Path | None:
+    """`base.json` of the checkpoint that is gone on from, where the same was asked; None: the base must be asked."""
+    file = task.resume / BASE if task.resume else None
+    return file if file and file.is_file() and _read(file).asked == asking.digest else None
+
+
 class Comparing:
     """The evaluation of one run. `tell` writes fields of the progress document, `move` hears SIGTERM as well."""
 
@@ -51,6 +50,7 @@ class Comparing:
         run: config.Run,
         ready: Prepared,
         task: Task,
+        asking: Asking,
         *,
         tell: Callable[..., object],
         move: evaluate.Move,
@@ -58,11 +58,9 @@ class Comparing:
         self._run = run
         self._prepared = ready
         self._task = task
+        self._asking = asking
         self._tell = tell
         self._move = move
-        self._samples: list[dict[str, Any]] = json.loads(
-            (task.dataset / prepared.SAMPLES).read_text(encoding="utf-8")
-        )
 
     def before(self, trainer: Any) -> None:
         """Measure the base now where training changes it; else whenever it is asked for: the first step need not wait.
@@ -71,6 +69,8 @@ class Comparing:
         """
         if self._task.scorer:
             bertscore.load(self._task.scorer)
+        if tasks := self._run.evaluation.tasks:
+            _harness().load(tasks, self._task.dataset)
         started = start_adapter.folder(self._run, self._task.dataset)
         if (self._run.tuning.type == "Full" or started) and (measured := self._base(trainer).measured):
             self._tell(eval_loss=measured.loss)
@@ -78,9 +78,8 @@ class Comparing:
     def _measure_base(self, trainer: Any) -> None:
         """Loss and answers of the base, written to `base.json`; taken from the checkpoint where that has them."""
         file = self._task.work / BASE
-        kept = self._task.resume / BASE if self._task.resume else None
-        if kept and kept.is_file() and Base.model_validate_json(kept.read_bytes()).asked == self._asked_for:
-            file.write_bytes(kept.read_bytes())
+        if before := kept(self._task, self._asking):
+            file.write_bytes(before.read_bytes())
         else:
             self._tell(stage="EvaluateBase", message="evaluating the base model")
             file.write_text(self._asked_first(trainer).model_dump_json(by_alias=True), encoding="utf-8")
@@ -92,42 +91,33 @@ class Comparing:
         """What the base says, and, where training goes on from an adapter, the model with it: the reference then."""
         start = None
         if start_adapter.folder(self._run, self._task.dataset):
-            start = self._asked(trainer)
+            start = self._asking.said(trainer)
         with evaluate.without_adapter(trainer.model):
-            said, answers = self._asked(trainer), self._answers(trainer)
+            said, answers = self._asking.said(trainer), self._asking.answers(trainer)
+            tasks = self._task_scores(trainer)
         reference = start or said
         return Base(
-            measured=self._measured(said, start.log_probs if start else None, answers) if said else None,
+            measured=self._measured(said, start.log_probs if start else None, answers, tasks)
+            if said
+            else None,
             answers=tuple(answers),
-            start=self._rows.judged(start.log_probs, None) if start else None,
+            start=self._asking.rows.judged(start.log_probs, None) if start else None,
             log_probs=tuple(reference.log_probs) if reference else (),
-            asked=self._asked_for,
+            asked=self._asking.digest,
         )
-
-    @property
-    def _asked_for(self) -> str:
-        """Digest of what the models are asked, and what is made of it."""
-        said = self._run.evaluation
-        asked: list[Any] = [
-            said.max_new_tokens, list(said.metrics), [sample["inputIds"] for sample in self._samples]
-        ]  # fmt: skip
-        if said.bert_score and self._prepared.scorer:
-            asked += [self._prepared.scorer.revision, said.bert_score.wire()]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def loss_between(self, trainer: Any) -> float | None:
         """Held-out loss in the middle of training; None where nothing is held out, or SIGTERM came first."""
-        try:
+        with evaluate.until_interrupted():
             return self.loss(trainer)
-        except errors.Interrupted:
-            return None
+        return None
 
     def loss(self, trainer: Any) -> float | None:
         """Held-out loss of the model as it is now; None where nothing is held out. Raises `Interrupted`."""
-        said = self._asked(trainer)
+        said = self._asking.said(trainer)
         if said is None:
             return None
-        loss = self._rows.judged(said.log_probs, self._base(trainer).log_probs).loss
+        loss = self._asking.rows.judged(said.log_probs, self._base(trainer).log_probs).loss
         self._tell(eval_loss=loss)
         return loss
 
@@ -138,11 +128,11 @@ class Comparing:
         """
         base = self._base(trainer)
         self._tell(stage="Evaluate", eta_seconds=None, message="evaluating the tuned model")
-        said, answers = self._asked(trainer), self._answers(trainer)
-        tuned = self._measured(said, base.log_probs, answers) if said else None
+        said, answers = self._asking.said(trainer), self._asking.answers(trainer)
+        tuned = self._measured(said, base.log_probs, answers, self._task_scores(trainer)) if said else None
         samples = [
             {**_shown(sample), "base": before, "tuned": after}
-            for sample, before, after in zip(self._samples, base.answers, answers, strict=True)
+            for sample, before, after in zip(self._asking.samples, base.answers, answers, strict=True)
         ]
         if not base.measured or not tuned:
             return None, samples
@@ -169,13 +159,29 @@ class Comparing:
         return _read(file)
 
     def _measured(
-        self, said: evaluate.Said, reference: Sequence[float] | None, answers: Sequence[str]
+        self,
+        said: evaluate.Said,
+        reference: Sequence[float] | None,
+        answers: Sequence[str],
+        tasks: Mapping[str, float],
     ) -> Measured:
-        """All figures of one model. `reference`: what the base said; None where it is the base."""
-        found, asked = self._rows.judged(said.log_probs, reference), self._run.evaluation.metrics
-        more = {"tokenAccuracy": self._rows.token_accuracy(said.right)} if "tokenAccuracy" in asked else {}
+        """All figures of one model, those of `tasks` among them. `reference`: what the base said; None where it is the base."""
+        rows, asked = self._asking.rows, self._run.evaluation.metrics
+        found = rows.judged(said.log_probs, reference)
+        more = {"tokenAccuracy": rows.token_accuracy(said.right)} if "tokenAccuracy" in asked else {}
         more |= scoring.scores(self._pairs(answers), asked, self._move, self._by_models)
-        return found.model_copy(update={"other": {**found.other, **more}})
+        return found.model_copy(update={"other": {**found.other, **more, **tasks}})
+
+    def _task_scores(self, trainer: Any) -> dict[str, float]:
+        """The figures of lm-eval's tasks; none where no task is asked for."""
+        tasks = self._run.evaluation.tasks
+        if not tasks:
+            return {}
+        harness, longest = _harness(), self._prepared.resolved.max_length
+        asking = harness.Asking(answering=self._asking.answering(trainer), max_length=longest)
+        with trainer.compute_loss_context_manager():
+            found: dict[str, float] = harness.scores(tasks, self._task.dataset, trainer.model, asking)
+        return found
 
     @property
     def _by_models(self) -> dict[str, scoring.Score]:
@@ -189,44 +195,16 @@ class Comparing:
         """The answers to held-out rows, each with the row's own."""
         return [
             (answer, sample["expected"])
-            for sample, answer in zip(self._samples, answers, strict=True)
+            for sample, answer in zip(self._asking.samples, answers, strict=True)
             if sample.get("expected") is not None
         ]
 
-    def _answers(self, trainer: Any) -> list[str]:
-        """The answers to the samples."""
-        prompts = [list(sample["inputIds"]) for sample in self._samples]
-        answering = evaluate.Answering(
-            tokenizer=trainer.processing_class,
-            facts=self._prepared.identity.tokenizer,
-            max_new_tokens=self._run.evaluation.max_new_tokens,
-            batch_size=self._prepared.resolved.micro_batch_size,
-            move=self._move,
-        )
-        with trainer.compute_loss_context_manager():
-            return answering.answers(trainer.model, prompts)
 
-    def _asked(self, trainer: Any) -> evaluate.Said | None:
-        """What the model as it is now says of the held-out rows; None where there are none."""
-        if not self._prepared.eval_rows:
-            return None
-        with trainer.compute_loss_context_manager():
-            return evaluate.said_of(
-                trainer.model, self._rows.sequences,
-                batch_size=self._prepared.resolved.micro_batch_size, move=self._move,
-            )  # fmt: skip
+def _harness() -> Any:
+    """lm-eval, an extra: Prepare has refused tasks where it is not installed."""
+    from finetune_trainer import harness  # noqa: PLC0415 - see above
 
-    @functools.cached_property
-    def _rows(self) -> heldout.HeldOut:
-        """The held-out rows, read once."""
-        run, said = self._run, self._run.training.dpo
-        return heldout.held_out(
-            run.method,
-            tables.rows(self._task.dataset / prepared.EVAL, run).to_dict(),
-            beta=arguments.beta(run),
-            loss_type=said.loss_type[0] if said and said.loss_type else None,
-            max_length=self._prepared.resolved.max_length,
-        )
+    return harness
 
 
 def _read(file: Path) -> Base:

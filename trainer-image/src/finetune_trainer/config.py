@@ -223,6 +223,47 @@ class BertScore(Value):
     layer: Positive | None = None
 
 
+class TaskData(Value):
+    """The rows of a task."""
+
+    uri: Text
+    credentials_secret_ref: SecretRef | None = None
+    split: Text | None = None
+
+
+class MultipleChoice(Value):
+    """Which of some answers the model finds likeliest."""
+
+    choices: Annotated[tuple[Text, ...], pydantic.Field(min_length=2)] | None = None
+    choices_column: Text | None = None
+    metrics: Annotated[tuple[Literal["acc", "accNorm"], ...], pydantic.Field(min_length=1)] = ("acc",)
+
+
+class Generate(Value):
+    """What the model says, word for word."""
+
+    until: tuple[Text, ...] = ("\n",)
+    max_new_tokens: Positive = 32
+
+
+class EvalTask(Value):
+    """One task of lm-eval over rows of one's own."""
+
+    name: Annotated[str, pydantic.Field(min_length=1, pattern="^[a-z][A-Za-z0-9]*$")]
+    data: TaskData
+    prompt: Text
+    target: Text
+    multiple_choice: MultipleChoice | None = None
+    generate: Generate | None = None
+    few_shot: Annotated[int, pydantic.Field(ge=0)] = 0
+    limit: Positive = 200
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it is judged by."""
+        return self.multiple_choice.metrics if self.multiple_choice else ("exactMatch",)
+
+
 class Evaluation(Value):
     """How good the result is, beside the base model."""
 
@@ -235,6 +276,7 @@ class Evaluation(Value):
     max_answers: Positive = 64
     max_new_tokens: Positive = 128
     bert_score: BertScore | None = None
+    tasks: Annotated[tuple[EvalTask, ...], pydantic.Field(min_length=1)] | None = None
     gate: tuple[Text, ...] = ()
     keep_best: bool = False
 
@@ -396,14 +438,18 @@ def load(path: Path) -> Run:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise errors.InvalidRun(f"run.json cannot be read at {path}: {error.strerror}") from error
+        raise errors.InvalidRun(
+            f"run.json cannot be read at {path} ({error.strerror}); apply the job under a new name"
+        ) from error
     return parse(raw)
 
 
 def parse(raw: bytes) -> Run:
     """The run that `raw` holds. Raises `InvalidRun`, naming the first fields that are wrong."""
     if len(raw) > MAX_BYTES:
-        raise errors.InvalidRun(f"run.json has {len(raw)} bytes, more than the {MAX_BYTES} allowed")
+        raise errors.InvalidRun(
+            f"run.json has {len(raw)} bytes, more than the {MAX_BYTES} allowed; shorten the longest texts of the spec"
+        )
     try:
         return Run.model_validate_json(raw)
     except pydantic.ValidationError as error:
@@ -416,7 +462,7 @@ def _sentence(error: pydantic.ValidationError) -> str:
     told = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in problems[:3])
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""  # noqa: PLR2004 - a sentence holds three
     return (
-        f"run.json is not what this trainer image understands: {told}{more}. Use a trainer image of the "
+        f"run.json is not what this trainer image understands: {told}{more}; use a trainer image of the "
         "operator's version, or correct the field"
     )
 

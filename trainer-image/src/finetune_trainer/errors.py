@@ -127,7 +127,7 @@ class NotYetSupported(AuthorError):
 
 
 class OutputExists(AuthorError):
-    """Another job's result lies at `output.uri`, and `output.overwrite` is not set."""
+    """Another job's result lies at `spec.output.uri`, and `spec.output.overwrite` is not set."""
 
 
 class BucketNotFound(AuthorError):
@@ -135,7 +135,7 @@ class BucketNotFound(AuthorError):
 
 
 class ModelNotFound(AuthorError):
-    """Nothing lies at `model.uri`."""
+    """Nothing lies at `spec.model.uri`."""
 
 
 class ModelChanged(AuthorError):
@@ -147,23 +147,23 @@ class UnsupportedModelFiles(AuthorError):
 
 
 class AdapterNotFound(AuthorError):
-    """Nothing lies where `model.adapterFrom` points."""
+    """Nothing lies where `spec.model.adapterFrom` points."""
 
 
 class UnsupportedAdapter(AuthorError):
-    """What lies where `model.adapterFrom` points is no adapter, is damaged, or is more than a plain LoRA."""
+    """What lies where `spec.model.adapterFrom` points is no adapter, is damaged, or is more than a plain LoRA."""
 
 
 class AdapterDoesNotFit(AuthorError):
-    """The adapter of `model.adapterFrom` belongs to another base model, or to another revision of it."""
+    """The adapter of `spec.model.adapterFrom` belongs to another base model, or to another revision of it."""
 
 
 class CheckpointNotFound(AuthorError):
-    """The job that `checkpoint.resumeFrom` names has left no checkpoint that is whole."""
+    """The job that `spec.checkpoint.resumeFrom` names has left no checkpoint that is whole."""
 
 
 class CheckpointDoesNotFit(AuthorError):
-    """The checkpoint of `checkpoint.resumeFrom` was made with other settings or data; the sentence names them."""
+    """The checkpoint of `spec.checkpoint.resumeFrom` was made with other settings or data; the sentence names them."""
 
 
 class InvalidChatTemplate(AuthorError):
@@ -171,7 +171,7 @@ class InvalidChatTemplate(AuthorError):
 
 
 class TargetModulesNotFound(AuthorError):
-    """`tuning.lora.targetModules` names modules that the model lacks, or that cannot carry an adapter."""
+    """`spec.tuning.lora.targetModules` names modules that the model lacks, or that cannot carry an adapter."""
 
 
 class DataFileNotFound(AuthorError):
@@ -195,7 +195,7 @@ class UnknownFormat(AuthorError):
 
 
 class FormatDoesNotFitMethod(AuthorError):
-    """The data is understood, but `method`, or `training.lossOn`, asks for data of another kind."""
+    """The data is understood, but `spec.method`, or `spec.training.lossOn`, asks for data of another kind."""
 
 
 class ColumnMissing(AuthorError):
@@ -219,7 +219,7 @@ class NothingToLearn(AuthorError):
 
 
 class AllRowsTooLong(AuthorError):
-    """Cut to `training.maxLength`, no row has a learned token left."""
+    """Cut to `spec.training.maxLength`, no row has a learned token left."""
 
 
 class ModelDoesNotFit(AuthorError):
@@ -239,11 +239,11 @@ class SettingsDoNotFit(AuthorError):
 
 
 class InvalidGate(AuthorError):
-    """An entry of `evaluation.gate` that cannot be read, or that goes by a figure which is not measured."""
+    """An entry of `spec.evaluation.gate` that cannot be read, or that goes by a figure which is not measured."""
 
 
 class InvalidBatchSize(AuthorError):
-    """`training.globalBatchSize` is no multiple of the processes times `training.microBatchSize`."""
+    """`spec.training.globalBatchSize` is no multiple of the processes times `spec.training.microBatchSize`."""
 
 
 class GateNotMet(TrainerError):
@@ -275,7 +275,7 @@ class StorageUnavailable(OutsideError):
 
 
 class ScratchFull(OutsideError):
-    """The pod's scratch disk is full; `resources.scratch` says how large it is."""
+    """The pod's scratch disk is full; `spec.resources.scratch` says how large it is."""
 
 
 class PeerMissing(OutsideError):
@@ -289,7 +289,7 @@ class Interrupted(TrainerError):
 
 
 class PeerLost(Interrupted):
-    """Another rank, or another node's pod, went away in the middle of training; what ended it is told wherever it is known."""
+    """Another training process, or another node's pod, went away in the middle of training; the cause is told where it is known."""
 
 
 class Superseded(Interrupted):
@@ -311,7 +311,7 @@ class GatedModel(DeniedError):
 
 
 class OutOfMemory(TrainerError):
-    """The accelerator's memory does not suffice, not even for one row at a time."""
+    """The memory of the GPU (on CPU: of the pod) does not suffice, not even for one row at a time."""
 
     exit_code = ExitCode.OUT_OF_MEMORY
 
@@ -333,15 +333,15 @@ class AcceleratorMissing(InternalError):
 
 
 class RankDied(InternalError):
-    """A rank ended without a verdict: killed, most likely for memory."""
+    """A training process ended and could not say why: killed, most likely for memory."""
 
 
 class WorkerDied(InternalError):
-    """A process that helps Prepare (reads rows, looks at the model) ended without a word: killed, most likely for memory."""
+    """A process that helps Prepare (reads rows, looks at the model) ended and could not say why: killed, most likely for memory."""
 
 
 class Stalled(InternalError):
-    """Nothing moved for `limits.stallTimeoutSeconds`; the ranks were killed, the next attempt resumes."""
+    """Nothing moved for `spec.runPolicy.stallTimeoutSeconds`; the training processes were killed, the next attempt resumes."""
 
 
 class EarlierFailure(TrainerError):

@@ -1,7 +1,7 @@
 """How likely a model finds the held-out rows, and what it answers. The same code for base and tuned."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from finetune_trainer import errors
 from finetune_trainer.heldout import Row
 from finetune_trainer.prepared import TokenizerFacts
 from finetune_trainer.tables import IGNORED
@@ -28,6 +29,11 @@ def without_adapter(model: Any) -> AbstractContextManager[Any]:
     return context
 
 
+def until_interrupted() -> AbstractContextManager[Any]:
+    """What is measured between two steps is given up where the pod was told to end: a checkpoint counts for more."""
+    return suppress(errors.Interrupted)
+
+
 @dataclass(frozen=True)
 class Said:
     """How likely a model finds the labelled tokens of some rows, in their order."""
@@ -44,7 +50,7 @@ def said_of(model: Any, rows: Sequence[Row], *, batch_size: int, move: Move) -> 
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # sharded weights count their versions, which inference mode does not know
             for done, places in _batches(rows, batch_size, model.config.vocab_size):
                 summed, right = _summed(model, [rows[place] for place in places])
                 for place, log_prob, hits in zip(places, summed, right, strict=True):
@@ -113,6 +119,8 @@ class Answering:
     batch_size: int
     """Prompts answered together: longer ones wait for each other, and each token costs one pass."""
     move: Move
+    together: bool = False
+    """Whether all ranks answer, each pass being one of all: none stops before the others."""
 
     @property
     def _ends(self) -> list[int]:
@@ -152,12 +160,13 @@ class Answering:
             eos_token_id=self._ends,
             pad_token_id=self.facts.pad_token_id,
         )
-        with torch.inference_mode():
+        with torch.no_grad():
             made = model.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=greedy,
                 stopping_criteria=StoppingCriteriaList([self._moved]),
+                synced_gpus=self.together,
             )
         return [self._text(row) for row in made[:, length:].tolist()]
 

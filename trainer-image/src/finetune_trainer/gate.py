@@ -72,7 +72,7 @@ def check(run: config.Run) -> None:
     for number, text in enumerate(run.evaluation.gate):
         field = f"spec.evaluation.gate[{number}]"
         for side, name in parse(text, field=field).figures:
-            known = metrics.measured(run.method, run.evaluation.metrics, side)
+            known = metrics.measured(run.method, run.evaluation.metrics, side, metrics.of_tasks(run))
             if name not in known:
                 raise errors.InvalidGate(f"{field}: {side}.{name} is not measured{_cure(name, known)}")
 
@@ -100,7 +100,7 @@ def _parsed(text: str) -> Expression:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise _Unknown("it is no expression") from error
+        raise _Unknown("it is not an expression") from error
     match tree:
         case ast.Compare(left=left, ops=[compared], comparators=[right]) if type(compared) in COMPARISONS:
             if not list(_figures(left)) + list(_figures(right)):
@@ -110,14 +110,14 @@ def _parsed(text: str) -> Expression:
             raise _Unknown("it compares more than once; make an entry of each comparison")
         case ast.BoolOp(op=ast.And()):
             raise _Unknown("`and` is not needed; make an entry of each comparison, all of them must hold")
-    raise _Unknown("it is no comparison")
+    raise _Unknown("it is not a comparison")
 
 
 def _figures(node: ast.expr) -> Iterator[Figure]:
     """The figures below `node`. Raises `_Unknown` for anything that an expression may not hold."""
     match node:
         case ast.Constant(value=bool()):
-            raise _Unknown(f"{node.value!r} is no number")
+            raise _Unknown(f"{node.value!r} is not a number")
         case ast.Constant(value=int() | float() as number):
             if not _finite(number):
                 raise _Unknown("it holds a number that is too large")
@@ -157,7 +157,7 @@ def _cure(name: str, known: frozenset[str]) -> str:
     """What to do about a figure that nobody measures."""
     if metric := metrics.metric_of(name):
         if metric == "perplexity":
-            return " by this method; its loss is"
+            return " by this method; use loss"
         return f"; add {metric} to spec.evaluation.metrics"
     return f"; measured are {', '.join(sorted(known))}"
 

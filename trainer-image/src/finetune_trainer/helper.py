@@ -83,9 +83,9 @@ class Helper:
         code = self.process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         advice = (
-            "most likely for memory; give Prepare more (prepare.memory of the profile's resources)"
+            "most likely for memory; raise spec.resources.prepare.memory"
             if code == -signal.SIGKILL
-            else "the pod's log says more"
+            else "see the pod's log"
         )
         return errors.WorkerDied(f"a process that {self.does} {how}; {advice}")
 

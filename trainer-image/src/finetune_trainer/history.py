@@ -16,7 +16,7 @@ Log = Sequence[Mapping[str, Any]]
 
 
 def jsonl(log: Log) -> str:
-    """One JSON object a line; what is no number is null."""
+    """One JSON object a line; what is not a number is null."""
     return "".join(json.dumps(report.finite(dict(entry)), allow_nan=False) + "\n" for entry in log)
 
 

@@ -198,7 +198,7 @@ def words(folder: Path, files: Iterable[str], template: str | None) -> Words:
     if not tokenizer.is_fast or tokenizer.eos_token_id is None:
         lack = "has no end-of-text token (eos_token)" if tokenizer.is_fast else "has no tokenizer.json"
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: the tokenizer {lack}, without which answers cannot be marked or ended"
+            f"{FIELD}: the tokenizer {lack}, without which answers cannot be marked or ended; add it, or use another model"
         )
     own = _own_template(tokenizer)
     source: Literal["Model", "Spec", "Plain"] = "Spec" if template else "Model" if own else "Plain"

@@ -32,7 +32,7 @@ class Interruption:
     def check(self) -> None:
         """Raise `Interrupted` where SIGTERM has come."""
         if self.noted:
-            raise errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+            raise errors.Interrupted("stopped from outside (SIGTERM); nothing that was saved is lost")
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -74,7 +74,7 @@ def leak(model: Any, collate: Collate, first: list[int], second: list[int]) -> f
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # see evaluate.py
             alone = said(second, [len(second)])
             packed = said(first + second, [len(first), len(second)])
             joined = said(first + second, [len(first) + len(second)])

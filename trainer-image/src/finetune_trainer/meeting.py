@@ -23,7 +23,8 @@ def meet(resources: config.Resources, *, rank: int, world: int) -> None:
         dist.barrier()
     except (RuntimeError, ValueError) as error:
         raise errors.PeerMissing(
-            f"rank {rank} could not connect to all of the other {world - 1} within {MEETING} s: the pods of a job must reach each "
-            f"other on every port (a NetworkPolicy?); tried again: {(str(error).splitlines() or [''])[0]}"
+            f"training process {rank} could not connect to all of the other {world - 1} within {MEETING} s: the "
+            "pods of a job must reach each "
+            f"other on every port (does a NetworkPolicy forbid it?); it is tried again: {(str(error).splitlines() or [''])[0]}"
         ) from error
     _set_pg_timeout(timedelta(seconds=arguments.GANG_TIMEOUT))

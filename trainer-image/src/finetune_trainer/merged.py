@@ -59,7 +59,8 @@ def compare(found: torch.Tensor, *, expected: torch.Tensor, before: torch.Tensor
     worst = error.max().item()
     if not worst <= room or (effect.max().item() > room and error.mean() > effect.mean() / 2):
         raise errors.InternalError(
-            f"the merged model does not give what base and adapter give (logits differ by {worst:.3g}); nothing was published"
+            f"the merged model does not give what base and adapter give (logits differ by {worst:.3g}); nothing "
+            "was published, please report it"
         )
 
 

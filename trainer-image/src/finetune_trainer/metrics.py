@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from finetune_trainer import config
+
 FIGURES = {
     "loss": ("loss",),
     "perplexity": ("perplexity",),
@@ -38,16 +40,33 @@ METHODS = {
 }
 
 
+MOST_FIGURES = 16
+"""Figures of one model, beside loss and perplexity, that the status has room for."""
+
+
+def of_task(task: str, metric: str) -> str:
+    """Name of the figure that the metric of a task gives: `boolqAccNorm`. The gate's grammar knows letters and digits alone."""
+    return f"{task}{metric[0].upper()}{metric[1:]}"
+
+
+def of_tasks(run: config.Run) -> list[str]:
+    """Names of all figures that the tasks of `run` give."""
+    return [of_task(task.name, metric) for task in run.evaluation.tasks or () for metric in task.metrics]
+
+
 def generates(asked: Iterable[str]) -> bool:
     """Whether held-out rows must be answered for the metrics `asked`."""
     return not GENERATED.isdisjoint(asked)
 
 
-def measured(method: str, asked: Iterable[str], side: str) -> frozenset[str]:
-    """Names of the figures that `method` and the metrics `asked` give of the model `side`: `base` or `tuned`."""
+def measured(method: str, asked: Iterable[str], side: str, tasks: Iterable[str] = ()) -> frozenset[str]:
+    """Names of the figures that `method` and the metrics `asked` give of the model `side`: `base` or `tuned`.
+
+    `tasks`: names of the figures that its tasks give.
+    """
     own = METHODS[method]
     named = {figure for metric in asked for figure in FIGURES.get(metric, ())} - {"loss", "perplexity"}
-    return own.both | (own.tuned if side == "tuned" else frozenset()) | named
+    return own.both | (own.tuned if side == "tuned" else frozenset()) | named | frozenset(tasks)
 
 
 def metric_of(figure: str) -> str | None:

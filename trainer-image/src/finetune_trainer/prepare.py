@@ -21,6 +21,7 @@ from finetune_trainer import (
     combinations,
     config,
     errors,
+    eval_tasks,
     gate,
     hub_copy,
     inspection,
@@ -199,6 +200,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     progress.tell(stage="Fetch", message="looking at the output")
     not_yet.check(run)
     combinations.check(run)
+    eval_tasks.check(run)
     gate.check(run)
     if run.training.extra:
         from finetune_trainer import extra  # noqa: PLC0415 - imports TRL: 10 s that nobody else should wait for
@@ -212,6 +214,7 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
         sources.fetch(run, layout, part, lambda name: progress.tell(message=f"fetching {name}"))
         for part in ("train", "eval")
     ]
+    tasks = eval_tasks.fetch(run, layout, lambda name: progress.tell(message=f"fetching {name}"))
     base = _base(run, layout, progress)
     scorer = scoring_model.look(run, layout, lambda told: progress.tell(message=told))
     asked, run = run, adapter_source.fetch(run, layout, base.facts)
@@ -225,7 +228,11 @@ def prepare(run: config.Run, layout: Layout, progress: ProgressWriter) -> Prepar
     answered = sum(one.expected is not None for one in made)
     combinations.check_held_out(run, rows=data.held.rows, answered=answered)
     prepared = _document(run, model, read, data, made).model_copy(
-        update={"shaping": checkpoint.shaping(asked), "scorer": scorer.facts if scorer else None}
+        update={
+            "shaping": checkpoint.shaping(asked),
+            "scorer": scorer.facts if scorer else None,
+            "tasks": tasks,
+        }
     )
     progress.tell(stage="Fetch")
     for one in filter(None, (model.base, scorer)):
@@ -507,7 +514,7 @@ def _result(prepared: Prepared, report: str) -> PrepareResult:
     return PrepareResult(
         reason="Prepared",
         message=f"{prepared.rows_read} rows of {formats}: {prepared.rows} to train on, {prepared.eval_rows} held out, "
-        f"{sum(dropped.values())} dropped{f' ({told})' if told else ''}, {prepared.truncated} cut; "
+        f"{sum(dropped.values())} left out{f' ({told})' if told else ''}, {prepared.truncated} cut to maxLength; "
         f"{prepared.tokens} tokens an epoch{shared}, {resolved['totalSteps']} steps{where}",
         result={
             "dataset": dataset,

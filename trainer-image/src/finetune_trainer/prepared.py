@@ -5,6 +5,7 @@
                      start/           the adapter that training goes on from (`start_adapter`), if there is one
                      packs.parquet    with training.packing: which rows of train.parquet stand in one sequence (`data.packing`)
                      samples.json     the prompts to be answered, rendered and tokenised
+                     tasks/           with evaluation.tasks: the rows of each task of lm-eval, as ready texts (`eval_tasks`)
                      data-report.json, data-report.md   what was read, left out and advised, for programs and for people
                      prepared.json    this model; written last
 
@@ -134,6 +135,8 @@ class Resolved(config.Value):
     """Tokens."""
     target_modules: tuple[str, ...]
     """By their last name, sorted."""
+    distribution: str | None = None
+    """How several processes hold the model, in words; None where there is one."""
 
 
 class Estimated(config.Value):
@@ -159,6 +162,19 @@ class Sample(config.Value):
     """The held-out row's own answer."""
     input_ids: tuple[int, ...]
     """`messages` as the model sees them, the opening of its turn included."""
+
+
+class AskedTask(config.Value):
+    """The rows of a task of lm-eval, ready to be asked."""
+
+    file: FileFacts
+    rows: int
+    """Those that are asked; the ones shown before each prompt do not count."""
+
+    @staticmethod
+    def name_of(task: str) -> str:
+        """The file of the task called `task`."""
+        return f"tasks/{task}.json"
 
 
 class Prepared(config.Value):
@@ -193,11 +209,14 @@ class Prepared(config.Value):
     estimate: Estimated | None = None
     scorer: BaseModelFacts | None = None
     """The model that judges answers; None where no metric asks for one."""
+    tasks: dict[str, AskedTask] = pydantic.Field(default={})
+    """The tasks of lm-eval, by name."""
 
     @property
     def files(self) -> dict[str, FileFacts]:
         """Every file beside this document."""
-        return {**self.identity.files, SAMPLES: self.samples, **self.report}
+        tasks = {AskedTask.name_of(name): one.file for name, one in self.tasks.items()}
+        return {**self.identity.files, SAMPLES: self.samples, **tasks, **self.report}
 
     def at(self, micro_batch_size: int | None) -> "Prepared":
         """The same with so many rows per forward pass, where a number is given."""
@@ -225,7 +244,7 @@ class Prepared(config.Value):
             prepared = cls.model_validate_json(raw)
         except pydantic.ValidationError as error:
             raise errors.InternalError(
-                f"{where}/{DOCUMENT} cannot be read: {error.errors()[0]['msg']}"
+                f"{where}/{DOCUMENT} cannot be read ({error.errors()[0]['msg']}); apply the job under a new name"
             ) from error
         if prepared.digest != digest or prepared.identity.digest != digest:
             raise errors.InternalError(
@@ -252,5 +271,7 @@ def key_of(digest: str) -> str:
     """The folder of a dataset within the work area. Raises `InvalidRun` for what is no digest."""
     algorithm, _, digits = digest.partition(":")
     if algorithm != "sha256" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):  # noqa: PLR2004 - SHA-256
-        raise errors.InvalidRun(f"--prepared: {digest!r} is no digest; it is written sha256:<64 hex digits>")
+        raise errors.InvalidRun(
+            f"--prepared: {digest!r} is not a digest; it is written sha256:<64 hex digits>"
+        )
     return f"dataset/{digits}"

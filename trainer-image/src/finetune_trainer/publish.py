@@ -93,7 +93,7 @@ def check_base_named(settings: Path, expected: str) -> None:
     found = json.loads(settings.read_text(encoding="utf-8"))["base_model_name_or_path"]
     if found != expected:
         raise errors.InternalError(
-            f"the adapter names its base {found!r} instead of {expected!r}; nothing was published"
+            f"the adapter names its base {found!r} instead of {expected!r}; nothing was published, please report it"
         )
 
 
@@ -113,7 +113,8 @@ def check_reloads(model: PeftModel, artefact: Path, ids: list[int]) -> None:
     worst = (expected - found).abs().max().item()
     if not math.isfinite(worst) or worst > TOLERANCE * max(1.0, expected.abs().max().item()):
         raise errors.InternalError(
-            f"the saved adapter does not give what was trained (logits differ by {worst:.3g}); nothing was published"
+            f"the saved adapter does not give what was trained (logits differ by {worst:.3g}); nothing was "
+            "published, please report it"
         )
 
 
@@ -132,7 +133,7 @@ def check_no_paths(artefact: Path, paths: Iterable[Path]) -> None:
             leaked = [one for one in forbidden if one in text]
             if leaked:
                 raise errors.InternalError(
-                    f"{path.name} names the pod's path {leaked[0]}; nothing was published"
+                    f"{path.name} names the pod's path {leaked[0]}; nothing was published, please report it"
                 )
 
 

@@ -77,7 +77,7 @@ def _ours(error: BaseException, interruption: Interruption) -> BaseException:
         return error
     traceback.print_exception(error)
     if interruption.noted:
-        return errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+        return errors.Interrupted("stopped from outside (SIGTERM); nothing that was saved is lost")
     return rank_errors.known(error) or error
 
 

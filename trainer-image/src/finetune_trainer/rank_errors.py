@@ -34,7 +34,8 @@ def known(error: BaseException) -> errors.TrainerError | None:
     text = f"{type(error).__name__}: {error}"
     if any(part in text for part in OUT_OF_MEMORY):
         return errors.OutOfMemory(
-            "the accelerator's memory does not suffice; lower spec.training.microBatchSize or spec.training.maxLength, set "
+            "the memory of the GPU (on CPU: of the pod) does not suffice; lower spec.training.microBatchSize or "
+            "spec.training.maxLength, set "
             "spec.training.activationCheckpointing to On, or use a larger GPU"
         )
     if any(part in text for part in DISK_FULL):
@@ -42,5 +43,7 @@ def known(error: BaseException) -> errors.TrainerError | None:
             "the pod's scratch disk is full: a checkpoint, or the result, could not be written; raise spec.resources.scratch"
         )
     if any(part in text for part in PEER_LOST):
-        return errors.PeerLost("another rank went away in the middle of a step: see what that one says")
+        return errors.PeerLost(
+            "another training process went away in the middle of a step; see what that one says"
+        )
     return None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_trainer import accelerator, config, errors
+from finetune_trainer import accelerator, config, errors, sharding
 from finetune_trainer.batches import FEWEST
 from finetune_trainer.estimate import fitting, setting
 from finetune_trainer.estimate.shape import Shape
@@ -81,6 +81,7 @@ def resolve(run: config.Run, facts: Facts) -> Resolved:
         micro_batch_size=_micro_batch(run, facts, per_process),
         max_length=facts.max_length,
         target_modules=facts.target_modules,
+        distribution=sharding.told(run),
     )
 
 
@@ -123,7 +124,7 @@ def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
     if given != "Auto":
         if per_process % given:
             raise errors.InvalidBatchSize(
-                f"spec.training.microBatchSize: {per_process} rows per step and process are no multiple of {given}; correct "
+                f"spec.training.microBatchSize: {per_process} rows per step and process are not a multiple of {given}; correct "
                 "microBatchSize or globalBatchSize, or set microBatchSize to Auto"
             )
         return given

@@ -129,7 +129,7 @@ def _last(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # see evaluate.py
             found: torch.Tensor = model.base_model(**moved, use_cache=False)[0]
             return found.float()
     finally:

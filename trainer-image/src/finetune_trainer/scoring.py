@@ -44,7 +44,7 @@ def scores(
     plain = [(_plain(answer), _plain(own)) for answer, own in pairs]
     found: dict[str, float] = {}
     for metric in wanted:
-        move(f"reckoning {metric} of {len(pairs)} answers")
+        move(f"computing {metric} of {len(pairs)} answers")
         found |= known[metric](plain, move)
     return found
 
@@ -77,7 +77,7 @@ def _rouge(pairs: Sequence[Pair], move: Callable[[str], object]) -> dict[str, fl
 
     def each() -> Iterator[dict[str, float]]:
         for number, (answer, own) in enumerate(pairs, start=1):
-            move(f"reckoning rouge of answer {number} of {len(pairs)}")
+            move(f"computing rouge of answer {number} of {len(pairs)}")
             said = rouge_score(answer, own, normalizer=str, tokenizer=words, rouge_keys=names)
             yield {name: float(said[f"{name}_fmeasure"]) for name in names}
 

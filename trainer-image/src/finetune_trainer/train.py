@@ -23,6 +23,8 @@ from finetune_trainer import (
     reference,
     row_attention,
     saving,
+    sharding,
+    shards,
     start_adapter,
     tables,
 )
@@ -69,7 +71,7 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     revision: str | None,
 ) -> Trainer:
-    """The method's trainer, around a base model that `load` gives; nothing has been trained yet.
+    """The method's trainer, around a base model that `load` gives; nothing has been trained yet, and no rows are packed (`pack`).
 
     With a new adapter the reference of DPO and KTO is the same model with the adapter put aside; with one that training goes
     on from, TRL keeps a copy of it (`reference.REFERENCE`). Where all weights are trained it is a second model.
@@ -85,13 +87,13 @@ def make_trainer(
             raise
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise errors.SettingsDoNotFit(
-            f"spec.training.extra: the trainer of {run.method} refuses the settings: {said}"
+            f"spec.training.extra: the trainer of {run.method} refuses the settings ({said}); correct them, or leave them out"
         ) from error
     _learn_in_float32(trainer)
     if start := start_adapter.folder(run, task.dataset):
         reference.begin_exactly(_model(trainer), start)
-    if run.training.packing:
-        _pack(trainer, run, arithmetic, task)
+    if sharding.sharded(run):
+        trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = shards.policy(bf16=arithmetic.bf16)
     return trainer
 
 
@@ -131,16 +133,17 @@ def _made(
     return trainer
 
 
-def _pack(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
-    """Choose how packs are attended, and try whether this model, as it computes here, keeps their rows apart.
+def pack(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) -> None:
+    """Where rows are packed: choose how packs are attended, and try whether this model, as it computes here, keeps rows apart.
 
     Raises `SettingsDoNotFit`.
     """
-    if shared := tables.first_shared(task.dataset, run):
+    if run.training.packing and (shared := tables.first_shared(task.dataset, run)):
         model, collate = _model(trainer), trainer.data_collator
         sixteen = arithmetic.bf16 or arithmetic.fp16
         with trainer.compute_loss_context_manager():
-            if run.model.attention == "Auto":
+            # What is sharded computes as a whole or not at all, and the trial is made with a part of it.
+            if run.model.attention == "Auto" and not sharding.sharded(run):
                 base = model.get_base_model() if isinstance(model, PeftModel) else model
                 row_attention.take(base, collate, shared, sixteen=sixteen)
             isolation.check(model, collate, shared[:2], sixteen=sixteen)
@@ -163,8 +166,12 @@ def assert_promised(trainer: Trainer, run: config.Run, *, rank: int, world: int)
     found = int(trainer.args.world_size), int(trainer.args.process_index)
     if found != (run.resources.processes, rank) or world != run.resources.processes:
         raise errors.InternalError(
-            f"{run.resources.processes} processes were promised, the launcher told of {world}, and the trainer of rank {rank} "
-            f"sees {found[0]} and takes itself for number {found[1]}; nothing was trained"
+            f"{run.resources.processes} processes were promised, the launcher told of {world}, and the trainer of process {rank} "
+            f"sees {found[0]} and takes itself for number {found[1]}; nothing was trained, please report it"
+        )
+    if sharding.sharded(run) != trainer.accelerator.is_fsdp2:
+        raise errors.InternalError(
+            f"{sharding.told(run)} was promised, and the trainer has {trainer.accelerator.distributed_type}; nothing was trained"
         )
 
 
@@ -178,8 +185,11 @@ def fit(
     measure: Callable[[], float | None],
     tokens_per_epoch: int,
     beside: tuple[Path, ...],
+    begin: Callable[[], object] | None = None,
 ) -> callbacks.Telling:
     """Train to the last step, from `task.resume` where there is one; what was told last.
+
+    `begin` is called on every rank before the first step, once weights are sharded and those of the checkpoint are in place.
 
     Raises `Interrupted` where SIGTERM came before the last step: its checkpoint is written then, and nothing else is.
     """
@@ -189,13 +199,14 @@ def fit(
         every_minutes=_minutes(run.checkpoint),
         early=run.training.early_stopping,
     )
-    every = run.evaluation.every_steps
-    measuring = [callbacks.Measuring(measure, every_steps=every)] if every else []
+    every, together = run.evaluation.every_steps, sharding.sharded(run)
+    measuring = [callbacks.Measuring(measure, every_steps=every, together=together)] if every else []
     telling = callbacks.Telling(
         tell, tokens_per_epoch=tokens_per_epoch, flops_per_token=_flops_share(trainer, run)
     )
+    beginning = [callbacks.Beginning(begin)] if begin else []
     for one in (
-        callbacks.Finite(), *measuring, steering, callbacks.SettingApart(task.finished, tell, beside=beside)
+        *beginning, callbacks.Finite(), *measuring, steering, callbacks.SettingApart(task.finished, tell, beside=beside)
     ):  # fmt: skip
         trainer.add_callback(one)
     if trainer.is_world_process_zero():
@@ -207,13 +218,15 @@ def fit(
     trainer.remove_callback(transformers.PrinterCallback)
     transformers.set_seed(run.training.seed)  # whatever was evaluated before must not move the dice
     if task.resume and _trained_already(trainer, task.resume, run.training.early_stopping):
+        if begin:
+            begin()
         return telling
     with interruption.deferred(), saving.bare(trainer):
         trainer.train(resume_from_checkpoint=str(task.resume) if task.resume else None)
     if steering.stopped:
         step = trainer.state.global_step
         raise errors.Interrupted(
-            f"stopped by SIGTERM at step {step} of {trainer.state.max_steps}, after a checkpoint"
+            f"stopped from outside (SIGTERM) at step {step} of {trainer.state.max_steps}, after a checkpoint"
         )
     return telling
 
@@ -227,7 +240,10 @@ def _trained_already(trainer: Trainer, resume: Path, early: config.EarlyStopping
     enough = early is not None and callbacks.no_longer_falls(state.log_history, early)
     if state.global_step < trainer.args.max_steps and not enough:
         return False
-    if isinstance(trainer.model, PeftModel):
+    if trainer.is_fsdp_enabled:  # weights find their place in shards alone, which training would have made
+        rows = trainer.get_train_dataloader()
+        trainer._prepare_for_training(trainer.args.max_steps, rows, str(resume))  # type: ignore[no-untyped-call]  # noqa: SLF001
+    elif isinstance(trainer.model, PeftModel):
         set_peft_model_state_dict(trainer.model, load_peft_weights(str(resume)))
     else:
         trainer._load_from_checkpoint(str(resume))  # noqa: SLF001 - what transformers resumes by; shards have no other reader

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -139,12 +139,7 @@ class Cluster:
 
     def config_map(self, name: str) -> Object:
         """One ConfigMap."""
-        with self._told(f"read the ConfigMap {name!r}"):
-            answer = self._core.read_namespaced_config_map(
-                name, self.namespace, _preload_content=False, _request_timeout=PATIENCE
-            )
-        found: Object = json.loads(answer.data)
-        return found
+        return self._read(self._core.read_namespaced_config_map, "ConfigMap", name)
 
     def create_pod(self, manifest: Object) -> Object:
         """A new pod."""
@@ -161,12 +156,7 @@ class Cluster:
 
     def pod(self, name: str) -> Object:
         """One pod."""
-        with self._told(f"read the pod {name!r}"):
-            answer = self._core.read_namespaced_pod(
-                name, self.namespace, _preload_content=False, _request_timeout=PATIENCE
-            )
-        found: Object = json.loads(answer.data)
-        return found
+        return self._read(self._core.read_namespaced_pod, "pod", name)
 
     def remove_pod(self, name: str, *, grace: int) -> None:
         """Remove a pod, within `grace` seconds. One that is gone already is none to remove."""
@@ -214,6 +204,13 @@ class Cluster:
         with self._told(f"read the Secret {name!r}"):
             found = self._core.read_namespaced_secret(name, self.namespace, _request_timeout=PATIENCE)
         return dict(found.data or {})
+
+    def _read(self, read: Callable[..., Any], kind: str, name: str) -> Object:
+        """One object, as the API server wrote it."""
+        with self._told(f"read the {kind} {name!r}"):
+            answer = read(name, self.namespace, _preload_content=False, _request_timeout=PATIENCE)
+        found: Object = json.loads(answer.data)
+        return found
 
     @contextmanager
     def _told(self, doing: str, job: str | None = None) -> Iterator[None]:

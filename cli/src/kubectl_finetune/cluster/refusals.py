@@ -33,7 +33,9 @@ def of(error: ApiException, doing: str, *, namespace: str, job: str | None) -> e
                 f"there is no FineTuneJob {job!r} {where}; `kubectl finetune list -A` shows all"
             )
         case 404:
-            return errors.NotThere(f"cannot {doing} {where}: {said}")
+            return errors.NotThere(
+                f"cannot {doing} {where}: {said}; see whether it was deleted, or create it"
+            )
         case 409:
             return errors.Mistake(f"{said}; choose another name")
         case 422 | 400:

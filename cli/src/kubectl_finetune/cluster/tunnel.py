@@ -52,7 +52,9 @@ class Tunnel:
         if found is None:
             self.close()
             refused = errors.Denied if "forbidden" in said.lower() else errors.Outside
-            raise refused(f"the pod cannot be reached: kubectl port-forward says: {said or 'nothing'}")
+            raise refused(
+                f"the pod cannot be reached (kubectl port-forward says: {said or 'nothing'}); try again, or use --here"
+            )
         self.port = int(found[1])
 
     def close(self) -> None:

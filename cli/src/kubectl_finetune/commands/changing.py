@@ -38,7 +38,8 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
     job = Job.of(cluster.job(name))
     if job.settled:
         raise errors.Mistake(
-            f"{name} has ended ({job.state}); only a job that has not ended can be suspended or resumed"
+            f"{name} has ended ({job.state}); only a job that has not ended can be suspended or resumed; `kubectl "
+            f"finetune retry {name}` runs it again"
         )
     changed = cluster.patch(name, {"spec": {"runPolicy": {"suspend": to}}})
     if json_wanted:
@@ -60,7 +61,7 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="What shall be different: training.learningRate=0.0001.",
+    help="What to change: training.learningRate=0.0001; =null removes a field.",
 )
 @options.output
 @options.to_cluster
@@ -80,7 +81,9 @@ def retry(
             f"{name} has not ended yet ({job.state}); wait for its end, or delete it: kubectl delete ftj {name}"
         )
     if from_checkpoint and job.succeeded:
-        raise errors.Mistake(f"--from-checkpoint: {name} has succeeded, there is nothing left to go on with")
+        raise errors.Mistake(
+            f"--from-checkpoint: {name} has succeeded, so there is nothing left to go on with; leave the flag out"
+        )
     taken = {one["metadata"]["name"] for one in cluster.jobs()}
     new = again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint)
     manifest.changed(new["spec"], settings)

@@ -39,16 +39,16 @@ TUNINGS = ("LoRA", "QLoRA", "Full")
     "--tuning", type=click.Choice(TUNINGS, case_sensitive=False), help="Which weights learn (LoRA)."
 )
 @click.option(
-    "--gpus", type=click.IntRange(0), metavar="N", help="GPUs; 0 trains on CPU. The profile's if not said."
+    "--gpus", type=click.IntRange(0), metavar="N", help="GPUs per node; 0 trains on CPU (the profile's)."
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Any field of the spec: training.epochs=2.",
+    help="Any field of the spec: training.epochs=2; =null removes it.",
 )
-@click.option("--ask/--no-ask", default=None, help="Ask for what is not said (on a terminal).")
+@click.option("--ask/--no-ask", default=None, help="Ask for what no flag gives (on a terminal).")
 @click.option("--dry-run", is_flag=True, help="Print the YAML and create nothing.")
 @options.output
 @options.to_cluster_if_needed
@@ -168,7 +168,7 @@ def _complete(made: manifest.Manifest) -> None:
     missing += [flag for flag, field in fields.items() if not spec.get(field)]
     if missing:
         raise errors.Mistake(
-            f"say {', '.join(missing)} too; or type `kubectl finetune create` on a terminal to be asked"
+            f"give {', '.join(missing)} too; or type `kubectl finetune create` on a terminal to be asked"
         )
 
 

@@ -24,11 +24,11 @@ URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@click.option("--model", metavar="URI|DIR", help="Whose words are counted; of a job's YAML its own.")
+@click.option("--model", metavar="URI|DIR", help="Model whose tokenizer counts; a job's YAML names its own.")
 @click.option(
     "--method",
     type=click.Choice(("SFT", "DPO", "ORPO", "KTO"), case_sensitive=False),
-    help="What it shall be good for (SFT).",
+    help="Method that the data is for (SFT).",
 )
 @click.option(
     "--set",
@@ -66,7 +66,7 @@ def _job_of(data: str, model: str | None) -> manifest.Manifest:
         return {**made, "spec": {**made["spec"], **({"model": {"uri": _uri(model)}} if model else {})}}
     if model is None:
         raise errors.Mistake(
-            "--model: say whose tokenizer reads the data, for example --model hf://Qwen/Qwen3-0.6B"
+            "--model: nothing says whose tokenizer reads the data; give a model, for example --model hf://Qwen/Qwen3-0.6B"
         )
     spec = {
         "model": {"uri": _uri(model)},
@@ -89,7 +89,7 @@ def _uri(place: str) -> str:
     "--teraflops",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="What one GPU computes in bf16, for the time.",
+    help="What one GPU computes in bf16; this tells the time.",
 )
 @click.option(
     "--set",
@@ -128,7 +128,7 @@ def _estimated(needs: dict[str, Any], resolved: dict[str, Any]) -> Iterator[str]
     for part, size in sorted((needs.get("parts") or {}).items(), key=lambda one: -one[1]):
         yield f"  {part:<12} {amounts.size(size):>10}"
     seconds = needs.get("durationSeconds")
-    yield f"time:   {amounts.duration(seconds) if seconds else 'unknown; say --teraflops'}"
+    yield f"time:   {amounts.duration(seconds) if seconds else 'unknown; give --teraflops'}"
     chosen = (("steps", "totalSteps"), ("rows a step", "globalBatchSize"), ("rows a pass", "microBatchSize"))
     yield "run:    " + ", ".join(f"{resolved[name]} {label}" for label, name in chosen if name in resolved)
 
@@ -151,7 +151,7 @@ def _prepared(
             told = (
                 f"{word.reason}: {word.message}"
                 if word
-                else f"the trainer ended with exit code {code}, and without a word"
+                else f"the trainer ended with exit code {code} and did not say why; please report it"
             )
             raise errors.StageEnded(told, code=code)
         digest = (word.result or {})["dataset"]["digest"].removeprefix("sha256:")

@@ -87,9 +87,9 @@ def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
 
 @click.command()
 @options.job
-@click.option("-f", "--follow", is_flag=True, help="Go on as it grows.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows.")
 @click.option(
-    "--stage", type=click.Choice(["prepare", "train"]), help="Whose log; the newest pod's if not said."
+    "--stage", type=click.Choice(["prepare", "train"]), help="Stage whose log to show (the newest pod's)."
 )
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="The last N lines.")
 @options.to_cluster
@@ -99,7 +99,9 @@ def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: 
     pods = _stage(cluster.pods(job.uid), stage)
     if not pods:
         kind = f"{stage} pods" if stage else "pods"
-        raise errors.NotYet(f"{name} has no {kind} at the moment ({': '.join(job.says)})")
+        raise errors.NotYet(
+            f"{name} has no {kind} at the moment ({': '.join(job.says)}); `kubectl finetune watch {name}` follows it"
+        )
     for line in cluster.log(_name(pods[-1]), follow=follow, tail=tail):
         screen.say(line)
 
@@ -160,7 +162,10 @@ def published_at(job: Job) -> str:
             f"{job.name} has not ended yet ({job.state}), and there is no result before; `kubectl finetune watch {job.name}` "
             "waits for it"
         )
-    raise errors.NotThere(f"{job.name} has published nothing, so there is no result: {': '.join(job.says)}")
+    raise errors.NotThere(
+        f"{job.name} has published nothing, so there is no result ({': '.join(job.says)}); `kubectl finetune status {job.name}` "
+        "says what to do next"
+    )
 
 
 def keys_of(cluster: Cluster, job: Job) -> dict[str, str]:

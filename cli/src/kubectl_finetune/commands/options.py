@@ -16,7 +16,7 @@ Connect = Callable[[], Cluster]
 def to_cluster_if_needed(command: Command) -> Command:
     """`command` is called with `cluster`, a function that connects: what needs no cluster asks for none."""
 
-    @click.option("-n", "--namespace", metavar="NAME", help="Namespace; the kubeconfig's if not said.")
+    @click.option("-n", "--namespace", metavar="NAME", help="Namespace (the kubeconfig's).")
     @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
     @click.option("--kubeconfig", metavar="FILE", help="Another kubeconfig.")
     @functools.wraps(command)

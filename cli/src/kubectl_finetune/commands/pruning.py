@@ -29,17 +29,19 @@ class Age(click.ParamType[timedelta]):
             return value
         found = AGE.fullmatch(value)
         if found is None:
-            self.fail(f"{value!r} is no age; say 7d or 12h", param, ctx)
+            self.fail(f"{value!r} is not an age; write 7d or 12h", param, ctx)
         return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 @click.command()
 @click.argument("uri", metavar="URI")
+@click.option("--secret", metavar="NAME", help="Secret with the bucket's keys (this machine's own keys).")
 @click.option(
-    "--secret", metavar="NAME", help="Secret with the bucket's keys; this machine's own if not said."
-)
-@click.option(
-    "--older-than", type=Age(), default="7d", metavar="AGE", help="Spare what was touched since (7d)."
+    "--older-than",
+    type=Age(),
+    default="7d",
+    metavar="AGE",
+    help="Leave what was touched more recently than this (7d).",
 )
 @click.option(
     "--this-namespace-only",

@@ -26,7 +26,7 @@ def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) ->
     for one in given:
         name, equals, path = one.partition("=")
         if not equals or not name or not path:
-            raise errors.Mistake(f"--{option.name} {one}: write it as NAME=PATH")
+            raise errors.Mistake(f"--{option.name} {one}: is not NAME=PATH; write it so")
         found[name] = Path(path)
     return found
 
@@ -35,20 +35,24 @@ def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) ->
 @click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
 @click.option("--local", is_flag=True, help="On this machine; there is no other way yet.")
 @click.option(
-    "--dir", "root", type=click.Path(path_type=Path), metavar="DIR", help="Where it works (NAME.finetune)."
+    "--dir",
+    "root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for work and logs (NAME.finetune).",
 )
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the result goes, instead of output.uri.",
+    help="Where the result goes, instead of spec.output.uri.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Change a field of the spec: training.maxSteps=5.",
+    help="Any field of the spec: training.maxSteps=5; =null removes it.",
 )
 @click.option(
     "--secret", multiple=True, callback=_pairs, metavar="NAME=FILE", help="A Secret's KEY=VALUE lines."

@@ -29,19 +29,23 @@ LOOPBACK = "127.0.0.1"
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Ask this and end; may be given several times."
 )
-@click.option("--system", metavar="TEXT", help="What stands before the conversation.")
-@click.option("--only", type=click.Choice(SIDES), help="One of the two alone.")
+@click.option("--system", metavar="TEXT", help="System prompt of the conversation.")
+@click.option("--only", type=click.Choice(SIDES), help="Ask one of the two alone.")
 @click.option(
-    "--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Longest answer."
+    "--max-new-tokens",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Longest answer, in tokens.",
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 2),
     default=0.0,
     show_default=True,
-    help="0: always the likeliest token.",
+    help="How freely tokens are drawn; 0: always the likeliest.",
 )
-@click.option("--seed", type=click.IntRange(0), help="The same dice again.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the draw: the same one gives the same answers.")
 @options.output
 @options.to_cluster_if_needed
 def chat(

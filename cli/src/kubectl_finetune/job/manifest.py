@@ -1,6 +1,7 @@
 """The YAML of a FineTuneJob: read, changed by PATH=VALUE, checked field by field, written."""
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -30,9 +31,9 @@ def read(path: Path) -> Manifest:
     try:
         text = sys.stdin.read() if str(path) == STDIN else path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise errors.NotThere(f"there is no file {path}") from error
+        raise errors.NotThere(f"there is no file {path}; correct the path") from error
     except UnicodeDecodeError as error:
-        raise errors.Mistake(f"{path} is no text: {error}") from error
+        raise errors.Mistake(f"{path} is not UTF-8 text ({error}); save the YAML as UTF-8") from error
     return parsed(text, str(path))
 
 
@@ -49,7 +50,7 @@ def parsed(text: str, where: str) -> Manifest:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise errors.Mistake(f"{where}{line}: this is no YAML ({problem})") from error
+        raise errors.Mistake(f"{where}{line}: this is not valid YAML ({problem}); correct it") from error
     jobs = [one for one in documents if isinstance(one, dict) and one.get("kind") == names.KIND]
     if len(jobs) != 1:
         raise errors.Mistake(
@@ -74,18 +75,24 @@ def text(manifest: Manifest) -> str:
 
 
 def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
-    """Put each `training.learningRate=0.0001` into `spec`. The value is read as YAML."""
+    """Put each `training.learningRate=0.0001` into `spec`. The value is read as YAML; `null` removes the field."""
     for setting in settings:
         found = SET.match(setting)
         if found is None:
-            raise errors.Mistake(
-                f"--set {setting}: write it as field.field=value, for example training.epochs=2"
-            )
+            raise errors.Mistake(f"--set {setting}: is not FIELD=VALUE; write it like training.epochs=2")
+        if not found["value"].strip():
+            raise errors.Mistake(f"--set {setting}: there is no value; give one, or null to remove the field")
         parts: list[str | int] = [int(one) if one.isdigit() else one for one in PART.findall(found["path"])]
         try:
-            _put(spec, parts, yaml.safe_load(found["value"]))
-        except (TypeError, IndexError, yaml.YAMLError) as error:
-            raise errors.Mistake(f"--set {setting}: there is no such field to set ({error})") from error
+            value = yaml.safe_load(found["value"])
+        except yaml.YAMLError as error:
+            raise errors.Mistake(f"--set {setting}: the value is not valid YAML; put it in quotes") from error
+        try:
+            _remove(spec, parts) if value is None else _put(spec, parts, value)
+        except (TypeError, AttributeError, IndexError) as error:
+            raise errors.Mistake(
+                f"--set {setting}: there is no such field to set; `kubectl explain finetunejob.spec` lists them"
+            ) from error
 
 
 def _put(holder: Any, parts: list[str | int], value: Any) -> None:
@@ -93,6 +100,17 @@ def _put(holder: Any, parts: list[str | int], value: Any) -> None:
     for part in above:
         holder = holder[part] if isinstance(part, int) else holder.setdefault(part, {})
     holder[last] = value
+
+
+def _remove(holder: Any, parts: list[str | int]) -> None:
+    """Take the field out, wherever it was; what is not there is left as it is."""
+    *above, last = parts
+    for part in above:
+        holder = holder[part] if isinstance(part, int) else holder.get(part, {})
+    if isinstance(last, int):
+        del holder[last]
+    else:
+        holder.pop(last, None)
 
 
 def checked(manifest: Manifest) -> FineTuneJobSpec:
@@ -115,10 +133,13 @@ def _metadata(manifest: Manifest) -> list[str]:
     name = metadata.get("name") if isinstance(metadata, dict) else None
     wrong = []
     if version != names.API_VERSION:
-        wrong.append(f"apiVersion: must be {names.API_VERSION}, not {version!r}")
-    if not isinstance(name, str) or not re.fullmatch(JOB_NAME, name) or len(name) > MAX_NAME_LENGTH:
+        wrong.append(f"apiVersion: must be {names.API_VERSION}, not {_shown(version)}")
+    if name is None:
+        wrong.append("metadata.name: must be set")
+    elif not isinstance(name, str) or not re.fullmatch(JOB_NAME, name) or len(name) > MAX_NAME_LENGTH:
         wrong.append(
-            f"metadata.name: {name!r} must begin with a letter and hold only a-z, 0-9 and '-', at most {MAX_NAME_LENGTH} of them"
+            f"metadata.name: {_shown(name)} must begin with a letter and hold only a-z, 0-9 and '-', at most "
+            f"{MAX_NAME_LENGTH} of them"
         )
     return wrong
 
@@ -136,12 +157,17 @@ def _sentence(wrong: Any) -> str:
     path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in wrong["loc"])
     match wrong["type"]:
         case "missing":
-            return f"{path}: must be said"
+            return f"{path}: must be set"
         case "extra_forbidden":
             near = difflib.get_close_matches(str(wrong["loc"][-1]), _fields_beside(wrong["loc"]), n=1)
             return f"{path}: there is no such field" + (f"; did you mean {near[0]}?" if near else "")
     message = wrong["msg"][0].lower() + wrong["msg"][1:]
-    return f"{path}: {message}, not {wrong['input']!r}"
+    return f"{path}: {message}, not {_shown(wrong['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """A value of the YAML as its author may have written it: null and true, not None and True."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _fields_beside(place: tuple[str | int, ...]) -> list[str]:

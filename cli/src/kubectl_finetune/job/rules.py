@@ -31,6 +31,8 @@ def _rows_or_auto(value: Any) -> bool:
 COUNTERPARTS: dict[str, Callable[[Any], bool]] = {
     "has(self.jobRef) != has(self.uri)": _one_of("jobRef", "uri"),
     "has(self.required) != has(self.preferred)": _one_of("required", "preferred"),
+    "has(self.choices) != has(self.choicesColumn)": _one_of("choices", "choicesColumn"),
+    "has(self.multipleChoice) != has(self.generate)": _one_of("multipleChoice", "generate"),
     "!(has(self.epochs) && has(self.maxSteps))": _not_both("epochs", "maxSteps"),
     "!(has(self.everyMinutes) && has(self.everySteps))": _not_both("everyMinutes", "everySteps"),
     "!has(self.eval) || self.eval.all(source, !has(source.weight))": lambda dataset: (

@@ -53,7 +53,7 @@ class Folder:
     def mount(self, kind: str, name: str, folder: Path) -> None:
         """A folder of this machine as the claim or ConfigMap of that name."""
         if not folder.is_dir():
-            raise errors.NotThere(f"there is no folder {folder}")
+            raise errors.NotThere(f"there is no folder {folder}; correct the path")
         place = self.pod / kind / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def _lines(file: Path) -> dict[str, str]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise errors.NotThere(f"there is no file {file}") from error
+        raise errors.NotThere(f"there is no file {file}; correct the path") from error
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         said = line.strip().removeprefix("export ")
@@ -117,6 +117,8 @@ def _lines(file: Path) -> dict[str, str]:
             continue
         key, equals, value = said.partition("=")
         if not equals or not key.replace("_", "").isalnum():
-            raise errors.Mistake(f"{file} line {number}: write KEY=VALUE")
+            raise errors.Mistake(
+                f"{file} line {number}: is not KEY=VALUE; write one key and its value a line"
+            )
         found[key] = value.strip().strip("'\"")
     return found

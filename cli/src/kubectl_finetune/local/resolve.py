@@ -130,5 +130,5 @@ def _uid(run: Run) -> str:
 def bytes_of(size: str) -> int:
     """`80Gi` as a number. `Mistake` where it is none."""
     if not re.fullmatch(QUANTITY, size):
-        raise errors.Mistake(f"{size!r} is no size; write for example 80Gi")
+        raise errors.Mistake(f"{size!r} is not a size; write for example 80Gi")
     return quantities.whole(size)

@@ -61,9 +61,7 @@ def _said(
     code, word = ended
     reason = word.reason if word else "NoLastWord"
     message = (
-        word.message
-        if word
-        else f"the stage ended with exit code {code} and without a word; its log tells more"
+        word.message if word else f"the stage ended with exit code {code} and did not say why; see its log"
     )
     truth = {0: "True", INTERRUPTED: "Unknown"}.get(code, "False")
     return {**found, "Succeeded": _condition(truth, reason, message)}

@@ -80,7 +80,9 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 told = _document(error.read()).get("error") or {}
-            raise errors.Mistake(f"the model does not answer: {told.get('message', error.reason)}") from error
+            raise errors.Mistake(
+                f"the model does not answer ({told.get('message', error.reason)}); ask something else, or run the command again"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise errors.Outside(
                 f"the model's server has gone in the middle of an answer ({error}); run the same command again"

@@ -113,7 +113,7 @@ def _running(cluster: Cluster, name: str, image: str) -> None:
             events = cluster.events(found.uid)
         hopeless, why = pods.stuck(found, events) or (False, "")
         if hopeless:
-            raise errors.Outside(f"the pod {name} cannot start: {why}")
+            raise errors.Outside(f"the pod {name} cannot start: {why}; mend that, or use --here")
         if time.monotonic() > until:
             raise errors.Outside(
                 f"the pod {name} did not start within {START_SECONDS / 60:.0f} minutes: {why or 'nobody says why'}; "

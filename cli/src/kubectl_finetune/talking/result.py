@@ -49,7 +49,7 @@ def at(place: Path) -> Result:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise errors.Mistake(
-            f"{folder / MANIFEST} cannot be read ({error!r}); fetch the result anew"
+            f"{folder / MANIFEST} cannot be read ({error!r}); fetch the result again"
         ) from error
 
 
@@ -76,5 +76,5 @@ def base_of(result: Result, said: str | None) -> tuple[str, str | None]:
     if uri.startswith(FILE):
         return uri.removeprefix(FILE), None
     if "://" in uri:
-        raise errors.Mistake(f"the base model lies at {uri}: fetch it, and give the folder with --base DIR")
+        raise errors.Mistake(f"the base model lies at {uri}; fetch it, and give the folder with --base DIR")
     return uri, None

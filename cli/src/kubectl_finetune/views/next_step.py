@@ -42,7 +42,7 @@ ROWS: tuple[Row, ...] = (
         lambda job, _: job.succeeded and _got_worse(job),
         _type(
             "the tuned model is no better than the base on held-out rows: look at `kubectl finetune report {name}`, then try "
-            "fewer epochs, a lower training.learningRate, or more data"
+            "fewer epochs, a lower spec.training.learningRate, or more data"
         ),
     ),
     (
@@ -54,14 +54,14 @@ ROWS: tuple[Row, ...] = (
     (
         lambda job, _: job.settled and _has_checkpoint(job),
         _type(
-            "put right what the sentence above names, then `kubectl finetune retry {name} --from-checkpoint` goes on from the "
+            "correct what the sentence above names, then `kubectl finetune retry {name} --from-checkpoint` goes on from the "
             "last checkpoint under a new name"
         ),
     ),
     (
         lambda job, _: job.settled,
         _type(
-            "put right what the sentence above names: `kubectl finetune retry {name} --set FIELD=VALUE` runs it under a new name"
+            "correct what the sentence above names; `kubectl finetune retry {name} --set FIELD=VALUE` runs it under a new name"
         ),
     ),
     (lambda job, _: job.suspended, _type("`kubectl finetune resume {name}` lets it go on")),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from finetune_operator.api.base import JobRef, Value, rule, rules, with_rules
+from finetune_operator.api.eval_tasks import EvalTask
 from finetune_operator.api.sources import ScoringModel
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
@@ -197,6 +198,8 @@ class Evaluation(Value):
     """Longest answer (tokens)."""
     bert_score: BertScore | None = None
     """The scoring model of bertscore."""
+    tasks: Annotated[list[EvalTask], pydantic.Field(min_length=1, max_length=8)] | None = None
+    """Tasks of lm-eval over rows of one's own, for trainer images that have lm-eval."""
     gate: Annotated[
         list[
             Annotated[

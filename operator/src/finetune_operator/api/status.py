@@ -108,7 +108,7 @@ class Progress(Value):
     """How far training is."""
 
     stage: Word | None = None
-    """What the pod does right now: Download, Load, EvaluateBase, Train, Evaluate, Publish."""
+    """What the pod does right now: Fetch, Load, EvaluateBase, Train, Evaluate, Checkpoint, Publish, Done."""
     step: int | None = None
     """Optimiser steps done."""
     total_steps: int | None = None
@@ -187,6 +187,8 @@ class Resolved(Value):
     """Longest row (tokens)."""
     target_modules: Annotated[list[Word], pydantic.Field(max_length=32)] | None = None
     """Modules that get an adapter, by their last name."""
+    distribution: Sentence | None = None
+    """How several processes hold the model: a copy on each, or its parameters sharded."""
 
 
 class Estimate(Value):

@@ -20,15 +20,15 @@ class Reason(enum.StrEnum):
     ACCEPTED = "Accepted", "Spec and profile fit; the resolved run is written to an immutable ConfigMap."
     SPEC_INVALID = (
         "SpecInvalid",
-        "The spec says something that cannot be; the message names the field. Apply a corrected job under a new name.",
+        "The spec says something that cannot be; the message names the field.",
     )
     NOT_YET_SUPPORTED = (
         "NotYetSupported",
-        "The field's behaviour is not there yet. Leave it out and apply the job under a new name.",
+        "The field's behaviour is not there yet. The message says what works today.",
     )
     POLICY_DENIED = (
         "PolicyDenied",
-        "The profile does not allow it; the message names the rule. Change the job, or ask the admin.",
+        "The profile does not allow it; the message names the rule.",
     )
     PROFILE_NOT_FOUND = (
         "ProfileNotFound",
@@ -36,7 +36,7 @@ class Reason(enum.StrEnum):
     )
     PROFILE_INVALID = (
         "ProfileInvalid",
-        "The FineTuneProfile cannot be read by this version of the operator. The job waits until the admin corrects it.",
+        "The FineTuneProfile cannot be read by this version of the operator. The job waits for it until `pendingDeadlineSeconds`.",
     )
     JOB_NOT_FOUND = (
         "JobNotFound",
@@ -48,17 +48,17 @@ class Reason(enum.StrEnum):
     )
     REFERENCED_JOB_FAILED = (
         "ReferencedJobFailed",
-        "The FineTuneJob that a `jobRef` names has left nothing to go on from. Run that one anew, then this one, under new names.",
+        "The FineTuneJob that a `jobRef` names has left nothing to go on from.",
     )
     RUN_TOO_LARGE = (
         "RunTooLarge",
-        "The resolved run does not fit into a ConfigMap (512 KiB). Shorten templates, samples or blocklists.",
+        "The resolved run does not fit into a ConfigMap (512 KiB).",
     )
     RUN_LOST = (
         "RunLost",
-        "The resolved run's ConfigMap was deleted; no other attempt would be the same run. Apply the job under a new name.",
+        "The resolved run's ConfigMap was deleted; no other attempt would be the same run.",
     )
-    NAME_TAKEN = "NameTaken", "The name of a child is held by an object of somebody else. Delete that object."
+    NAME_TAKEN = "NameTaken", "The name of a child is held by an object of somebody else. The job waits."
 
     # On the way
     PREPARING = "Preparing", "The Prepare pod checks model, data and access, and tokenises. No GPU is held."
@@ -82,7 +82,7 @@ class Reason(enum.StrEnum):
     )
     QUEUE_NOT_NAMED = (
         "QueueNotNamed",
-        "The cluster's Kueue manages every Job, and this one names no queue. Set the field that the message names.",
+        "The cluster's Kueue manages every Job, and this one names no queue. The job waits.",
     )
     WORKLOAD_MISSING = (
         "WorkloadMissing",
@@ -101,8 +101,8 @@ class Reason(enum.StrEnum):
         "The queue gave the place to another job; the message is Kueue's. Resumed when there is room; costs no attempt.",
     )
     ADMITTED = "Admitted", "The queue let the Job start."
-    SUSPENDED = "Suspended", "`runPolicy.suspend` is true. Set it to false to go on from the last checkpoint."
-    RESUMED = "Resumed", "`runPolicy.suspend` is false again."
+    SUSPENDED = "Suspended", "`spec.runPolicy.suspend` is true: nothing runs, and the last checkpoint stands."
+    RESUMED = "Resumed", "`spec.runPolicy.suspend` is false again."
     NOT_PUBLISHED = "NotPublished", "Nothing is published yet."
     PUBLISHED = "Published", "The adapter lies at the output, whole, with its manifest."
 
@@ -126,36 +126,39 @@ class Reason(enum.StrEnum):
     CREATE_CONTAINER_FAILED = "CreateContainerFailed", "The node cannot start the container."
 
     # How an attempt ends, where the trainer left no reason of its own
-    INPUT_REFUSED = "InputRefused", "Exit 64 without a last word: the spec or the data must change."
-    GATE_NOT_MET = "GateNotMet", "Exit 65 without a last word: the evaluation gate was not met."
+    INPUT_REFUSED = "InputRefused", "Exit 64, and the reason is lost: the spec or the data must change."
+    GATE_NOT_MET = "GateNotMet", "Exit 65, and the reason is lost: the evaluation gate was not met."
     NOT_THERE_YET = (
         "NotThereYet",
-        "Exit 69 without a last word: something outside is not there yet. Tried again until `pendingDeadlineSeconds`.",
+        "Exit 69, and the reason is lost: something outside is not there yet. It is tried again until `pendingDeadlineSeconds`.",
     )
     INTERRUPTED = (
         "Interrupted",
         "Exit 75: stopped from outside after a checkpoint. Resumed; costs no attempt.",
     )
-    ACCESS_DENIED = "AccessDenied", "Exit 77 without a last word: a bucket, a model or a token was refused."
+    ACCESS_DENIED = (
+        "AccessDenied",
+        "Exit 77, and the reason is lost: a bucket, a model or a token was refused.",
+    )
     GPU_OUT_OF_MEMORY = (
         "GpuOutOfMemory",
-        "Exit 86 without a last word: the accelerator's memory does not suffice.",
+        "Exit 86, and the reason is lost: the GPU's memory does not suffice.",
     )
     TRAINER_FAILED = (
         "TrainerFailed",
-        "The trainer ended with another exit code: its fault or the machine's. Tried again up to `runPolicy.maxAttempts`.",
+        "The trainer ended with another exit code: its fault or the machine's. Tried `spec.runPolicy.maxAttempts` times.",
     )
     MEMORY_KILLED = (
         "ContainerOutOfMemory",
-        "The kernel killed the container for memory. Raise `spec.resources.memory` (or `prepare.memory`).",
+        "The kernel killed the container for memory.",
     )
     SCRATCH_EXCEEDED = (
         "ScratchExceeded",
-        "The kubelet evicted the pod for the size of its own scratch disk. Raise `spec.resources.scratch`.",
+        "The kubelet evicted the pod for the size of its own scratch disk.",
     )
     NO_LAST_WORD = (
         "NoLastWord",
-        "Exit 0 without a valid last word: no success. Tried again; costs an attempt, unless the pod was gone unheard.",
+        "Exit 0, but no result that can be read. It is tried again; costs an attempt, unless the pod is gone.",
     )
     EVICTED = "Evicted", "The node, the scheduler or the queue removed the pod. Resumed; costs no attempt."
     POD_LOST = "PodLost", "The pod was deleted before it could say how it ended. Resumed; costs no attempt."
@@ -171,7 +174,7 @@ class Reason(enum.StrEnum):
 
     ACTIVE_DEADLINE_EXCEEDED = (
         "ActiveDeadlineExceeded",
-        "Training ran longer than `runPolicy.activeDeadlineSeconds`, all attempts together. The last checkpoint stands.",
+        "Training ran longer than `spec.runPolicy.activeDeadlineSeconds`, all attempts together. The last checkpoint stands.",
     )
     NO_PROGRESS = (
         "NoProgress",
@@ -179,9 +182,12 @@ class Reason(enum.StrEnum):
     )
 
     # The API server
-    API_DENIED = "ApiDenied", "The API server refused to create a child; the message is its own. Tried again."
+    API_DENIED = (
+        "ApiDenied",
+        "The API server refused to create a child; the message is its own. It is tried again.",
+    )
     STATUS_REFUSED = (
         "StatusRefused",
-        "An Event alone: the API server refuses the job's status (a CRD older than the operator?). It says what was before.",
+        "An Event alone: the API server refuses the job's status (an older CRD?). It says what was before.",
     )
-    API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. Tried again."
+    API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. It is tried again."

@@ -162,7 +162,7 @@ class Operator:
                 if not await self._watch_once():
                     self.stop.set()  # a signal came before our handlers were in place
                     continue
-                LOG.info("watching anew: Kueue has come, or gone")
+                LOG.info("watching again: Kueue has come, or gone")
             except Exception:
                 short_lived = short_lived + 1 if loop.time() - started < SHORT_LIVED else 1
                 if short_lived >= TOO_OFTEN:

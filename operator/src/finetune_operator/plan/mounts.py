@@ -18,6 +18,7 @@ def secrets(spec: FineTuneJobSpec, origins: Origins) -> list[str]:
         *(origin.credentials_secret_ref for origin in origins.places),
         *(source.credentials_secret_ref for source in (*spec.dataset.train, *spec.dataset.eval)),
         spec.evaluation.bert_score.model.credentials_secret_ref if spec.evaluation.bert_score else None,
+        *(task.data.credentials_secret_ref for task in spec.evaluation.tasks or ()),
         spec.output.hub.credentials_secret_ref if spec.output.hub else None,
     ]
     return _names(found)
@@ -71,6 +72,8 @@ def _places(spec: FineTuneJobSpec) -> Iterator[tuple[uris.Place, bool]]:
     for part, sources in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
         for at, source in enumerate(sources):
             yield uris.place(source.uri, f"spec.dataset.{part}[{at}].uri"), False
+    for at, task in enumerate(spec.evaluation.tasks or ()):
+        yield uris.place(task.data.uri, uris.task(at)), False
     yield uris.place(spec.output.uri, "spec.output.uri"), True
     if spec.output.work_uri:
         yield uris.place(spec.output.work_uri, "spec.output.workUri"), True

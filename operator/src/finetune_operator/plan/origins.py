@@ -68,7 +68,9 @@ def _adapter(name: str, spec: FineTuneJobSpec, others: Mapping[str, OtherSeen]) 
     if asked.uri is not None:
         return Origin(f"{ADAPTER}.uri", asked.uri, asked.credentials_secret_ref)
     if asked.job_ref is None:
-        raise SpecInvalid(f"{ADAPTER}: set exactly one of jobRef and uri, under a new name")
+        raise SpecInvalid(
+            f"{ADAPTER}: says two places, or none; set exactly one of jobRef and uri, and apply the job under a new name"
+        )
     field = f"{ADAPTER}.jobRef"
     other = _found(field, asked.job_ref.name, name, others)
     if other.full:
@@ -82,7 +84,7 @@ def _adapter(name: str, spec: FineTuneJobSpec, others: Mapping[str, OtherSeen]) 
         )
     if other.ended == "Failed":
         raise ReferencedJobFailed(
-            f"{field}: FineTuneJob {other.name!r} has failed, and left no adapter ({other.said}); run it anew, and this "
+            f"{field}: FineTuneJob {other.name!r} has failed, and left no adapter ({other.said}); run it again, and this "
             "one too, under new names"
         )
     return Origin(field, other.output, _secret(other))
@@ -100,7 +102,7 @@ def _work(name: str, spec: FineTuneJobSpec, others: Mapping[str, OtherSeen]) -> 
     if other.ended == "Succeeded":
         raise ReferencedJobFailed(
             f"{CHECKPOINT}: FineTuneJob {other.name!r} has succeeded, and its checkpoints are removed; go on from its adapter "
-            f"with {ADAPTER}, under a new name"
+            f"with {ADAPTER}, and apply the job under a new name"
         )
     if not other.accepted:
         raise ReferencedJobFailed(
@@ -116,7 +118,7 @@ def _found(field: str, wanted: str, name: str, others: Mapping[str, OtherSeen]) 
     if circle:
         told = " waits for ".join([name, *circle])
         raise SpecInvalid(
-            f"{field}: {told}, so none of them could ever start; correct one of them, under a new name"
+            f"{field}: {told}, so none of them could ever start; correct one of them and apply it under a new name"
         )
     if wanted not in others:
         raise JobNotFound(

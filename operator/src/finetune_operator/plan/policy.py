@@ -23,6 +23,7 @@ class Asked:
 
 
 Rule = Callable[[Asked], Iterator[str]]
+CURE = "change that and apply the job under a new name, or ask the admin for another profile"
 
 
 def check(asked: Asked, profile_name: str) -> None:
@@ -30,7 +31,7 @@ def check(asked: Asked, profile_name: str) -> None:
     _more_than_nothing(asked.sizes)
     for rule in RULES:
         for sentence in rule(asked):
-            raise PolicyDenied(f"{sentence} (FineTuneProfile {profile_name!r})")
+            raise PolicyDenied(f"{sentence} (FineTuneProfile {profile_name!r}); {CURE}")
 
 
 def _amounts(sizes: Sizes) -> tuple[tuple[str, str, str], ...]:
@@ -49,7 +50,8 @@ def _more_than_nothing(sizes: Sizes) -> None:
     for field, found, _ in _amounts(sizes):
         if quantities.number(found) <= 0:
             raise SpecInvalid(
-                f"spec.resources.{field}: {found} would mean no limit at all; ask for more than zero, under a new name"
+                f"spec.resources.{field}: {found} would mean no limit at all; ask for more than zero and apply the "
+                "job under a new name"
             )
 
 
@@ -60,7 +62,7 @@ def _counts(asked: Asked) -> Iterator[str]:
         ("gpusPerNode", sizes.gpus, maximum.gpus_per_node),
     ):
         if most is not None and found > most:
-            yield f"spec.resources.{field}: {found} is more than maximum.{field}, {most}; ask for less"
+            yield f"spec.resources.{field}: {found} is more than maximum.{field}, {most}"
 
 
 def _quantities(asked: Asked) -> Iterator[str]:
@@ -69,13 +71,13 @@ def _quantities(asked: Asked) -> Iterator[str]:
     for field, found, rule in _amounts(asked.sizes):
         most = bounds[rule]
         if most is not None and quantities.number(found) > quantities.number(most):
-            yield f"spec.resources.{field}: {found} is more than maximum.{rule}, {most}; ask for less"
+            yield f"spec.resources.{field}: {found} is more than maximum.{rule}, {most}"
 
 
 def _active_deadline(asked: Asked) -> Iterator[str]:
     most, found = asked.profile.maximum.active_deadline_seconds, asked.spec.run_policy.active_deadline_seconds
     if most is not None and (found is None or found > most):
-        yield f"spec.runPolicy.activeDeadlineSeconds: must be said and at most maximum.activeDeadlineSeconds, {most}"
+        yield f"spec.runPolicy.activeDeadlineSeconds: must be set, and be at most maximum.activeDeadlineSeconds, {most}"
 
 
 def _prefixes(asked: Asked) -> Iterator[str]:
@@ -95,6 +97,10 @@ def _prefixes(asked: Asked) -> Iterator[str]:
             (f"spec.dataset.{part}[{at}].uri", source.uri, "datasets", allowed.datasets)
             for at, source in enumerate(sources)
         ]
+    checked += [
+        (uris.task(at), task.data.uri, "datasets", allowed.datasets)
+        for at, task in enumerate(spec.evaluation.tasks or ())
+    ]
     for origin in asked.origins.places:
         # Where a job's result and its work in progress lie is an output, of whichever job.
         rule = "outputs" if origin.field.endswith("jobRef") else "models"
@@ -129,12 +135,12 @@ def _service_account(asked: Asked) -> Iterator[str]:
 
 def _remote_code(asked: Asked) -> Iterator[str]:
     if asked.spec.model.trust_remote_code and not asked.profile.allowed.trust_remote_code:
-        yield "spec.model.trustRemoteCode: allowed.trustRemoteCode is false"
+        yield "spec.model.trustRemoteCode: code of the model's authors may not run here (allowed.trustRemoteCode is false)"
 
 
 def _cpu(asked: Asked) -> Iterator[str]:
     if asked.sizes.gpus == 0 and not asked.profile.allowed.cpu:
-        yield "spec.resources.gpusPerNode: training on CPU is switched off (allowed.cpu is false); ask for at least one GPU"
+        yield "spec.resources.gpusPerNode: 0 trains on CPU, which is switched off (allowed.cpu is false)"
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+from finetune_operator.api.eval_tasks import TaskData
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.sources import AdapterFrom, DataSource, Model, Output, ScoringModel
 from finetune_operator.names import Owner
@@ -10,7 +11,7 @@ from finetune_operator.plan.origins import Origins
 from finetune_operator.plan.resolve import Chosen, Sizes
 
 VERSION = 1
-Source = TypeVar("Source", DataSource, Model, AdapterFrom, ScoringModel)
+Source = TypeVar("Source", DataSource, Model, AdapterFrom, ScoringModel, TaskData)
 
 
 def run_config(
@@ -89,6 +90,12 @@ def with_credentials(spec: FineTuneJobSpec) -> FineTuneJobSpec:
         scorer = _credited(evaluation.bert_score.model, uris.SCORER, spec.output)
         asked = evaluation.bert_score.model_copy(update={"model": scorer})
         evaluation = evaluation.model_copy(update={"bert_score": asked})
+    if evaluation.tasks:
+        tasks = [
+            task.model_copy(update={"data": _credited(task.data, uris.task(at), spec.output)})
+            for at, task in enumerate(evaluation.tasks)
+        ]
+        evaluation = evaluation.model_copy(update={"tasks": tasks})
     return spec.model_copy(update={"dataset": dataset, "model": model, "evaluation": evaluation})
 
 

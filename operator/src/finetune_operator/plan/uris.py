@@ -10,6 +10,11 @@ SCORER = "spec.evaluation.bertScore.model.uri"
 """The field that names the scoring model."""
 
 
+def task(at: int) -> str:
+    """The field that names the rows of an evaluation task, by its place."""
+    return f"spec.evaluation.tasks[{at}].data.uri"
+
+
 class Place(NamedTuple):
     """A URI taken apart: the scheme, the bucket, claim, organisation or host, and whole path segments."""
 

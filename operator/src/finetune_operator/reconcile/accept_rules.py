@@ -62,9 +62,10 @@ def _waits(found: Case, error: FineTuneError) -> Decision:
     if world.job.suspend:
         return live_rules.paused(found)
     since = max(world.job.created, ending_rules.resumed(found))
-    left = since + _pending_deadline(found) - world.now
+    deadline = _pending_deadline(found)
+    left = since + deadline - world.now
     if left <= 0:
-        message = f"gave up waiting: {error}"
+        message = ending_rules.gave_up(deadline, str(error))
         reason = Reason.PENDING_DEADLINE_EXCEEDED
         says = {**failed(reason, message), "Accepted": Says("False", error.reason, str(error))}
         return found.decided("accept-deadline", "Failed", says, completion_time=stamp(world.now))

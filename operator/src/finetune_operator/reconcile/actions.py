@@ -190,7 +190,7 @@ def _owned_plan(job: JobSeen, raw: Object) -> RunPlan:
         return run_plan(raw)
     except (ValueError, KeyError, TypeError) as error:
         raise errors.NameTaken(
-            f"the ConfigMap {name} does not hold a run that this version can read; delete the job, and apply it again"
+            f"the ConfigMap {name} does not hold a run that this version can read; delete the job and apply it again"
         ) from error
 
 

@@ -88,7 +88,7 @@ def given_up(found: Case) -> Decision | None:
         return ending_rules.overdue(found, last, last.message or last.reason or "")
     spent, most = _spent(found, stage)
     if last.outcome == "Failed" and spent >= most:
-        message = f"{last.message or last.reason} (attempt {spent} of {most} that failed; spec.runPolicy.maxAttempts)"
+        message = f"{last.message or last.reason} ({spent} of {most} attempts have failed, spec.runPolicy.maxAttempts)"
         return ending_rules.fail(found, "given-up", last.reason or Reason.TRAINER_FAILED, message)
     return None
 
@@ -100,7 +100,8 @@ def no_progress(found: Case, fruitless: Sequence[Attempt]) -> Decision:
     stands = f"the newest one is of step {step}" if step else "there is none yet"
     message = (
         f"training was interrupted {len(fruitless)} times in a row ({why}) without a newer checkpoint ({stands}); "
-        "save more often (spec.checkpoint.everyMinutes), or run it where it is left alone for longer, under a new name"
+        "save more often (spec.checkpoint.everyMinutes), or let it run where it is left alone for longer, "
+        "and apply the job under a new name"
     )
     return ending_rules.fail(found, "no-progress", Reason.NO_PROGRESS, message)
 
@@ -212,7 +213,7 @@ def _retrying(last: Attempt) -> Talk:
     """Why the last attempt ended, and that another comes."""
     said = last.message or last.reason or ""
     reason = last.reason or Reason.RETRYING
-    message = f"{said} (tried again; {last.stage} attempt {last.number} ended)"
+    message = f"{said} ({last.stage} attempt {last.number} ended; it is tried again)"
     says: Talk = {**on_the_way(reason, message), "Queued": None}
     if last.stage == "Prepare":
         says["Prepared"] = Says("False", reason, said)

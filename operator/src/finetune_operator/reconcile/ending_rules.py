@@ -85,7 +85,8 @@ def out_of_time(found: Case) -> Decision | None:
     stands = f"; the checkpoint of step {saved.step} lies at {saved.uri}" if saved is not None else ""
     message = (
         f"training ran for {results.duration(int(found.active_seconds))}, all attempts together, and may run for "
-        f"{results.duration(most)} (activeDeadlineSeconds){stands}; apply it under a new name with a later deadline, "
+        f"{results.duration(most)} (spec.runPolicy.activeDeadlineSeconds){stands}; apply the job under a new "
+        "name with a later deadline, "
         "fewer steps or more GPUs"
     )
     return fail(found, "active-deadline", Reason.ACTIVE_DEADLINE_EXCEEDED, message)
@@ -200,6 +201,11 @@ def overdue(found: Case, last: Attempt, what: str) -> Decision | None:
     """The wait has lasted too long."""
     if patience(found, last) > 0:
         return None
-    deadline = pending_deadline(found)
-    message = f"gave up after {results.duration(int(deadline))} (pendingDeadlineSeconds) of waiting: {what}"
-    return fail(found, "pending-deadline", Reason.PENDING_DEADLINE_EXCEEDED, message)
+    return fail(
+        found, "pending-deadline", Reason.PENDING_DEADLINE_EXCEEDED, gave_up(pending_deadline(found), what)
+    )
+
+
+def gave_up(deadline: float, what: str) -> str:
+    """That a wait has lasted longer than `deadline` (s)."""
+    return f"gave up after {results.duration(int(deadline))} (spec.runPolicy.pendingDeadlineSeconds) of waiting: {what}"

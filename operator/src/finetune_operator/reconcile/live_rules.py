@@ -32,7 +32,7 @@ def trouble(found: Case) -> Decision:
     """Tell the author in the API server's words, and try again; what can never be made ends the job."""
     error = found.world.trouble
     if isinstance(error, Invalid):
-        message = f"the API server refuses what this spec makes: {error}; correct it, apply under a new name"
+        message = f"the API server refuses what this spec makes: {error}; correct it and apply the job under a new name"
         return ending_rules.fail(found, "invalid", error.reason, message)
     message, reason = str(error), error.reason if error is not None else Reason.API_DENIED
     if isinstance(error, Denied) and reason is Reason.API_DENIED:
@@ -54,9 +54,9 @@ def paused(found: Case) -> Decision:
     # Not the live one's alone: the Job of an attempt whose node was given up would start another pod once the lost one is gone.
     stop = tuple(one for one in found.world.children if not (one.finished or one.deleting))
     message = (
-        "paused by spec.runPolicy.suspend; set it to false to go on"
+        "suspended by spec.runPolicy.suspend; set it to false to go on"
         if found.live is None
-        else "stopping the pods, to pause"
+        else "suspended by spec.runPolicy.suspend; waiting for the pods to end"
     )
     says: Talk = {
         **on_the_way(Reason.SUSPENDED, message),
@@ -202,7 +202,7 @@ def _who(live: Judged) -> str:
     size = live.child.size if live.child is not None else 1
     if size == 1:
         return f"the {live.stage} pod"
-    which = f"the pod {live.pod.name}" if live.pod is not None else "one that does not exist yet, which"
+    which = f"the pod {live.pod.name}" if live.pod is not None else "a pod that does not exist yet"
     return f"{_at_work(live)} of {size} {live.stage} pods run and wait for the others; {which}"
 
 

@@ -156,7 +156,10 @@ class Reconciler:
         try:
             raw = await self.cluster.patch_status(api.TUNE_JOBS, job.namespace, job.name, body)
         except errors.Denied as error:
-            message = f"the API server refuses to take this job's status: {error}"
+            message = (
+                f"the API server refuses this job's status: {error}; ask the cluster's admin whether the CRDs are "
+                "those of this operator"
+            )
             self.recorder.tell(job, [Told("Warning", Reason.STATUS_REFUSED, message)], self.clock())
             raise
         except errors.NotFound:

@@ -96,7 +96,7 @@ TABLE: tuple[Row, ...] = (
                 "Failed",
                 Reason.PENDING_DEADLINE_EXCEEDED,
             ),
-            Outcome("suspended", "and `runPolicy.suspend` is true", "Suspended", Reason.SUSPENDED),
+            Outcome("suspended", "and `spec.runPolicy.suspend` is true", "Suspended", Reason.SUSPENDED),
             Outcome("trouble", "the API server refuses the ConfigMap", says=SERVERS),
             Outcome("invalid", "what the spec makes can never be (422)", "Failed", Reason.SPEC_INVALID, STOP),
         ),
@@ -178,14 +178,14 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         ending_rules.unclear,
-        (Outcome("unclear", "what the watches told cannot be: lists Jobs and pods anew"),),
+        (Outcome("unclear", "what the watches told cannot be: lists Jobs and pods again"),),
     ),
     Row(
         live_rules.suspended,
         (
             Outcome(
                 "suspended",
-                "`runPolicy.suspend` is true: stops what runs, starts nothing",
+                "`spec.runPolicy.suspend` is true: stops what runs, starts nothing",
                 "Suspended",
                 Reason.SUSPENDED,
                 (DeleteJob,),

@@ -13,15 +13,21 @@ from finetune_operator.status import results
 Outcome = Literal["Running", "Succeeded", "Failed", "Interrupted", "Waiting"]
 
 FINAL = {
-    64: (Reason.INPUT_REFUSED, "the trainer refused the spec or the data (exit code 64); see the pod's log"),
-    65: (Reason.GATE_NOT_MET, "the evaluation gate was not met (exit code 65); nothing was published"),
+    64: (
+        Reason.INPUT_REFUSED,
+        "the trainer refused the spec or the data (exit code 64), and its reason is lost; see the pod's log",
+    ),
+    65: (
+        Reason.GATE_NOT_MET,
+        "the evaluation gate was not met (exit code 65), so nothing was published; see the pod's log for the figures",
+    ),
     77: (
         Reason.ACCESS_DENIED,
         "access was denied (exit code 77); check the Secrets and what they may read and write",
     ),
     86: (
         Reason.GPU_OUT_OF_MEMORY,
-        "the accelerator is out of memory (exit code 86); use a smaller maxLength or model, or a larger GPU",
+        "the GPU's memory does not suffice (exit code 86); lower spec.training.maxLength, or use a smaller model or a larger GPU",
     ),
 }
 WAITING, INTERRUPTED = 69, 75
@@ -75,13 +81,14 @@ def _memory(ended: Ended) -> Ending:
     return Ending(
         "Failed",
         Reason.MEMORY_KILLED,
-        f"the {ended.pod.stage} container was killed for memory; raise {field} and apply under a new name",
+        f"the {ended.pod.stage} pod was killed because its memory did not suffice; raise {field} and apply "
+        "the job under a new name",
         final=True,
     )
 
 
 def _scratch(ended: Ended) -> Ending:
-    message = f"the pod filled its scratch disk; raise spec.resources.scratch and apply under a new name: {ended.pod.said}"
+    message = f"the pod filled its scratch disk; raise spec.resources.scratch and apply the job under a new name: {ended.pod.said}"
     return Ending("Failed", Reason.SCRATCH_EXCEEDED, message, final=True)
 
 
@@ -98,7 +105,7 @@ ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] =
         lambda _: Ending(
             "Failed",
             Reason.NO_LAST_WORD,
-            "the trainer ended with exit code 0 but left no valid last word; not taken for a success",
+            "the trainer ended with exit code 0 but left no result that can be read, so it is not taken for a success",
         ),
     ),
     (lambda e: e.pod.exit_code in FINAL, _final),
@@ -109,12 +116,12 @@ ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] =
             e,
             "Waiting",
             Reason.NOT_THERE_YET,
-            "something outside is not there yet (exit code 69); see the pod's log",
+            "something that the pod needs is not there yet (exit code 69); see the pod's log",
         ),
     ),
     (
         lambda e: e.pod.exit_code == INTERRUPTED,
-        lambda e: _said(e, "Interrupted", Reason.INTERRUPTED, "interrupted from outside (exit code 75)"),
+        lambda e: _said(e, "Interrupted", Reason.INTERRUPTED, "stopped from outside (exit code 75)"),
     ),
     (lambda e: bool(e.pod.disruption), _gone),
     (lambda e: e.pod.killed_for_memory, _memory),

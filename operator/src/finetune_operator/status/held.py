@@ -60,10 +60,13 @@ def _deactivated(stage: Stage, workload: WorkloadSeen) -> Held:
     """Kueue's giving up, or a person's pause."""
     if workload.evicted.startswith(FOR_GOOD):
         why = workload.evicted_message or "it says no more"
-        message = f"Kueue has given up on the {stage} Job ({workload.evicted}): {why}"
+        message = (
+            f"Kueue has given up on the {stage} Job ({workload.evicted}): {why}; correct that and apply the job "
+            "under a new name"
+        )
         return Held(workload.evicted, Reason.DEACTIVATED, message, for_good=True)
     message = (
-        f"somebody paused the {stage} Job: spec.active of Workload {workload.name!r} is false; "
+        f"somebody deactivated the {stage} Job: spec.active of Workload {workload.name!r} is false; "
         "the job goes on when it is true again"
     )
     return _said(Reason.DEACTIVATED, message)
@@ -73,13 +76,13 @@ def _not_named(stage: Stage) -> str:
     field = FIELDS[stage]
     return (
         f"the {stage} Job is suspended and names no queue: this cluster's Kueue seems to manage every Job; "
-        f"set spec.scheduling.{field}, or have the admin set queues.{field} of the profile, and apply it under a new name"
+        f"set spec.scheduling.{field}, or have the admin set queues.{field} of the profile, and apply the job under a new name"
     )
 
 
 def _missing(stage: Stage, child: ChildSeen) -> str:
     if child.priority:
-        why = f"is there a WorkloadPriorityClass {child.priority!r} (spec.scheduling.workloadPriorityClassName)?"
+        why = f"see whether there is a WorkloadPriorityClass {child.priority!r} (spec.scheduling.workloadPriorityClassName)"
     else:
-        why = "is its controller running?"
+        why = "ask the cluster's admin whether its controller runs"
     return f"Kueue holds the {stage} Job back, and has made no Workload for it; {why}"

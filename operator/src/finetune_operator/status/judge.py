@@ -188,7 +188,7 @@ def _vanished(base: Judged, now: float) -> Judged:
             end=now,
         )
     if base.child.finished == "Complete":
-        message = f"the Job {base.child.name} is complete, but its pod is gone and with it the last word"
+        message = f"the Job {base.child.name} is complete, but its pod is gone, and with it what it said of the result"
         return replace(base, outcome="Interrupted", reason=Reason.NO_LAST_WORD, message=message, end=now)
     message = f"the pod of Job {base.child.name} is gone ({base.child.finished_reason or 'no reason given'})"
     return replace(base, outcome="Interrupted", reason=Reason.POD_LOST, message=message, end=now)

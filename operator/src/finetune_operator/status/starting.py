@@ -51,7 +51,7 @@ TEXTS: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
             r'persistentvolumeclaim "([^"]+)" is being deleted|unbound immediate PersistentVolumeClaims'
         ),
         Reason.CLAIM_MISSING,
-        "a PersistentVolumeClaim of the job is not bound",
+        "wait until every PersistentVolumeClaim of the job is bound; `kubectl describe pvc` says why one is not",
     ),
     (
         re.compile(r"Multi-Attach error"),
@@ -61,7 +61,7 @@ TEXTS: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
     (
         re.compile(r"exceeded quota|failed quota"),
         Reason.QUOTA_EXCEEDED,
-        "ask for less, wait for other pods to end, or ask the admin for more",
+        "ask for less, wait for other pods to end, or ask the cluster's admin for more",
     ),
     (
         re.compile(
@@ -78,6 +78,15 @@ TEXTS: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
 )
 """What a message of Kubernetes means; first match wins."""
 
+OTHERWISE = {
+    Reason.UNSCHEDULABLE: "no node has room for it; wait for other pods to end, ask for less (spec.resources), or ask the admin",
+    Reason.POD_REJECTED: "a rule of the cluster forbids it; change what the rule names, or ask the cluster's admin",
+    Reason.VOLUME_FAILED: "the node cannot mount a volume; ask the cluster's admin if it stays so",
+    Reason.CREATE_CONTAINER_FAILED: "the node cannot start the container; ask the cluster's admin",
+    Reason.API_DENIED: "the API server refuses what the operator asks of it; ask the cluster's admin",
+}
+"""What to do about a message that none of them knows."""
+
 
 def explained(text: str, otherwise: Reason) -> Obstacle:
     """A message of Kubernetes with what to do about it."""
@@ -86,7 +95,8 @@ def explained(text: str, otherwise: Reason) -> Obstacle:
         if found:
             names = [one for one in found.groups() if one]
             return Obstacle(reason, f"{advice.format(*names or [''])}: {text}")
-    return Obstacle(otherwise, text)
+    cure = OTHERWISE.get(otherwise)
+    return Obstacle(otherwise, f"{cure}: {text}" if cure else text)
 
 
 def obstacle(pod: PodSeen | None, events: Sequence[EventSeen] | None) -> Obstacle | None:
@@ -97,7 +107,7 @@ def obstacle(pod: PodSeen | None, events: Sequence[EventSeen] | None) -> Obstacl
         said = pod.waiting_message or pod.waiting_reason
         return Obstacle(
             Reason.IMAGE_PULL_FAILED,
-            f"the image cannot be pulled; check its name and the pull secrets: {said}",
+            f"the trainer image cannot be pulled; ask the cluster's admin to check its name and the pull secrets: {said}",
         )
     if pod.waiting_reason in CONTAINER:
         return explained(pod.waiting_message or pod.waiting_reason, Reason.CREATE_CONTAINER_FAILED)

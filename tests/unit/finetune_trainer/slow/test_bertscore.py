@@ -169,7 +169,7 @@ def test_the_base_is_asked_again_where_another_model_judges(encoder, tmp_path):
     for layer in (1, 2):
         layout, given = a_run(tmp_path / f"pod-{layer}", encoder, layer=layer, gate="tuned.loss < 100")
         ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
-        asked.add(ran._comparing._asked_for)
+        asked.add(ran._asking.digest)
         assert layout.run.is_file()
     assert len(asked) == 2
 

@@ -1,5 +1,6 @@
 """When the base is asked: before training only where that changes it, for the first step need not wait."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,22 @@ def test_where_all_weights_learn_the_base_is_asked_first(tmp_path, stages):
     (case,) = [case for case in golden_losses.CASES if case.name == "SFT Full"]
     base_of(tmp_path / "pod", case)
     assert stages.index("EvaluateBase") < stages.index("Train")
+
+
+def test_after_a_measurement_between_the_steps_it_says_again_that_it_trains(tmp_path, monkeypatch):
+    given = golden_losses.a_task(tmp_path / "pod", ADAPTERS[0])
+    run = json.loads(given.run.read_text())
+    run["evaluation"]["everySteps"] = 2
+    given.run.write_text(json.dumps(run))
+    seen: dict[int, str] = {}
+    tell = report.ProgressWriter.tell
+
+    def told(self, **changes):
+        now = tell(self, **changes)
+        if "loss" in changes:
+            seen[now.step] = now.stage
+        return now
+
+    monkeypatch.setattr(report.ProgressWriter, "tell", told)
+    golden_losses.go(given)
+    assert seen == dict.fromkeys(range(1, 7), "Train")

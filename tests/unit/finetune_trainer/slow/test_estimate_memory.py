@@ -19,7 +19,7 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
-from finetune_trainer import inspection
+from finetune_trainer import inspection, row_attention
 from finetune_trainer.estimate import activations, memory, shape
 from finetune_trainer.estimate.setting import Setting
 
@@ -171,7 +171,11 @@ def saved_bytes(layers: int, setting: Setting) -> int:
     apart = {"attention_mask": mask}
     if setting.packed:  # one sequence; each row of `ids` is a pack of two
         ids = ids.reshape(1, -1)
-        apart = {"position_ids": torch.arange(setting.length // 2).repeat(2 * setting.rows)[None]}
+        row = setting.length // 2
+        apart = {"position_ids": torch.arange(row).repeat(2 * setting.rows)[None]}
+        if setting.by_row:
+            (model if setting.full else model.get_base_model()).set_attn_implementation(row_attention.NAME)
+            apart["cu_seq_lens_q"] = torch.arange(0, ids.numel() + 1, row, dtype=torch.int32)
     narrow = torch.autocast("cpu", dtype=torch.bfloat16) if setting.autocast else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), narrow:
         model(input_ids=ids, labels=ids, fused_lm_head=True, use_cache=False, **apart)
@@ -195,6 +199,19 @@ COUNTED = {
     "float32, one pack": {"packed": True},
     "float32, two packs in a pass": {"packed": True, "rows": 2},
     "bf16 under autocast, one pack": {"weight_bytes": 2, "compute_bytes": 2, "packed": True},
+    "float32, one pack by row": {"packed": True, "by_row": True},
+    "float32, two packs in a pass by row": {"packed": True, "by_row": True, "rows": 2},
+    "float32, by row, q and v only": {"packed": True, "by_row": True, "targets": ("q_proj", "v_proj")},
+    "bf16 under autocast, by row": {"weight_bytes": 2, "compute_bytes": 2, "packed": True, "by_row": True},
+    "all weights by row": {"tuning": "Full", "targets": (), "packed": True, "by_row": True},
+    "all weights under autocast by row": {
+        "tuning": "Full",
+        "targets": (),
+        "weight_bytes": 2,
+        "compute_bytes": 2,
+        "packed": True,
+        "by_row": True,
+    },
     "float32, attention only": {"targets": ("k_proj", "o_proj", "q_proj", "v_proj")},
     "bf16, attention only": {"targets": ("q_proj", "v_proj"), "weight_bytes": 2, "compute_bytes": 2},
     "float32, dropout": {"dropout": True},
@@ -268,7 +285,8 @@ def test_gradients_come_where_activations_go_unless_several_passes_make_a_step(l
 
     assert memory.memory(llama, one).gradients < weights
     assert memory.memory(llama, replace(one, share=2)).gradients == weights
-    assert memory.memory(llama, replace(one, processes=2)).gradients == 2 * weights
+    copies = replace(one, device="cpu", processes=2)
+    assert memory.memory(llama, copies).gradients == 2 * weights
 
 
 @given(SETTINGS)

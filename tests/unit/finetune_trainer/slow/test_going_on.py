@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 import golden_losses
 import trainer_adapters
 import trainer_runs
-from finetune_trainer import accelerator, evaluate, fine_tuning, heldout, prepared, start_adapter, tables
+from finetune_trainer import evaluate, fine_tuning, heldout, prepared, start_adapter, tables
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.reference import REFERENCE
 from finetune_trainer.task import Task
@@ -32,7 +32,7 @@ DPO = Case("DPO", "DPO", {"type": "LoRA"}, start={})
 def made(given: Task) -> Any:
     """The trainer, before its first step."""
     ran = fine_tuning.FineTuning(given, Interruption(), rank=0, world=1)
-    trainer = ran._trainer(accelerator.arithmetic(ran._run, accelerator.machine()))
+    trainer = ran._trainer()
     trainer.model.train()  # as it is asked in training
     return trainer
 

@@ -65,9 +65,14 @@ def test_near_copies_of_peoples_chats(world):
             "dpo_en_demo.json",
             "DPO",
             {"ExactDuplicate": 5, "TooLong": 83},
-            ["159 of 295 rows are longer than maxLength"],
+            ["159 of 295 rows are longer than spec.training.maxLength"],
         ),
-        ("kto_en_demo.json", "KTO", {"TooLong": 54}, ["123 of 300 rows are longer than maxLength"]),
+        (
+            "kto_en_demo.json",
+            "KTO",
+            {"TooLong": 54},
+            ["123 of 300 rows are longer than spec.training.maxLength"],
+        ),
     ],
 )
 def test_curated_data_keeps_its_rows(world, name, method, expected, said):

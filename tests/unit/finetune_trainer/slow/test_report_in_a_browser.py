@@ -14,11 +14,7 @@ WORD = "https://example.test/" + "a-long-address-without-a-blank/" * 6
 
 @pytest.fixture(scope="module")
 def page():
-    browser = headless.program()
-    if browser is None:
-        pytest.skip("no Chromium; on Debian: apt-get install chromium")
-    with headless.page(browser) as found:
-        yield found
+    yield from headless.page_of_a_test()
 
 
 @pytest.fixture(scope="module")

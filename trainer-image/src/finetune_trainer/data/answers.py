@@ -202,7 +202,9 @@ def _history(cells: Cells) -> list[Message]:
     turns = []
     for at, pair in enumerate(pairs):
         if not isinstance(pair, list) or len(pair) != PAIR or not all(isinstance(said, str) for said in pair):
-            raise errors.InvalidRow(f"{cells.place}: {name}[{at}] must be a pair of texts, [asked, answered]")
+            raise errors.InvalidRow(
+                f"{cells.place}: {name}[{at}] is not a pair of texts; write [asked, answered]"
+            )
         turns += [Message("user", pair[0]), Message("assistant", pair[1])]
     return turns
 

@@ -89,7 +89,7 @@ class Renderer:
         if wrong := self._chat.syntax_error():
             line, says = wrong
             raise errors.InvalidChatTemplate(
-                f"{field}: line {line} is no Jinja ({says}); correct the template"
+                f"{field}: line {line} is not valid Jinja ({says}); correct the template"
             )
         refused: errors.TrainerError | None = None
         for turns in PROBES:

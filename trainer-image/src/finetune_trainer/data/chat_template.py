@@ -40,7 +40,7 @@ class ChatTemplate:
         self._specials = dict(specials)
 
     def syntax_error(self) -> tuple[int, str] | None:
-        """Line and message of what is no Jinja in it."""
+        """Line and message of what is not valid Jinja in it."""
         import jinja2  # noqa: PLC0415 - comes with transformers, see _engine
 
         try:

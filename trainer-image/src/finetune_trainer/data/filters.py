@@ -46,21 +46,21 @@ ENDINGS = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 WORDS = re.compile(r"\w+")
 
 REASONS = {
-    "Blocklisted": "it holds a word of `quality.blocklist`",
+    "Blocklisted": "it holds a word of `spec.dataset.quality.blocklist`",
     "EmptyAnswer": "an answer in it has no words",
     "EmptyPrompt": "a question in it, or a system prompt, has no words",
     "EmptyText": "it has no words",
     "ExactDuplicate": "it says and learns the same as an earlier row",
     "IdenticalAnswers": "the better and the worse answer are the same",
-    "InEval": "it says what a row of `dataset.eval` says, and what is examined is not trained on",
-    "NearDuplicate": "it is at least as similar to an earlier row as `quality.duplicates.near` says",
-    "NearEval": "it is as similar to a row of `dataset.eval`, and what is examined is not trained on",
+    "InEval": "it says what a row of `spec.dataset.eval` says, and what is examined is not trained on",
+    "NearDuplicate": "it is at least as similar to an earlier row as `spec.dataset.quality.duplicates.near` says",
+    "NearEval": "it is as similar to a row of `spec.dataset.eval`, and what is examined is not trained on",
     "NotDrawn": "the `weight` of its source is below 1, and it was not drawn",
     "NothingLearned": "none of its tokens is learned",
-    "Repetitive": "more of its answer is repeated than `quality.maxRepetition` allows",
-    "TooLong": "cut to `training.maxLength`, none of its tokens is learned",
-    "TooManyTokens": "it has more tokens than `quality.maxTokens`",
-    "TooShort": "it has fewer tokens than `quality.minTokens`",
+    "Repetitive": "more of its answer is repeated than `spec.dataset.quality.maxRepetition` allows",
+    "TooLong": "cut to `spec.training.maxLength`, none of its tokens is learned",
+    "TooManyTokens": "it has more tokens than `spec.dataset.quality.maxTokens`",
+    "TooShort": "it has fewer tokens than `spec.dataset.quality.minTokens`",
 }
 """Why a row is left out: in the report, in the status and in docs/data-quality.md."""
 

@@ -46,12 +46,13 @@ def fetch(run: config.Run, layout: Layout, part: str, told: Callable[[str], obje
     """Download the files of `dataset.train` or `dataset.eval`; `told` hears of each one. Raises storage's errors."""
     sources: tuple[config.DataSource, ...] = getattr(run.dataset, part)
     spots = [Spot(f"spec.dataset.{part}[{at}]", layout.data / part / str(at)) for at in range(len(sources))]
-    return [_fetched(run, layout, source, spot, told) for source, spot in zip(sources, spots, strict=True)]
+    return [fetch_one(run, layout, source, spot, told) for source, spot in zip(sources, spots, strict=True)]
 
 
-def _fetched(
+def fetch_one(
     run: config.Run, layout: Layout, source: config.DataSource, spot: Spot, told: Callable[[str], object]
 ) -> Fetched:
+    """Download the files of `source`, which stands at `spot`. Raises storage's errors."""
     secret = source.credentials_secret_ref
     uri, pattern = _globbed(source.uri)
     reference = Reference(

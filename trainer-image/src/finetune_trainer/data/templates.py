@@ -39,9 +39,9 @@ def parse(templates: Iterable[config.PromptTemplate], field: str) -> tuple[Wordi
 def _parsed(template: config.PromptTemplate, field: str) -> Wording:
     made = Wording(
         field,
-        _parts(template.system or "", f"{field}.system"),
-        _parts(template.prompt, f"{field}.prompt"),
-        _parts(template.completion, f"{field}.completion"),
+        parts(template.system or "", f"{field}.system"),
+        parts(template.prompt, f"{field}.prompt"),
+        parts(template.completion, f"{field}.completion"),
     )
     if not any(column for _, column in made.completion):
         raise errors.InvalidTemplate(
@@ -50,7 +50,8 @@ def _parsed(template: config.PromptTemplate, field: str) -> Wording:
     return made
 
 
-def _parts(text: str, field: str) -> tuple[Part, ...]:
+def parts(text: str, field: str) -> tuple[Part, ...]:
+    """The template `text`, parsed. Raises `InvalidTemplate`, which names `field`."""
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError as error:
@@ -82,16 +83,17 @@ def understand(row: Row, wordings: tuple[Wording, ...], loss: LossOn, *, seed: i
     wording = wordings[_drawn(row, wordings, seed)]
     check((wording,), row)
     turns = [
-        Message("user", _filled(wording.prompt, row)),
-        Message("assistant", _filled(wording.completion, row)),
+        Message("user", filled(wording.prompt, row)),
+        Message("assistant", filled(wording.completion, row)),
     ]
-    if (said := _filled(wording.system, row)).strip():
+    if (said := filled(wording.system, row)).strip():
         turns.insert(0, Message("system", said))
     return Example(row.place, Conversation(tuple(turns), len(turns) - 1), loss)
 
 
-def _filled(parts: tuple[Part, ...], row: Row) -> str:
-    return "".join(words + (text_of(row, column) if column else "") for words, column in parts)
+def filled(template: tuple[Part, ...], row: Row) -> str:
+    """The template with the values of `row`, which is never read as a template itself. Raises `ColumnMissing`, `InvalidRow`."""
+    return "".join(words + (text_of(row, column) if column else "") for words, column in template)
 
 
 def _drawn(row: Row, wordings: tuple[Wording, ...], seed: int) -> int:

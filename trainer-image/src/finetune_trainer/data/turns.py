@@ -144,7 +144,7 @@ def _content(content: Any, place: Place, path: str, *, tool: bool = False) -> st
         return "".join(part.get("text", part.get("value")) for part in content)
     if isinstance(content, list):
         other = next((part.get("type") for part in content if isinstance(part, dict)), None)
-        what = "that is no text" if other is None or other == "text" else f"of the type {other!r}"
+        what = "that is not text" if other is None or other == "text" else f"of the type {other!r}"
         raise errors.InvalidRow(f"{place}: {path} holds a part {what}; only texts can be learned")
     if tool and isinstance(content, dict):
         return json.dumps(content, ensure_ascii=False)
@@ -187,13 +187,13 @@ def _call(call: Any, place: Place, path: str) -> dict[str, Any]:
     function = call.get("function") or call if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise errors.InvalidRow(
-            f'{place}: {path} is no call of a tool; write {{"name": ..., "arguments": {{...}}}}'
+            f'{place}: {path} is not a tool call; write {{"name": ..., "arguments": {{...}}}}'
         )
     given = function.get("arguments")
     arguments = unpacked(given) if given else {}
     if not isinstance(arguments, dict):
         raise errors.InvalidRow(
-            f"{place}: the arguments of {path} ({function['name']}) are no JSON object; correct them"
+            f"{place}: the arguments of {path} ({function['name']}) are not a JSON object; correct them"
         )
     made = {
         "type": "function",
@@ -219,7 +219,7 @@ def _tool(tool: Any, place: Place, path: str) -> dict[str, Any]:
     function = tool.get("function", tool) if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise errors.InvalidRow(
-            f"{place}: {path} is no function; write {{name, description, parameters}}, or that under function"
+            f"{place}: {path} is not a function; write {{name, description, parameters}}, or that under function"
         )
     return {"type": "function", "function": _plain(function, place)}
 

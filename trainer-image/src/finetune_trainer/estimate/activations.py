@@ -57,7 +57,7 @@ def _norms(shape: Shape, setting: Setting) -> int:
 def _attention(shape: Shape, setting: Setting) -> int:
     """Queries, keys, values and the output. Keys and values are repeated for every query head where there is a mask."""
     flash = setting.attention == "flash"
-    groups = shape.key_value if flash or not setting.masked else shape.query
+    groups = shape.key_value if flash or not _masked(shape, setting) else shape.query
     fused = (2 * shape.query + 2 * groups) * setting.compute_bytes + shape.heads * 4
     if setting.attention == "eager":
         return fused + shape.heads * setting.span * (4 + 2 * setting.compute_bytes)
@@ -66,9 +66,14 @@ def _attention(shape: Shape, setting: Setting) -> int:
 
 def _mask(shape: Shape, setting: Setting) -> int:
     """Each layer makes its own mask of numbers out of the common one of booleans, L x L for each sequence."""
-    if not setting.masked or setting.attention != "sdpa":
+    if not _masked(shape, setting) or setting.attention != "sdpa":
         return 0
     return shape.layers * setting.span * setting.compute_bytes
+
+
+def _masked(shape: Shape, setting: Setting) -> bool:
+    """Whether there is a mask: by row there is none, unless a window hides more."""
+    return setting.masked or (setting.by_row and shape.window is not None and shape.window < setting.length)
 
 
 def _mlp(shape: Shape, setting: Setting) -> int:
@@ -85,21 +90,22 @@ def _inputs(shape: Shape, setting: Setting) -> int:
         mask = (1 if setting.device == "cuda" else 4) * setting.dropout
         found = sum(one.inputs * (compute + mask) for one in learning)
     elif setting.autocast:
-        # The attention's output is in 16 bits already, and kept by attention itself.
-        found = sum(one.inputs * compute for one in learning if one.role != "attention-out")
+        # The attention's output is in 16 bits already, and kept by attention itself; by row it is put together in a copy.
+        found = sum(one.inputs * compute for one in learning if setting.by_row or one.role != "attention-out")
     else:
-        found = _shared(learning, shape) * compute
+        found = _shared(learning, shape, setting) * compute
     ranks = 0 if setting.full else setting.rank * compute * len(learning)
     dora = 2 * compute * sum(one.outputs for one in learning) if setting.dora else 0
     return found + ranks + dora
 
 
-def _shared(learning: tuple[Linear, ...], shape: Shape) -> int:
+def _shared(learning: tuple[Linear, ...], shape: Shape, setting: Setting) -> int:
     """Numbers that are read, where neighbours read the same tensor."""
     roles = {one.role for one in learning}
     return shape.layers * (
         shape.hidden * (("attention-in" in roles) + ("mlp-in" in roles))
         + shape.intermediate * ("mlp-out" in roles)
+        + shape.query * (setting.by_row and "attention-out" in roles)
     )
 
 
@@ -112,8 +118,8 @@ def _end(shape: Shape, setting: Setting) -> int:
 
 
 def _casts(shape: Shape, setting: Setting) -> int:
-    """Weights that learn are kept in float32, and once more in 16 bits for the backward pass."""
-    if not setting.autocast:
+    """Weights that learn are kept in float32, and once more in 16 bits for the backward pass; shares are gathered in 16 bits."""
+    if not setting.autocast or setting.sharded:
         return 0
     if setting.full:
         return setting.compute_bytes * sum(one.weights for one in shape.linear)

@@ -49,7 +49,7 @@ def limit(run: config.Run) -> Limit | None:
         )
     share = max(0, resources.memory_bytes - BESIDE) // resources.processes_per_node + LIBRARIES
     each = f" for {resources.processes_per_node} processes" if resources.processes_per_node > 1 else ""
-    return Limit(available=share, whose=f"resources.memory is {gib(resources.memory_bytes)}{each}")
+    return Limit(available=share, whose=f"spec.resources.memory is {gib(resources.memory_bytes)}{each}")
 
 
 def largest(shape: Shape, setting: Setting, sizes: Iterable[int], available: int) -> int | None:
@@ -69,7 +69,7 @@ def close(total: int, available: int) -> bool:
 
 
 def alternatives(shape: Shape, setting: Setting, available: int, *, taken: int = 0) -> list[str]:
-    """What would fit in its place, with its memory: `tuning.type QLoRA (9.1 GiB)`. Least change first.
+    """What would fit in its place, with its memory: `spec.tuning.type QLoRA (9.1 GiB)`. Least change first.
 
     `taken`: bytes that it is known to take at least, where the estimate was too low.
     """
@@ -83,16 +83,16 @@ def alternatives(shape: Shape, setting: Setting, available: int, *, taken: int =
 
 def _changes(shape: Shape, setting: Setting, available: int) -> Iterator[tuple[str, Setting]]:
     if not setting.checkpointing:
-        yield "activationCheckpointing On", replace(setting, checkpointing=True)
+        yield "spec.training.activationCheckpointing On", replace(setting, checkpointing=True)
     if shorter := _shorter(shape, setting, available):
-        yield f"maxLength {shorter.length}", shorter
+        yield f"spec.training.maxLength {shorter.length}", shorter
     targets = setting.targets or tuple(sorted({one.last for one in shape.linear}))
     for tuning in ("LoRA", "QLoRA")[("Full", "LoRA", "QLoRA").index(setting.tuning) :]:
         other = replace(setting, tuning=tuning, targets=targets, checkpointing=True)
-        also = "" if setting.checkpointing else " with activationCheckpointing On"
-        yield f"tuning.type {tuning}{also}", other
+        also = "" if setting.checkpointing else " with spec.training.activationCheckpointing On"
+        yield f"spec.tuning.type {tuning}{also}", other
         if shorter := _shorter(shape, other, available):
-            yield f"{tuning}{also} at maxLength {shorter.length}", shorter
+            yield f"{tuning}{also} at spec.training.maxLength {shorter.length}", shorter
 
 
 def _shorter(shape: Shape, setting: Setting, available: int) -> Setting | None:
@@ -110,7 +110,7 @@ def _larger(total: int, setting: Setting) -> str:
     """The smallest machine that has room for it."""
     wanted = total / ROOM
     if setting.device == "cpu":
-        return f"resources.memory {math.ceil(((wanted - LIBRARIES) * setting.processes + BESIDE) / 2**30)}Gi"
+        return f"spec.resources.memory {math.ceil(((wanted - LIBRARIES) * setting.processes + BESIDE) / 2**30)}Gi"
     return next(
         (f"a GPU of {size} GiB" for size in GPUS if size * 2**30 >= wanted), "no single GPU that is sold"
     )

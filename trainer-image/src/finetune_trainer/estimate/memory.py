@@ -130,8 +130,8 @@ def _memory(shape: Shape, setting: Setting, *, kept: int, passing: int, moment: 
     return Memory(
         weights=_weights(shape, setting),
         adapter=setting.adapters * learning * LEARNED_BYTES,
-        gradients=_gradients(learning * LEARNED_BYTES, setting, held) if moment == "Train" else 0,
-        optimizer=int(learning * STATES[setting.optimizer]),
+        gradients=_gradients(shape, learning * LEARNED_BYTES, setting, held) if moment == "Train" else 0,
+        optimizer=int(learning * STATES[setting.optimizer]) // setting.shares,
         activations=kept,
         logits=passing,
         overhead=OVERHEAD[setting.device] + int(kept * SLACK[setting.device]),
@@ -139,8 +139,10 @@ def _memory(shape: Shape, setting: Setting, *, kept: int, passing: int, moment: 
     )
 
 
-def _gradients(size: int, setting: Setting, held: int) -> int:
+def _gradients(shape: Shape, size: int, setting: Setting, held: int) -> int:
     """Bytes beside the `held` ones: with one pass a step, gradients come where activations go."""
+    if setting.sharded:  # a share of all, and one group whole: as it was computed, and as it is sent
+        return size // setting.shares + max(_groups(shape)) * (setting.compute_bytes + LEARNED_BYTES)
     if setting.processes > 1:
         return 2 * size  # processes send them out of a second copy
     return size if setting.accumulates else max(0, size - held)
@@ -149,7 +151,7 @@ def _gradients(size: int, setting: Setting, held: int) -> int:
 def _weights(shape: Shape, setting: Setting) -> int:
     if setting.full:
         reference = shape.parameters * setting.weight_bytes if setting.reference else 0
-        return shape.parameters * LEARNED_BYTES + reference
+        return (shape.parameters * LEARNED_BYTES + reference) // setting.shares + _gathered(shape, setting)
     if setting.tuning != "QLoRA":
         return shape.parameters * setting.weight_bytes
     quantised = sum(one.weights for one in shape.linear)
@@ -160,6 +162,20 @@ def _weights(shape: Shape, setting: Setting) -> int:
         + (shape.parameters - quantised) * setting.weight_bytes
         + largest * setting.compute_bytes  # the matrix that is multiplied just now
     )
+
+
+def _groups(shape: Shape) -> tuple[int, int, int]:
+    """Weights of what is gathered at once: the embedding, the head, one layer."""
+    return shape.embedding, shape.head, (shape.parameters - shape.embedding - shape.head) // shape.layers
+
+
+def _gathered(shape: Shape, setting: Setting) -> int:
+    """Whole weights for the pass through them: both ends, one layer and the next; of the reference all layers (TRL's way)."""
+    if not setting.sharded:
+        return 0
+    embedding, head, layer = _groups(shape)
+    own = embedding + head + 2 * layer
+    return setting.compute_bytes * (max(own, shape.parameters) if setting.reference else own)
 
 
 def _copied(shape: Shape, setting: Setting) -> int:

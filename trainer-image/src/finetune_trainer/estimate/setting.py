@@ -4,7 +4,7 @@ import importlib.util
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from finetune_trainer import accelerator, config
+from finetune_trainer import accelerator, config, sharding
 from finetune_trainer.accelerator import Arithmetic, Machine
 
 SEQUENCES = {"SFT": 1, "DPO": 2, "ORPO": 2, "KTO": 1}
@@ -51,7 +51,9 @@ class Setting:
     started: bool = False
     """Whether training goes on from an adapter."""
     packed: bool = False
-    """Whether the rows of a forward pass are one sequence, whose parts a mask keeps from each other."""
+    """Whether the rows of a forward pass are one sequence."""
+    by_row: bool = False
+    """Whether the parts of that sequence are attended one by one; else a mask keeps them from each other."""
 
     @property
     def adapters(self) -> int:
@@ -62,6 +64,16 @@ class Setting:
     def full(self) -> bool:
         """Whether all weights learn."""
         return self.tuning == "Full"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether every process holds a share of the weights."""
+        return sharding.chosen(tuning=self.tuning, processes=self.processes, accelerator=self.device)
+
+    @property
+    def shares(self) -> int:
+        """In how many shares weights, their gradients and the optimiser's state are held."""
+        return self.processes if self.sharded else 1
 
     @property
     def autocast(self) -> bool:
@@ -81,7 +93,7 @@ class Setting:
     @property
     def masked(self) -> bool:
         """Whether attention gets a mask: several sequences are padded to one length, or share one."""
-        return self.sequences > 1 or self.packed
+        return not self.by_row if self.packed else self.sequences > 1
 
     @property
     def span(self) -> int:
@@ -141,6 +153,11 @@ def of(
         compute_bytes=2 if sixteen else 4,
         attention=kinds.get(arithmetic.attention, "flash"),
         packed=run.training.packing,
+        # What row_attention.py does, unless the model turns out to say something else by row.
+        by_row=run.training.packing
+        and run.model.attention == "Auto"
+        and arithmetic.attention == "sdpa"
+        and not sharding.sharded(run),
         checkpointing=arithmetic.activation_checkpointing,
         optimizer=run.training.optimizer,
         processes=run.resources.processes,

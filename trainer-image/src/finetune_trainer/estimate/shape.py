@@ -69,6 +69,8 @@ class Shape:
     """Whether queries and keys have norms of their own."""
     vocabulary: int
     """Rows of the embedding."""
+    window: int | None = None
+    """Tokens that the layers which see least reach back; None where all see everything."""
 
     def targeted(self, names: Sequence[str]) -> tuple[Linear, ...]:
         """The linear layers that `names` (last names, or ends of paths) put an adapter on."""
@@ -120,6 +122,7 @@ def read(model: Any, settings: Any) -> Shape:
         norms=max(1, _stream_norms(names) // layers),
         head_norms=any(name.endswith(QUERY_AND_KEY_NORMS) for name in names),
         vocabulary=rows,
+        window=_of(settings, "sliding_window"),
     )
 
 

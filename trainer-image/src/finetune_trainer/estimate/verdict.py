@@ -73,7 +73,7 @@ def _advice(shape: Shape, setting: Setting, needed: Memory, limit: fitting.Limit
     smaller = fitting.largest(shape, setting, range(1, setting.rows), limit.available)
     others = fitting.alternatives(shape, setting, limit.available)
     if smaller:
-        others = [f"microBatchSize {smaller}", *others]
+        others = [f"spec.training.microBatchSize {smaller}", *others]
     return (
         f"training may run out of memory: it needs about {gib(needed.total)} for each process with {_rows(setting.rows)} at a time "
         f"({needed.told}), and {limit.whose}; what would fit: {'; '.join(others)}"

@@ -142,11 +142,11 @@ class FileStore(Store):
         if error.errno in FULL:
             return errors.StorageUnavailable(
                 f"{field}: {self._volume} is full while writing {uri} ({error.strerror}); make room there, or enlarge it; "
-                "tried again later"
+                "it is tried again later"
             )
         if error.errno in ILL:
             return errors.StorageUnavailable(
-                f"{field}: {self._volume} does not answer as it should for {uri} ({error.strerror}); tried again later"
+                f"{field}: {self._volume} does not answer as it should for {uri} ({error.strerror}); it is tried again later"
             )
         return None
 

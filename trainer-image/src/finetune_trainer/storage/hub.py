@@ -34,7 +34,7 @@ class HubStore(Store):
         parts = PATTERN.match(reference.uri.removeprefix("hf://"))
         if not parts:
             raise errors.InvalidRun(
-                f"{reference.field}: {reference.uri} is no repository of the Hub; write hf://org/name, hf://org/name@revision "
+                f"{reference.field}: {reference.uri} is not a repository of the Hub; write hf://org/name, hf://org/name@revision "
                 "or hf://datasets/org/name"
             )
         if reference.hub.offline:
@@ -103,7 +103,7 @@ class HubStore(Store):
             if not again:
                 raise errors.StorageUnavailable(
                     f"{self.reference.field}: {self.uri_of(key)} arrived twice with another content than {self._endpoint} tells of "
-                    f"({item.digest}); tried again later"
+                    f"({item.digest}); it is tried again later"
                 )
 
     def _fetch(self, key: str, item: Item | None, to: Path, told: Told) -> None:
@@ -142,7 +142,7 @@ class HubStore(Store):
         if status == 404:  # noqa: PLR2004 - everyone knows 404
             return self.reference.missing(f"{uri} on {self._endpoint}")
         return errors.StorageUnavailable(
-            f"{self.reference.field}: {self._endpoint} answers HTTP {status} for {uri}; tried again later"
+            f"{self.reference.field}: {self._endpoint} answers HTTP {status} for {uri}; it is tried again later"
         )
 
     def read(self, key: str) -> bytes:
@@ -200,7 +200,7 @@ class HubStore(Store):
     def _silent(self, error: BaseException, uri: str) -> errors.TrainerError:
         return errors.EndpointUnreachable(
             f"{self.reference.field}: no answer from the Hub at {self._endpoint} for {uri} ({type(error).__name__}); check the "
-            "network, or the profile's mirrors.hub; tried again later"
+            "network, or the profile's mirrors.hub; it is tried again later"
         )
 
     def _gated(self, told: str) -> errors.TrainerError:

@@ -51,7 +51,7 @@ class Reference:
             )
         if not self.place:
             raise errors.InvalidRun(
-                f"{self.field}: {self.uri} names no bucket, claim or host after '{self.scheme}://'"
+                f"{self.field}: {self.uri} names no bucket, claim or host after '{self.scheme}://'; write it there"
             )
 
     @property
@@ -165,4 +165,6 @@ class Store(ABC):
 
     def _read_only(self, key: str, content: bytes | Path) -> errors.InvalidRun:
         del content
-        return errors.InvalidRun(f"{self.reference.field}: {self.uri_of(key)} can only be read")
+        return errors.InvalidRun(
+            f"{self.reference.field}: {self.uri_of(key)} can only be read; name a bucket or a claim"
+        )

@@ -121,7 +121,7 @@ class _Download:
             time.sleep(PAUSE)
         raise errors.StorageUnavailable(
             f"{self._wanted.name}: the connection broke {MOST_BREAKS} times, the last time at {at} of {self._wanted.size} bytes; "
-            "tried again later"
+            "it is tried again later"
         )
 
     def _chunks(self, at: int, end: int) -> Iterator[Chunk]:
@@ -132,13 +132,14 @@ class _Download:
             at += len(chunk)
             if at > end:
                 raise errors.StorageUnavailable(
-                    f"{self._wanted.name}: the server sends more than the {self._wanted.size} bytes that it has told of; tried "
+                    f"{self._wanted.name}: the server sends more than the {self._wanted.size} bytes that it has told of; "
+                    "it is tried "
                     "again later"
                 )
             yield chunk
         if at < end:
             raise errors.EndpointUnreachable(
-                f"{self._wanted.name}: the answer ended {end - at} bytes too soon; tried again later"
+                f"{self._wanted.name}: the answer ended {end - at} bytes too soon; it is tried again later"
             )
 
 

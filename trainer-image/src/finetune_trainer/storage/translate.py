@@ -125,7 +125,7 @@ def _no_bucket(trouble: Trouble) -> errors.TrainerError:
 def _unavailable(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
         f"{trouble.reference.field}: the storage behind {trouble.uri} answers with an error of its own{trouble.told}; "
-        "tried again later"
+        "it is tried again later"
     )
 
 
@@ -134,7 +134,7 @@ def _unreachable(trouble: Trouble) -> errors.TrainerError:
     where = f" at {address.group(1)}" if address else ""
     return errors.EndpointUnreachable(
         f"{trouble.reference.field}: no answer from the storage{where} for {trouble.uri} ({_cause(trouble.text)}); check the "
-        f"endpoint ({ENDPOINTS[trouble.reference.scheme]} in the Secret) and the network; tried again later"
+        f"endpoint ({ENDPOINTS[trouble.reference.scheme]} in the Secret) and the network; it is tried again later"
     )
 
 
@@ -159,14 +159,15 @@ def _missing(trouble: Trouble) -> errors.TrainerError:
 
 def _replaced(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed: tried "
-        "again later"
+        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed; it is "
+        "it is tried again later"
     )
 
 
 def _unknown(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: the storage behind {trouble.uri} failed: {trouble.text.splitlines()[0][:300]}"
+        f"{trouble.reference.field}: the storage behind {trouble.uri} failed "
+        f"({trouble.text.splitlines()[0][:300]}); it is tried again later"
     )
 
 

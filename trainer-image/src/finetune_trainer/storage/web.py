@@ -93,8 +93,8 @@ class WebStore(Store):
     def _silent(self, error: BaseException) -> errors.TrainerError:
         cause = getattr(error, "reason", error)
         return errors.EndpointUnreachable(
-            f"{self.reference.field}: no whole answer for {self._said} ({cause}); check the address and the network; tried again "
-            "later"
+            f"{self.reference.field}: no whole answer for {self._said} ({cause}); check the address and the network; it is tried "
+            "again later"
         )
 
     def _refused(self, status: int) -> errors.TrainerError:
@@ -113,7 +113,9 @@ class WebStore(Store):
             )
         if status < 500 and status not in {408, 429}:  # noqa: PLR2004 - by definition of 4xx the asker's fault
             return self.reference.error(f"{field}: {self._said} answers HTTP {status}; correct the address")
-        return errors.StorageUnavailable(f"{field}: {self._said} answers HTTP {status}; tried again later")
+        return errors.StorageUnavailable(
+            f"{field}: {self._said} answers HTTP {status}; it is tried again later"
+        )
 
 
 def _authorization(reference: Reference, layout: Layout) -> str | None:

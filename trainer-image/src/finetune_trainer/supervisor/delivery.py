@@ -20,7 +20,7 @@ UNPUBLISHED = "unpublished"
 """Folder of the work area: a result that the gate kept back."""
 
 TOO_LATE = errors.Interrupted(
-    "stopped by SIGTERM before the Hub had all of it; the result in the bucket is whole, and can be uploaded from there"
+    "stopped from outside (SIGTERM) before the Hub had all of it; the result in the bucket is whole, and can be uploaded from there"
 )
 
 
@@ -53,9 +53,11 @@ class Delivery:
         told = self._result(self.run, ready, trained, files)
         del told["adapter"]
         return Ending(
-            exit_code=said.exit_code, reason=said.reason, message=f"{said.message}; what was trained lies at {uri}",
+            exit_code=said.exit_code,
+            reason=said.reason,
+            message=f"{said.message}; what was trained lies at {uri}, its report.html tells more",
             result={**told, "unpublished": {"uri": uri}},
-        )  # fmt: skip
+        )
 
     def published(self, given: Task, ready: Prepared) -> Ending:
         """Send the result. SIGTERM may still come: sending goes on while the grace period lasts."""

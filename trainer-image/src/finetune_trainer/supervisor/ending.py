@@ -27,7 +27,8 @@ class Ending:
 
 
 OVERDUE = errors.Interrupted(
-    "stopped by SIGTERM, and what was under way did not end within the grace period; what lay in the bucket before stands"
+    "stopped from outside (SIGTERM), and what was under way did not end within the grace period; what "
+    "lay in the bucket before stands"
 )
 """Whatever it was: a download deaf to exceptions, an upload to a bucket that hardly answers."""
 

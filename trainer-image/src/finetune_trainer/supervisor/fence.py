@@ -27,7 +27,9 @@ class Fence:
             epoch = max(_numbers(work), default=0) + 1
             if work.put_if_absent(f"{FOLDER}/{epoch}", b"a run of training has this number\n"):
                 return cls(work, epoch)
-        raise errors.InternalError(f"{work.uri_of(FOLDER)}: no number can be taken there")
+        raise errors.InternalError(
+            f"{work.uri_of(FOLDER)}: other runs of this job keep starting there; please report it"
+        )
 
     def check(self) -> bool:
         """Whether this run's number still stands; who published a result, or a person, may have removed the work area.

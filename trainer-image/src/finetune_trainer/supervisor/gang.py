@@ -123,8 +123,8 @@ def of(
         return Alone()
     if main is None or node >= nodes:
         raise errors.InternalError(
-            f"{nodes} nodes were promised, and this is number {node}, with {'no ' * (main is None)}address of node 0; nothing "
-            "was trained"
+            f"{nodes} nodes were promised, and this is number {node}, with {'no ' * (main is None)}address of node 0; please "
+            "report it"
         )
     if node == 0:
         return Lead(nodes, attempt=attempt, told_to_stop=told_to_stop)
@@ -222,7 +222,7 @@ class Lead:
             if missing and waited > MEETING:
                 raise errors.PeerMissing(
                     f"{_named(missing)} did not come within {MEETING / 60:.0f} minutes after node 0 was ready: no pod of it runs, "
-                    "or it cannot reach node 0's port 8080 (a NetworkPolicy?); tried again"
+                    "or it cannot reach node 0's port 8080 (does a NetworkPolicy forbid it?); it is tried again"
                 )
             _check(self)
 
@@ -288,7 +288,7 @@ class Member:
             if answer is None and waited > MEETING:
                 raise errors.PeerMissing(
                     f"node {self.node} found no node 0 at {self._main} for {MEETING / 60:.0f} minutes: its pod does not run, or "
-                    "cannot be reached there (a NetworkPolicy?); tried again"
+                    "cannot be reached there (does a NetworkPolicy forbid it?); it is tried again"
                 )
             _check(self)
         raise AssertionError("waits for ever")
@@ -308,7 +308,7 @@ class Member:
     def lost(self) -> str | None:
         """See `Gang`."""
         if self._turned_away:
-            return "node 0 has started anew"
+            return "node 0 has started again"
         if self._answer and self._clock() - self._heard_at > SILENCE:
             return f"node 0 has not been heard of for {SILENCE:.0f} s"
         return None

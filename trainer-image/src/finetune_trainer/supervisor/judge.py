@@ -54,25 +54,26 @@ def _silence(
     """Why a rank may have left no verdict."""
     if end is End.STALLED:
         return errors.Stalled(
-            f"nothing moved for {stall_seconds:.0f} s, so the ranks were killed; training goes on from the last checkpoint. If it "
-            "was only slow, raise spec.runPolicy.stallTimeoutSeconds"
+            f"nothing moved for {stall_seconds:.0f} s, so the training processes were killed; training goes on from the last "
+            "checkpoint; if it was only slow, raise spec.runPolicy.stallTimeoutSeconds"
         )
     if end is End.OVERDUE:
         return errors.Interrupted(
-            "stopped by SIGTERM, and not ready within the grace period; the previous checkpoint stands"
+            "stopped from outside (SIGTERM), and not ready within the grace period; the previous checkpoint stands"
         )
     if end is End.INTERRUPTED:
-        return errors.Interrupted("stopped by SIGTERM before anything could be lost")
+        return errors.Interrupted("stopped from outside (SIGTERM) before anything could be lost")
     if memory_kills:
         return errors.RankDied(
-            f"rank {rank} was killed because the pod's memory did not suffice; raise spec.resources.memory, or lower "
+            f"training process {rank} was killed because the pod's memory did not suffice; raise spec.resources.memory, or lower "
             "spec.training.microBatchSize or spec.training.maxLength"
         )
     if lost:
         return errors.PeerLost(
-            f"{lost}, so the ranks here were stopped; training goes on from the last checkpoint"
+            f"{lost}, so the training processes here were stopped; training goes on from the last checkpoint"
         )
     codes = ", ".join(str(code) for code in sorted(set(exits.values())))
     return errors.RankDied(
-        f"rank {rank} ended without a word (exit codes seen: {codes or 'none'}); it was killed, or crashed: see the pod's log"
+        f"training process {rank} was killed, or crashed, and could not say why (exit codes seen: {codes or 'none'}); "
+        "see the pod's log"
     )

@@ -144,7 +144,7 @@ class Ranks:
         if fewer is None:
             return False
         say(
-            f"out of memory: again with {fewer.micro_batch_size} rows per forward pass, the same batch per step"
+            f"out of memory: trying again with {fewer.micro_batch_size} rows per forward pass, the same batch per step"
         )
         self.micro_batch = fewer
         return True
@@ -162,7 +162,7 @@ class Ranks:
         )
         self._uploads.start()
         killed_before = _memory_kills()
-        self._writer.tell(stage="Load", message="starting the ranks")
+        self._writer.tell(stage="Load", message="starting the training processes")
         processes = self._start(given)
         per_node = self._run.resources.processes_per_node
         first = self._gang.node * per_node

@@ -141,7 +141,7 @@ class Trackers:
 
     @contextlib.contextmanager
     def _going_on(self, kind: Kind, wrong: str) -> Iterator[None]:
-        """Whatever is raised is told, and that is all: a full disk, a Secret that is no text, a process too many."""
+        """Whatever is raised is told, and that is all: a full disk, a Secret that is not text, a process too many."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - see above

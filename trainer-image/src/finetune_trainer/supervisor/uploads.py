@@ -94,7 +94,7 @@ class Uploads:
         try:
             self.last = self._send(waiting[-1])
         except Exception as error:  # noqa: BLE001 - training must go on, whatever ails the storage
-            self._say(f"the checkpoint {waiting[-1].name} could not be sent, tried again: {error}")
+            self._say(f"the checkpoint {waiting[-1].name} could not be sent; it is tried again: {error}")
             return isinstance(error, errors.Superseded)
         for folder in waiting:
             shutil.rmtree(folder)

@@ -69,7 +69,9 @@ def _result(given: argparse.Namespace, layout: Layout, told: Told) -> Result:
         layout.make_folders()
         return result.of_run(config.load(given.run), layout, told)
     if not given.base:
-        raise errors.InvalidRun("--base: say where the base model of --result is")
+        raise errors.InvalidRun(
+            "--base: nothing says where the base model of --result is; give a folder or the Hub's name"
+        )
     return result.here(given.result, base=given.base, revision=given.revision)
 
 

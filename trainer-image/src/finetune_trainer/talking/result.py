@@ -87,7 +87,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _damaged(folder: Path, error: Exception) -> errors.InvalidFile:
     return errors.InvalidFile(
-        f"{folder / outcome.MANIFEST} cannot be read ({type(error).__name__}: {error}); fetch the result anew"
+        f"{folder / outcome.MANIFEST} cannot be read ({type(error).__name__}: {error}); fetch the result again"
     )
 
 

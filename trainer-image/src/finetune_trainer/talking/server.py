@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
                 waits_for = self.service.waits_for
                 self._send(503 if waits_for else 200, {"status": waits_for or "ok"})
             case _:
-                self._refuse(Refusal(404, f"there is no {self.path}; /v1/models and {COMPLETIONS} are"))
+                self._refuse(Refusal(404, f"there is no {self.path}; there are /v1/models and {COMPLETIONS}"))
 
     def do_POST(self) -> None:
         """A completion."""
@@ -130,16 +130,20 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > LARGEST:
             self.close_connection = True
-            raise Refusal(413, f"the request has {length} bytes, more than {LARGEST}")
+            raise Refusal(
+                413, f"the request has {length} bytes, more than {LARGEST}; shorten the conversation"
+            )
         body = self.rfile.read(length)
         if self.path.partition("?")[0] != COMPLETIONS:
-            raise Refusal(404, f"there is no {self.path}; {COMPLETIONS} is")
+            raise Refusal(404, f"there is no {self.path}; there is {COMPLETIONS}")
         try:
             asked = json.loads(body)
         except ValueError as error:
-            raise Refusal(400, f"the request is no JSON: {error}") from error
+            raise Refusal(400, f"the request is not JSON ({error}); send a JSON object") from error
         if not isinstance(asked, dict):
-            raise Refusal(400, "the request must be an object")
+            raise Refusal(
+                400, 'the request is JSON, but not an object; send an object such as {"messages": [...]}'
+            )
         return asked
 
     def _answers(self) -> Answers:
@@ -247,7 +251,7 @@ def _manner(asked: dict[str, Any]) -> Manner:
         ):
             raise Refusal(400, f"{name}: must be a number from {least} to {most}")
     if asked.get("n") not in {None, 1}:
-        raise Refusal(400, "n: one answer is given")
+        raise Refusal(400, "n: must be 1, one answer is given")
     most_tokens = asked.get("max_completion_tokens") or asked.get("max_tokens")
     told = {
         "temperature": asked.get("temperature"),

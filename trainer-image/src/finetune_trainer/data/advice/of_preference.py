@@ -29,7 +29,7 @@ def unprepared(seen: Seen) -> str | None:
         return None
     return (
         f"{seen.run.method} refines a model that can answer already, and this one has no chat template; fine-tune it by SFT first "
-        "and go on from there with model.adapterFrom"
+        "and go on from there with spec.model.adapterFrom"
     )
 
 
@@ -49,7 +49,10 @@ def imbalance(seen: Seen) -> str | None:
     fewer = min(liked, disliked)
     if seen.run.method != "KTO" or not fewer or not seen.judged or fewer >= RARE * (liked + disliked):
         return None
-    return f"{liked} answers are liked and {disliked} disliked: KTO hardly hears the rarer kind; bring them nearer to each other"
+    return (
+        f"{liked} answers are liked and {disliked} disliked: KTO hardly learns from the rarer kind; bring "
+        "their numbers nearer to each other"
+    )
 
 
 def longer_chosen(seen: Seen) -> str | None:

@@ -56,12 +56,15 @@ def cut(seen: Seen) -> str | None:
     every = figures.rows + figures.held + figures.dropped.get("TooLong", 0)
     if figures.cut <= MANY_CUT * every:
         return None
-    told = f"{figures.cut} of {every} rows are longer than maxLength ({length} tokens) and lose their end, often the answer"
+    told = (
+        f"{figures.cut} of {every} rows are longer than spec.training.maxLength ({length} tokens) and lose "
+        "their end, often the answer"
+    )
     if seen.positions is not None and figures.whole > seen.positions:
         most = f"the model takes no more than {seen.positions}"
-        more = "raise maxLength to that and " if length < seen.positions else ""
+        more = "raise it to that and " if length < seen.positions else ""
         return f"{told}; {most}: {more}split long rows, or use a model with a longer context"
-    return f"{told}; maxLength {figures.whole} would keep 95 % of them whole"
+    return f"{told}; {figures.whole} would keep 95 % of them whole"
 
 
 def one_answer(seen: Seen) -> str | None:
@@ -86,7 +89,7 @@ def copies_kept(seen: Seen) -> str | None:
         return None
     return (
         f"{seen.figures.copies} rows are copies of others and are learned as often as they stand there; "
-        "dataset.quality.duplicates.exact would leave them out"
+        "spec.dataset.quality.duplicates.exact would leave them out"
     )
 
 
@@ -116,7 +119,7 @@ def dwarfed(seen: Seen) -> str | None:
         return None
     weight = HEARD * (every - least.seen) / (1 - HEARD) / least.rows
     return (
-        f"{least.uri} gives {least.seen} of the {every} rows of an epoch ({least.seen / every:.1%}) and will hardly be heard; "
+        f"{least.uri} gives {least.seen} of the {every} rows of an epoch ({least.seen / every:.1%}) and will hardly be learned; "
         f"its weight {weight:.2g} would make that {HEARD:.0%}"
     )
 

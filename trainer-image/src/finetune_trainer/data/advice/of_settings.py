@@ -22,14 +22,20 @@ def nothing_held_out(seen: Seen) -> str | None:
     """No held-out rows."""
     if seen.figures.held:
         return None
-    return "nothing is held out, so nobody will know whether the result is better; give dataset.eval or an evalFraction"
+    return (
+        "nothing is held out, so nobody will know whether the result is better; set "
+        "spec.dataset.evalFraction or spec.dataset.eval"
+    )
 
 
 def few_held_out(seen: Seen) -> str | None:
     """Fewer than 10 held-out rows."""
     if not 0 < seen.figures.held < FEW_HELD_OUT:
         return None
-    return f"{seen.figures.held} held-out rows are too few to compare two models by; hold out at least {FEW_HELD_OUT}"
+    return (
+        f"{seen.figures.held} held-out rows are too few to compare two models by; hold out at least "
+        f"{FEW_HELD_OUT} (spec.dataset.evalFraction)"
+    )
 
 
 def rate(seen: Seen) -> str | None:
@@ -37,9 +43,15 @@ def rate(seen: Seen) -> str | None:
     rate, usual = seen.resolved.learning_rate, seen.usual_rate
     what = "whole weights" if seen.run.tuning.type == "Full" else "adapters"
     if rate > FAR * usual:
-        return f"a learning rate of {rate:g} is high for {seen.run.method} of {what}, training may diverge; {usual:g} is usual"
+        return (
+            f"a learning rate of {rate:g} is high for {seen.run.method} of {what}, training may diverge; "
+            f"{usual:g} is usual (spec.training.learningRate)"
+        )
     if rate * FAR <= usual * 1.0001 and seen.run.tuning.type != "Full":
-        return f"a learning rate of {rate:g} is low for {seen.run.method} of {what}, little will be learned; {usual:g} is usual"
+        return (
+            f"a learning rate of {rate:g} is low for {seen.run.method} of {what}, little will be learned; "
+            f"{usual:g} is usual (spec.training.learningRate)"
+        )
     return None
 
 
@@ -47,7 +59,10 @@ def full_on_few(seen: Seen) -> str | None:
     """Full fine-tuning on fewer than 1,000 rows."""
     if seen.run.tuning.type != "Full" or seen.figures.rows >= FEW_FOR_FULL:
         return None
-    return f"full fine-tuning on {seen.figures.rows} rows tends to unlearn what the model knew; LoRA keeps it and costs less"
+    return (
+        f"full fine-tuning on {seen.figures.rows} rows tends to unlearn what the model knew; spec.tuning.type "
+        "LoRA keeps it and costs less"
+    )
 
 
 def many_epochs(seen: Seen) -> str | None:
@@ -55,14 +70,19 @@ def many_epochs(seen: Seen) -> str | None:
     epochs, rows = seen.resolved.epochs, seen.figures.rows
     if epochs <= (EPOCHS if rows < FEW_FOR_EPOCHS else EPOCHS_FOR_ALL):
         return None
-    return f"{epochs:g} passes over {rows} rows: they will be known by heart; 3 to 5 are usual, watch the held-out loss"
+    return (
+        f"{epochs:g} passes over {rows} rows: the model will learn them by heart; 3 to 5 are usual "
+        "(spec.training.epochs), watch the held-out loss"
+    )
 
 
 def shortened(seen: Seen) -> str | None:
     """`maxLength` is more than the model was made for."""
     asked, given = seen.run.training.max_length, seen.resolved.max_length
     return (
-        f"maxLength {asked} is more than the model was made for; {given} is used" if given < asked else None
+        f"spec.training.maxLength {asked} is more than the model was made for; {given} is used"
+        if given < asked
+        else None
     )
 
 
@@ -72,8 +92,9 @@ def hardly_packed(seen: Seen) -> str | None:
     if packed is None or packed.fill_rate >= HARDLY_FULL:
         return None
     return (
-        f"the {packed.packs} packs are {packed.fill_rate:.0%} full, so packing gains little: rows are long beside maxLength "
-        f"({seen.resolved.max_length}), or few; a larger maxLength fills packs better"
+        f"the {packed.packs} packs are {packed.fill_rate:.0%} full, so packing gains little: rows are long "
+        "beside spec.training.maxLength "
+        f"({seen.resolved.max_length}), or few; a larger one fills packs better"
     )
 
 
@@ -107,11 +128,11 @@ def few_steps(seen: Seen) -> str | None:
     steps = seen.resolved.total_steps
     if steps >= FEW_STEPS:
         return None
-    return f"{steps} optimiser steps hardly move a model; raise epochs or maxSteps, or lower globalBatchSize"
+    return f"{steps} optimiser steps hardly move a model; raise spec.training.epochs or maxSteps, or lower globalBatchSize"
 
 
 def little_seen(seen: Seen) -> str | None:
     """Less than half of the rows are seen."""
     if seen.resolved.epochs >= LITTLE_SEEN:
         return None
-    return f"training ends after {seen.resolved.epochs:.0%} of the rows; raise maxSteps, or leave it out"
+    return f"training ends after {seen.resolved.epochs:.0%} of the rows; raise spec.training.maxSteps, or leave it out"

@@ -95,7 +95,7 @@ def _broken(error: csv.Error, lines: _Lines) -> errors.InvalidRow:
         )
     row = f", in the row that begins at line {lines.begun}" if lines.begun < lines.number else ""
     return errors.InvalidRow(
-        f'{place}: is no valid CSV ({said}){row}; quote fields that hold quotes, commas or line ends, and write "" for a quote '
+        f'{place}: is not valid CSV ({said}){row}; quote fields that hold quotes, commas or line ends, and write "" for a quote '
         "inside"
     )
 

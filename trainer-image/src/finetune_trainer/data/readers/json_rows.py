@@ -51,7 +51,7 @@ def _array(window: "_Window") -> Iterator[Row]:
             window.step()
         elif window.next not in {"]", ""}:
             raise errors.InvalidRow(
-                f"{place}: a comma or a closing ] is missing after this row: {window.around()}"
+                f"{place}: a comma or a closing ] is missing after this row; put it there: {window.around()}"
             )
     if not window.next:
         raise errors.InvalidFile(

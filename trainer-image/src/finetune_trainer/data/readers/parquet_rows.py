@@ -50,7 +50,7 @@ def _check(path: Path, name: str) -> None:
     files.check(head, name)
     if not head.startswith(MAGIC):
         raise errors.InvalidFile(
-            f"{name}: is no Parquet file, though its name says so; correct the name, or upload it again"
+            f"{name}: is not a Parquet file, though its name says so; correct the name, or upload it again"
         )
     if tail != MAGIC:
         raise errors.InvalidFile(f"{name}: the Parquet file is cut off; upload it again")
@@ -103,4 +103,4 @@ def _broken(batch: "pa.RecordBatch") -> Iterator[tuple[int, Exception]]:
 
 def _invalid(name: str, error: Exception) -> errors.InvalidFile:
     cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return errors.InvalidFile(f"{name}: is no valid Parquet file ({cause}); upload it again")
+    return errors.InvalidFile(f"{name}: is not a valid Parquet file ({cause}); upload it again")

@@ -34,7 +34,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(word: str) -> Any:
-    raise _Refused(f"holds {word}, which is no JSON; write null, or leave the column out")
+    raise _Refused(f"holds {word}, which is not JSON; write null, or leave the column out")
 
 
 def _float(digits: str) -> float:
@@ -81,7 +81,7 @@ def told(text: str, place: Place, at: int = 0, before: int = 0) -> Iterator[None
         yield
     except json.JSONDecodeError as error:
         raise errors.InvalidRow(
-            f"{place}: is no valid JSON ({error.msg.removesuffix(' at')} at {_spot(text, error.pos, place, at, before)}): "
+            f"{place}: is not valid JSON ({error.msg.removesuffix(' at')} at {_spot(text, error.pos, place, at, before)}): "
             f"{around(text, error.pos)}{_advice(text, error, at)}"
         ) from error
     except RecursionError as error:
@@ -127,7 +127,7 @@ def _advice(text: str, error: json.JSONDecodeError, at: int) -> str:
         ),
         (there.startswith(PYTHON), "write null, true and false: Python's json.dumps does"),
         (there[:1] in {"}", "]"} and before == ",", "remove the comma before it"),
-        (there.startswith(("//", "/*", "#")), "JSON knows no comments; remove it"),
+        (there.startswith(("//", "/*", "#")), "JSON has no comments; remove it"),
         (error.msg.startswith("Invalid control"), "write tabs inside of a text as \\t, line ends as \\n"),
         (error.msg.startswith("Invalid \\escape"), "write a backslash inside of a text as \\\\"),
         (
@@ -175,7 +175,8 @@ def _check_surrogates(values: dict[str, Any], place: Place) -> None:
         json.dumps(values, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise errors.InvalidRow(
-            f"{place}: holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is no character; write the "
+            f"{place}: holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is not a "
+            "character; write the "
             "character itself"
         ) from error
 
