@@ -22,7 +22,7 @@ export TQDM_DISABLE = 1
 demo: cluster images  ## A real fine-tuning run on a real Kubernetes on this machine, from nothing to a better model
 	PYTHONPATH=tests/cluster:tests/support $(PY) examples/demo/run.py
 
-test: test-docs cluster servers check slow test-lm-eval wiring test-chart test-gitops test-policies test-supply e2e  ## Everything: docs, check, slow unit tests, lm-eval, wiring tests, chart, GitOps, policies, supply chain, end to end on the local cluster
+test: test-docs cluster servers check slow test-lm-eval wiring test-chart test-gitops test-policies bench-operator-short test-supply e2e  ## Everything: docs, check, slow unit tests, lm-eval, wiring tests, chart, GitOps, policies, the operator's thresholds, supply chain, end to end on the local cluster
 
 ##@ While you work
 check: format-check lint types layers unit  ## Format, lint, types, layers, unit and contract tests (under 90 s)
@@ -116,6 +116,10 @@ prune: cluster  ## Remove images of earlier code: each change of a lock file lea
 bench-operator: $(READY)  ## The operator against a real API server, with pods played by kwok
 	$(PY) tests/bench/bench_operator.py
 
+bench-operator-short: $(READY)  ## The same in short, held to tests/bench/operator_thresholds.json; part of `make test` (2 minutes)
+	$(PY) tests/bench/bench_operator.py --jobs 30 120 --light-seconds 10 --quiet-seconds 30 --running 20 --neighbour 100 \
+		--thresholds tests/bench/operator_thresholds.json
+
 bench-peer: $(READY)  ## FineTuneJobs beside Kubeflow Trainer's TrainJobs, by turns on this machine (15 minutes; cold build 3 min more)
 	$(PY) tests/bench/bench_peer.py
 
@@ -197,6 +201,6 @@ clean:  ## Remove the development environment and caches of this checkout
 	rm -rf $(VENV) $(DOCS_VENV) $(LM_EVAL) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:  ## This text
-	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*##/ {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo test test-examples check fmt format-check lint types layers unit slow test-lm-eval wiring test-cli test-chart test-gitops test-policies test-supply sbom krew e2e servers fuzz histories test-faults soak cluster cluster-down kueue images prune bench-operator bench-peer bench-estimate bench-data bench-trainer bench-quality smollm2-report report-screenshots dashboard-pictures resume-table publish-table docs test-docs crds generated lock venv clean help

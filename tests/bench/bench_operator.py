@@ -4,6 +4,8 @@ The control plane is that of `localcluster kwok-control-plane`: etcd, API server
 succeed after a second and leave a valid last word. The operator is a process of this checkout, with a token of the chart's
 ServiceAccount.
 
+`--thresholds` holds the figures against what they may be: ratios and counts, which a slow machine does not change.
+
 Where requests are counted Events are put aside (and told beside); leader election is off. The keys on top are those of the issue's
 table, of the largest burst; `bursts` holds everything of each. Moments are stamped by this process, when a watch line arrives.
 """
@@ -195,7 +197,8 @@ def headline(found: Figures) -> Figures:
             "light_pod_p99_ms": found["light"]["pod_p99_ms"],
         }
     if "neighbour" in found:
-        top["neighbour_pod_ms"] = found["neighbour"]["pod_ms"]
+        waited, crowd = found["neighbour"]["pod_ms"], found["neighbour"]["crowd_pod_p50_ms"]
+        top |= {"neighbour_pod_ms": waited, "neighbour_to_crowd": round(waited / crowd, 3)}
     if "held" in found:
         size = f"{found['held']['jobs'] // 1000}k"
         top |= {
@@ -207,6 +210,15 @@ def headline(found: Figures) -> Figures:
     if "quiet" in found:
         top |= {"idle_writes": found["quiet"]["writes"], "idle_cpu_percent": found["quiet"]["cpu_percent"]}
     return {**top, **found}
+
+
+def over(result: Figures, thresholds: Mapping[str, float]) -> list[str]:
+    """A sentence for each figure that is above what it may be at most, or that was not measured."""
+    return [
+        f"{key} is {result.get(key)}, and may be {most:g} at most"
+        for key, most in thresholds.items()
+        if result.get(key) is None or result[key] > most
+    ]
 
 
 def _seconds(milliseconds: float | None) -> float | None:
@@ -242,6 +254,12 @@ def arguments() -> argparse.Namespace:
             f"--{name}", type=type(default), default=default, metavar=letter, help=f"{text} (%(default)g)"
         )
     parser.add_argument(
+        "--thresholds",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="what figures may be at most: JSON, one number a key; exit code 1 names those above",
+    )
+    parser.add_argument(
         "--kubeconfig",
         metavar="FILE",
         help="a control plane that runs already, with our stages of kwok; helm is taken from PATH",
@@ -255,8 +273,11 @@ def main() -> None:
     with control_plane(given) as plane, tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder:
         found = asyncio.run(measured(given, plane, pathlib.Path(folder)))
     result = headline(found)
+    wrong = over(result, json.loads(given.thresholds.read_text())) if given.thresholds else []
+    for sentence in wrong:
+        tell(sentence)
     print(json.dumps(result))
-    sys.exit(0 if result["complete"] else 1)
+    sys.exit(0 if result["complete"] and not wrong else 1)
 
 
 if __name__ == "__main__":

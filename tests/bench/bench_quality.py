@@ -50,6 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run (all)")
     parser.add_argument("--steps", type=int, default=24, help="of SFT, four rows each (%(default)s)")
     parser.add_argument("--pair-steps", type=int, default=30, help="of DPO, four pairs each (%(default)s)")
+    parser.add_argument("--pair-rate", type=float, default=2e-4, help="learning rate of DPO (%(default)g)")
     parser.add_argument("--folder", type=Path, help="where to work")
     return parser.parse_args()
 
@@ -105,7 +106,7 @@ class Bench:
             model=str(smollm2.folder()),
             rows=str(self._written("pairs", pairs(self._train))),
             steps=self._given.pair_steps,
-            learning_rate=2e-4,
+            learning_rate=self._given.pair_rate,
         )
         ours = Preferring(folder, settings)
         (ours.layout.claims / "data" / "held-out.jsonl").symlink_to(

@@ -7,6 +7,7 @@ import pytest
 import real_cluster
 import stories
 
+pytestmark = pytest.mark.timeout(900)
 SECONDS = 420
 ROWS = [
     {"a": a, "b": b, "answers": [str(a + b), str(a - b)], "right": str(a + b)}

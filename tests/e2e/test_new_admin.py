@@ -28,7 +28,7 @@ OURS = "finetune"
 CHILDREN = "app.kubernetes.io/managed-by=finetune-operator"
 SLOW = {"name": "FINETUNE_FAILPOINTS", "value": json.dumps([{"at": "Step", "do": "Wait"}])}
 """A second for each step."""
-STEPS = 90
+STEPS = 150
 """Long enough to be upgraded over, and to be preempted after that."""
 WRONG = ("settings.FINETUNE_RESYNC_INTERVAL=often", "replicas=1", "leaderElection.enabled=false")
 
@@ -80,7 +80,12 @@ def buckets(cluster) -> dict[str, stories.Bucket]:
 def nothing_is_left(kube) -> None:
     """No kind of ours is served, and no object is ours, whatever its kind."""
     stories.wait_until(lambda: traces(kube), lambda left: not left, what="nothing to be left", seconds=120)
-    assert kube.kubectl("api-resources", "--api-group=finetune.dev", "-o", "name") == ""
+    stories.wait_until(
+        lambda: kube.kubectl("api-resources", "--api-group=finetune.dev", "-o", "name"),
+        lambda served: not served,
+        what="our kinds not to be served any more",
+        seconds=30,
+    )
 
 
 def traces(kube) -> list[str]:
@@ -231,7 +236,7 @@ def an_alert(book, kube, prometheus) -> None:
     )
     stories.wait_until(lambda: restarts(kube), any, what="the kubelet to start it again", seconds=60)
     said = book.runbook("FineTuneOperatorDown")
-    assert "finetune-operator: FINETUNE_RESYNC_INTERVAL: " in said
+    assert "finetune-operator: FINETUNE_RESYNC_INTERVAL is 'often': " in said
     book.follow("helm rollback")
     stories.wait_until(prometheus.firing, lambda alerts: not alerts, what="no alert", seconds=90)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,10 +13,15 @@ from localcluster.nodes import Host
 from localcluster.places import Places
 from localcluster.steps import Steps
 
+NOT_FOUND = 404
+"""No image of that name was ever pushed."""
+PRUNED = (*images.OURS, "lm-eval")
+"""Names of images whose layers would pile up. A test builds the last one on top of the trainer's, anew where it is gone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """`kept`: `name:tag` of the images that stay, of those in `images.OURS`."""
+    """`kept`: `name:tag` of the images that stay, of those in PRUNED."""
 
     places: Places
     kept: frozenset[str]
@@ -40,7 +46,7 @@ class Pruning:
     def _node(self, host: Host) -> None:
         """containerd knows an image by its tag, by its digest and by its id: all three have one target."""
         listed = [line.split()[:3] for line in host.ctr("images", "list").splitlines()[1:]]
-        ours = tuple(f"{addresses.REGISTRY_NAME}/{name}:" for name in images.OURS)
+        ours = tuple(f"{addresses.REGISTRY_NAME}/{name}:" for name in PRUNED)
         kept = {f"{addresses.REGISTRY_NAME}/{one}" for one in self.kept}
         old = {digest for name, _, digest in listed if name.startswith(ours) and name not in kept}
         old -= {digest for name, _, digest in listed if name in kept}
@@ -48,7 +54,7 @@ class Pruning:
             host.ctr("images", "remove", "--sync", *gone)
 
     def _registry(self) -> None:
-        for name in images.OURS:
+        for name in PRUNED:
             digests = {tag: registry.digest(addresses.REGISTRY, name, tag) for tag in self._tags(name)}
             kept = {digest for tag, digest in digests.items() if f"{name}:{tag}" in self.kept}
             for digest in {*digests.values()} - kept:
@@ -57,14 +63,19 @@ class Pruning:
         programs.run("docker-registry", "garbage-collect", "--delete-untagged", config)
 
     def _tags(self, name: str) -> Iterator[str]:
-        with registry.OPENER.open(f"http://{addresses.REGISTRY}/v2/{name}/tags/list", timeout=10) as answer:
-            yield from json.load(answer)["tags"] or ()
+        address = f"http://{addresses.REGISTRY}/v2/{name}/tags/list"
+        try:
+            with registry.OPENER.open(address, timeout=10) as answer:
+                yield from json.load(answer)["tags"] or ()
+        except urllib.error.HTTPError as error:
+            if error.code != NOT_FOUND:
+                raise
 
     def _buildah(self) -> None:
         buildah = Buildah(self.places)
         try:
             listed = buildah.run("images", "--format", "{{.Name}}:{{.Tag}}").split()
-            ours = {f"localhost/{name}" for name in images.OURS}
+            ours = {f"localhost/{name}" for name in PRUNED}
             kept = {f"localhost/{one}" for one in self.kept}
             if gone := [one for one in listed if one.rpartition(":")[0] in ours and one not in kept]:
                 buildah.run("rmi", "--force", *gone)

@@ -162,6 +162,14 @@ def test_loss_alone_needs_nothing_held_out():
     combinations.check_held_out(trainer_runs.run(), rows=0, answered=0)
 
 
+def test_an_answer_leaves_room_for_its_prompt():
+    run = trainer_runs.run(evaluation={"tasks": [{**TRIVIA, "generate": {"maxNewTokens": 512}}]})
+    combinations.check_room(run, max_length=513)
+    sentence = r"^spec\.evaluation\.tasks\[0\]\.generate\.maxNewTokens: 512 tokens leave no room for a prompt: .* share 512 "
+    with pytest.raises(errors.SettingsDoNotFit, match=sentence):
+        combinations.check_room(run, max_length=512)
+
+
 def test_metrics_of_answers_need_answers():
     run = trainer_runs.run(evaluation={"metrics": ["loss", "rouge"]})
     combinations.check_held_out(run, rows=3, answered=1)

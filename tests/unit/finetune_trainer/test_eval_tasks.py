@@ -109,6 +109,15 @@ def test_choices_stand_in_the_spec_or_in_the_row(world):
     assert [(row["choices"], row["target"]) for row in made] == [(["a", "b", "c"], 2), (["x", "y"], 0)]
 
 
+def test_a_number_may_be_a_text_as_in_csv(world):
+    own = {"choices": None, "choicesColumn": "answers"}
+    rows = [
+        {**ROWS[0], "answers": '["x", "y"]', "answer": "1"},
+        {**ROWS[1], "answers": '["1", "0"]', "answer": "0"},
+    ]
+    assert [row["target"] for row in shown(world, rows, multipleChoice=own)] == [1, 1]
+
+
 def test_a_free_answer_is_a_text(world):
     rows = [{**ROWS[0], "answer": " 42 "}, {**ROWS[1], "answer": 7}]
     made = shown(world, rows, multipleChoice=None, generate={})

@@ -165,6 +165,19 @@ def _tasks(run: config.Run) -> Iterator[str]:
         )
 
 
+def check_room(run: config.Run, *, max_length: int) -> None:
+    """Raises `SettingsDoNotFit` where the answer of a task may be as long as all that the model sees at once.
+
+    `max_length`: longest sequence (tokens): what was asked for, or what the model was made for, if that is less.
+    """
+    for at, task in enumerate(run.evaluation.tasks or ()):
+        if task.generate and task.generate.max_new_tokens >= max_length:
+            raise errors.SettingsDoNotFit(
+                f"spec.evaluation.tasks[{at}].generate.maxNewTokens: {task.generate.max_new_tokens} tokens leave no room for a "
+                f"prompt: prompt and answer share {max_length} (spec.training.maxLength, or what the model was made for); lower it"
+            )
+
+
 def check_held_out(run: config.Run, *, rows: int, answered: int) -> None:
     """Raises `SettingsDoNotFit` where something goes by held-out rows, and there are none.
 

@@ -89,7 +89,7 @@ CURES: Mapping[str, str] = {
         "Take one of the settings that the message names, or a larger GPU; `kubectl finetune estimate FILE "
         f"--gpu-memory 80Gi` tries others without a cluster. {AGAIN}"
     ),
-    "UnsupportedHere": f"Set the field that the message names to `Auto`, or run on a machine that can do it. {AGAIN}",
+    "UnsupportedHere": f"Set the field that the message names as it says, or use a machine or an image that can do it. {AGAIN}",
     "NonFiniteLoss": (
         "Lower the learning rate: `kubectl finetune retry NAME --set training.learningRate=RATE` with a tenth of "
         "it. If it comes back, look at the rows: `kubectl finetune check DATA --model MODEL`."
@@ -123,7 +123,10 @@ CURES: Mapping[str, str] = {
         "Nothing, if the storage comes back: the job goes on by itself. If not, tell who runs it what the message "
         "says."
     ),
-    "ScratchFull": "The disk does not grow: `kubectl delete ftj NAME`, raise `spec.resources.scratch` in its YAML, apply it.",
+    "ScratchFull": (
+        "The disk does not grow: `kubectl delete ftj NAME`, raise `spec.resources.scratch` in its YAML, apply it. It begins "
+        "again."
+    ),
     "PeerMissing": (
         "`kubectl get pods -n NAMESPACE` shows which pod does not run, and `kubectl describe pod POD` why. If all "
         "run, ask the admin for a NetworkPolicy that lets them reach each other."

@@ -131,6 +131,8 @@ def _number(row: Row, column: str, choices: list[str]) -> int:
         return said
     if isinstance(said, str) and said in choices:
         return choices.index(said)
+    if isinstance(said, str) and said.isdecimal() and int(said) < len(choices):
+        return int(said)  # CSV knows only texts; a choice of that very text comes first
     raise errors.InvalidRow(
         f"{row.place}: {column} is none of the row's {len(choices)} choices; it must hold the text of one, or its number, counted "
         "from 0"

@@ -222,7 +222,7 @@ class FineTuning:
         """A forward pass over sharded weights is one of all ranks: so is the decision to make no more of them."""
         (noted,) = callbacks.any_rank((self._interruption.noted,), torch.device(self._arithmetic.device))
         if noted:
-            raise errors.Interrupted("stopped by SIGTERM; nothing that was saved is lost")
+            raise errors.Interrupted("stopped from outside (SIGTERM); nothing that was saved is lost")
         self._tell(**({"message": message} if message else {}))
 
 

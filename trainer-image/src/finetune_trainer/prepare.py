@@ -264,13 +264,15 @@ def _sources(
     """What the rows mean, by the first one of each source. `positions`: what the model was made for; None: any length."""
     meanings = [sources.meaning(source, run, chat=words.chat) for source in (*train, *held)]
     asked = run.training.max_length
+    max_length = min(asked, positions or asked)
+    combinations.check_room(run, max_length=max_length)
     recipe = Recipe(
         meanings=tuple(meanings),
         quality=run.dataset.quality,
         vocabulary=Vocabulary.of(words.tokenizer),
         renderer=words.renderer,
         method=run.method,
-        max_length=min(asked, positions or asked),
+        max_length=max_length,
     )
     return Sources(train=train, held=held, recipe=recipe)
 

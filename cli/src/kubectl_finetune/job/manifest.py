@@ -85,11 +85,11 @@ def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
         parts: list[str | int] = [int(one) if one.isdigit() else one for one in PART.findall(found["path"])]
         try:
             value = yaml.safe_load(found["value"])
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
             raise errors.Mistake(f"--set {setting}: the value is not valid YAML; put it in quotes") from error
         try:
             _remove(spec, parts) if value is None else _put(spec, parts, value)
-        except (TypeError, AttributeError, IndexError) as error:
+        except (TypeError, AttributeError, LookupError) as error:
             raise errors.Mistake(
                 f"--set {setting}: there is no such field to set; `kubectl explain finetunejob.spec` lists them"
             ) from error

@@ -159,7 +159,7 @@ def _missing(trouble: Trouble) -> errors.TrainerError:
 
 def _replaced(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed; it is "
+        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed; "
         "it is tried again later"
     )
 
