@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+import uvloop
+
 from finetune_operator.names import Key
 from finetune_operator.reconcile.queue import WorkQueue
 
@@ -45,19 +48,35 @@ async def test_of_several_timers_the_earliest_counts():
     assert await asyncio.wait_for(queue.get(), 1) == A
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.0001, 0.01])
+def test_timers_of_the_operators_own_loop(delay):
+    """uvloop calls soon what is to be called in less than a millisecond."""
+
+    async def told_twice() -> Key:
+        queue = WorkQueue()
+        queue.add_after(A, delay)
+        queue.add_after(A, delay)
+        queue.add_after(A, 30)
+        return await asyncio.wait_for(queue.get(), 1)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(told_twice()) == A
+
+
 async def test_retries_come_later_each_time_until_it_goes_well():
     queue = WorkQueue(base=1, cap=8)
     loop = asyncio.get_running_loop()
     delays = []
     for _ in range(6):
         queue.retry(A)
-        delays.append(queue._timers[A].when() - loop.time())
-        queue._timers.pop(A).cancel()
+        due, timer = queue._timers.pop(A)
+        delays.append(due - loop.time())
+        timer.cancel()
     assert all(0.7 * 2**n <= delay <= 1.5 * 2**n for n, delay in zip(range(4), delays, strict=False))
     assert max(delays) <= 12.1
     queue.forget(A)
     queue.retry(A)
-    assert queue._timers[A].when() - loop.time() <= 1.5
+    assert queue._timers[A][0] - loop.time() <= 1.5
     queue.drop(A)
     assert not queue._timers
 

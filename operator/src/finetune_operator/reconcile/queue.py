@@ -5,6 +5,7 @@ never hold the same key. Namespaces take turns, so that a tenant's thousand jobs
 """
 
 import asyncio
+import math
 import random
 from collections import Counter, OrderedDict, deque
 
@@ -23,7 +24,7 @@ class WorkQueue:
         self._waiting: set[Key] = set()
         self._busy: set[Key] = set()
         self._failures: Counter[Key] = Counter()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._timers: dict[Key, tuple[float, asyncio.Handle]] = {}
         self._filled = asyncio.Event()
         self._closed = False
 
@@ -41,12 +42,14 @@ class WorkQueue:
     def add_after(self, key: Key, delay: float) -> None:
         """Work on `key` in `delay` seconds; of several timers the earliest counts."""
         loop = asyncio.get_running_loop()
-        old = self._timers.get(key)
-        if old is not None and old.when() <= loop.time() + delay:
+        due, timer = self._timers.get(key, (math.inf, None))
+        if due <= loop.time() + delay:
             return
-        if old is not None:
-            old.cancel()
-        self._timers[key] = loop.call_later(max(0.0, delay), self._due, key)
+        if timer is not None:
+            timer.cancel()
+        delay = max(0.0, delay)
+        # The moment is kept here: uvloop's handle of a delay below a millisecond does not know it.
+        self._timers[key] = loop.time() + delay, loop.call_later(delay, self._due, key)
 
     def retry(self, key: Key, *, at_least: float = 0.0) -> None:
         """Work on `key` again, later each time it fails."""
@@ -61,7 +64,7 @@ class WorkQueue:
     def drop(self, key: Key) -> None:
         """`key` is no more."""
         self.forget(key)
-        timer = self._timers.pop(key, None)
+        _, timer = self._timers.pop(key, (0.0, None))
         if timer is not None:
             timer.cancel()
 
