@@ -20,8 +20,8 @@ from finetune_trainer.layout import Layout
 
 HERE = Path(__file__).parent
 SUPPORT = HERE.parent / "support"
-PATIENCE = 1800.0
-"""Seconds that a process may take."""
+PATIENCE = 4 * 3600.0
+"""Seconds that a process may take, beside other work, too."""
 
 CLOCK = "clock.jsonl"
 """Where the clock in a trainer writes."""

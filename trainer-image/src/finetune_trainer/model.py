@@ -46,6 +46,7 @@ def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: s
         raise errors.UnsupportedHere(
             f"spec.model.attention: {str(error).split(maxsplit=1)[0]} knows no sdpa; use Auto, eager or flash_attention_2"
         ) from error
+    _never_repacked(model)
     # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.
     model.name_or_path = model.config.name_or_path = name
     loaded: PreTrainedModel = model
@@ -77,6 +78,18 @@ def _quantized(run: config.Run, arithmetic: Arithmetic) -> dict[str, Any]:
         ),
         "device_map": {"": place},
     }
+
+
+def _never_repacked(model: PreTrainedModel) -> None:
+    """The same figures on every CPU, and weights that stay what they are.
+
+    Where a CPU multiplies bf16 (AVX512-BF16) bitsandbytes packs 4-bit weights anew for inference, with scales rounded to bf16, and
+    back whenever a checkpoint is written: each time the base drifts a little, and the adapter was trained on another one.
+    """
+    module: Any
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_tokenizer(folder: Path, spec: config.Model, facts: TokenizerFacts) -> PreTrainedTokenizerBase:
