@@ -10,6 +10,7 @@ from aiohttp import web
 import kube_objects
 from fake_api_server import Fault
 from fake_kubelet import HAPPY, Ends, happy
+from finetune_operator.handlers import watch
 from operator_lab import until
 
 
@@ -213,6 +214,8 @@ async def test_cut_and_expired_watches_are_taken_up_again(lab, plainly):
     lab.server.cut_watches()
     lab.create()
     assert (await lab.settled())["state"] == "Succeeded"
+    watchers = [one.get_name() for one in asyncio.all_tasks() if one.get_name().startswith(watch.WATCHER)]
+    assert len(watchers) == 4  # none is left of those before
 
 
 async def test_a_deletion_that_no_watch_told_is_found_by_the_next_list(lab):

@@ -1,7 +1,9 @@
 """kopf as a watch source, and only that: `on.event` into the intake. No finalizer, no annotation, no progress, no diff."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextvars
+import weakref
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import kopf
@@ -14,6 +16,12 @@ from finetune_operator.reconcile.intake import Intake
 PATIENCE = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, *[30.0] * 60)
 """Pauses between tries of a request (s). With kopf's own 54 s an API server that is away for a minute ends the operator."""
 CHUNK = 500
+WATCHER = "watcher for "
+"""Begins the name of kopf's task that watches one kind."""
+PATIENT = 5.0
+"""Longest wait for what was cancelled (s), before it is cancelled again. In an orderly end workers have two seconds."""
+Task = asyncio.Task[Any]
+OWN: contextvars.ContextVar[weakref.WeakSet[Task]] = contextvars.ContextVar("tasks of these watches")
 
 
 class NoDiff(kopf.DiffBaseStorage):
@@ -63,6 +71,9 @@ async def watching(
 
     `kopf.operator()` would, at its end, wait for and cancel every task of the loop that is younger than itself, ours too.
     """
+    own: weakref.WeakSet[Task] = weakref.WeakSet()
+    OWN.set(own)
+    asyncio.get_running_loop().set_task_factory(_noted)
     tasks = await kopf.spawn_tasks(
         registry=registry(intake, access, workloads),
         settings=watch_settings(),
@@ -76,9 +87,35 @@ async def watching(
         for one in done:
             one.result()
     finally:
-        for one in tasks:
+        await _ended(tasks, own)
+
+
+async def _ended(tasks: Collection[Task], own: Collection[Task]) -> None:
+    """Cancel what kopf has started, until all of it has ended.
+
+    Where one watcher fails, kopf leaves the others alone with their connections; and one that is cancelled while it leaves a
+    connection for the next goes on, so that what waits for its end waits for ever. Those are told again.
+    """
+    for one in tasks:
+        one.cancel()
+    left = set(tasks)
+    while left:
+        _, left = await asyncio.wait(left, timeout=PATIENT)
+        watchers = {one for one in own if one.get_name().startswith(WATCHER) and not one.done()}
+        for one in watchers:
             one.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        left |= watchers
+    for one in {*tasks, *own}:
+        if one.done() and not one.cancelled():
+            one.exception()  # seen: the first one was raised above
+
+
+def _noted(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> Task:
+    """A task factory that tells `watching` what is started on its behalf, however indirectly."""
+    task = asyncio.Task(work, loop=loop, **more)
+    if (own := OWN.get(None)) is not None:
+        own.add(task)
+    return task
 
 
 def watch_settings() -> kopf.OperatorSettings:
