@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from finetune_operator import errors
 from finetune_operator.api import status as api_status
@@ -25,6 +25,7 @@ from finetune_operator.reconcile.intake import take
 from finetune_operator.reconcile.metrics import Metrics
 from finetune_operator.reconcile.queue import WorkQueue
 from finetune_operator.reconcile.recorder import Recorder
+from finetune_operator.reconcile.turns import Turns
 from finetune_operator.reconcile.world import CreateJob, Decision, World
 from finetune_operator.status import compose
 from finetune_operator.status.transitions import Told, transitions
@@ -48,6 +49,7 @@ class Reconciler:
     actions: Actions
     installed: Installed
     clock: Callable[[], float] = time.time
+    turns: Turns = field(default_factory=Turns)
 
     async def work(self, leading: asyncio.Event) -> None:
         """One worker, while we lead."""
@@ -99,6 +101,7 @@ class Reconciler:
     async def _settle_on(self, world: World) -> Decision:
         """The decision that stands, its actions carried out."""
         for _ in range(ROUNDS):
+            await self.turns.take()
             decision = decide(world)
             try:
                 if decision.look is not None:
