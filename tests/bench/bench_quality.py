@@ -1,6 +1,6 @@
 """What is learned from real text by a real model: our trainer against a plain TRL script, and DPO on pairs.
 
-    PYTHONPATH=tests/support python tests/bench/bench_quality.py [--only sft dpo] [--steps 24] [--pair-steps 30]
+    PYTHONPATH=tests/support python tests/bench/bench_quality.py [--only sft dpo] [--steps 24] [--pair-steps 60]
 
 SmolLM2-135M-Instruct learns to name what a piece of documentation is about (tests/support/docstrings.py). Both adapters are
 judged by a script that knows neither trainer. On one core a step takes 8 s, and one of DPO 15 s. The last line is one JSON object.
@@ -49,8 +49,8 @@ def arguments() -> argparse.Namespace:
     parts = ["sft", "dpo"]
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to run (all)")
     parser.add_argument("--steps", type=int, default=24, help="of SFT, four rows each (%(default)s)")
-    parser.add_argument("--pair-steps", type=int, default=30, help="of DPO, four pairs each (%(default)s)")
-    parser.add_argument("--pair-rate", type=float, default=2e-4, help="learning rate of DPO (%(default)g)")
+    parser.add_argument("--pair-steps", type=int, default=60, help="of DPO, four pairs each (%(default)s)")
+    parser.add_argument("--pair-rate", type=float, default=5e-4, help="learning rate of DPO (%(default)g)")
     parser.add_argument("--folder", type=Path, help="where to work")
     return parser.parse_args()
 
