@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from bench_api import FINETUNEJOBS, PODS, ApiServer, apply, send, watched
+from bench_api import FINETUNEJOBS, PODS, ApiServer, all_of, apply, send, watched
 from bench_subject import named
 
 AT_ONCE = 32
 JOB_NAME, STAGE = "finetune.dev/job-name", "finetune.dev/stage"
+SERVICE_ACCOUNTS = "/api/v1/namespaces/{}/serviceaccounts"
 TRAINJOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{}/trainjobs"
 JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"
 Figures = dict[str, Any]
@@ -180,7 +181,9 @@ async def new_namespace(session: aiohttp.ClientSession) -> str:
     """A new one, ready for pods."""
     name = f"bench-{uuid.uuid4().hex[:6]}"
     await apply(session, f"/api/v1/namespaces/{name}", named("v1", "Namespace", name))
-    await asyncio.sleep(1)  # its ServiceAccount comes by a controller, and no pod before it
+    # Its ServiceAccount comes by a controller, seconds later after a burst. Until then pods are refused, and tried again after ten.
+    while not await all_of(session, SERVICE_ACCOUNTS.format(name)):  # noqa: ASYNC110  there is no event to wait for
+        await asyncio.sleep(0.2)
     return name
 
 
