@@ -106,6 +106,7 @@ FALCON = {
     "model_type": "falcon", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 4096,
 }  # fmt: skip
 RESOURCES = {**trainer_world.document()["resources"], "processesPerNode": 2}
+FOUR_GPUS = {**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"}
 
 RUN = [
     author("a field that does not exist", "InvalidRun", training={"learningrate": 0.1}),
@@ -191,21 +192,21 @@ RUN = [
         "SettingsDoNotFit",
         tuning={"type": "Full"},
         training={"optimizer": "adamw_8bit"},
-        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+        resources=FOUR_GPUS,
     ),
     author(
         "the best of weights that are shared out over GPUs",
         "SettingsDoNotFit",
         tuning={"type": "Full"},
         evaluation={"keepBest": True, "everySteps": 5},
-        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+        resources=FOUR_GPUS,
     ),
     author(
         "all weights shared out over GPUs, in fp16",
         "UnsupportedHere",
         tuning={"type": "Full"},
         training={"precision": "fp16"},
-        resources={**RESOURCES, "processesPerNode": 4, "accelerator": "cuda"},
+        resources=FOUR_GPUS,
     ),
     author(
         "more memory than the pod has",

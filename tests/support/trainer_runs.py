@@ -43,6 +43,15 @@ STARTED: dict[str, Any] = {
 }
 """Changes of run.json: training goes on from an adapter."""
 
+TRIVIA: dict[str, Any] = {
+    "name": "trivia",
+    "data": {"uri": "pvc://data/trivia.jsonl"},
+    "prompt": "{question}",
+    "target": "answer",
+    "generate": {},
+}
+"""A task of lm-eval that is answered freely."""
+
 BASE = prepared.BaseModelFacts(id="pvc://models/tiny", uri="pvc://models/tiny", revision="sha256:" + "0" * 64)
 
 

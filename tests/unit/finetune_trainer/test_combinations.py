@@ -8,14 +8,7 @@ import trl
 
 import trainer_runs
 from finetune_trainer import combinations, errors
-
-TRIVIA = {
-    "name": "trivia",
-    "data": {"uri": "pvc://data/trivia.jsonl"},
-    "prompt": "{question}",
-    "target": "answer",
-    "generate": {},
-}
+from trainer_runs import TRIVIA
 
 SHARDED = {
     "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}},

@@ -8,6 +8,7 @@ import pytest
 
 import trainer_world
 from finetune_trainer import config, errors, eval_tasks, metrics, outcome
+from trainer_runs import TRIVIA
 from trainer_world import TALK, World
 
 HOSTILE = [
@@ -23,13 +24,6 @@ BOOLQ = {
     "prompt": "{passage}\n{question}? {{yes or no}}",
     "target": "answer",
     "multipleChoice": {"choices": ["no", "yes"]},
-}
-TRIVIA = {
-    "name": "trivia",
-    "data": {"uri": "pvc://data/trivia.jsonl"},
-    "prompt": "{question}",
-    "target": "answer",
-    "generate": {},
 }
 ROWS = [
     {
