@@ -27,6 +27,7 @@ from finetune_trainer import (
     shards,
     start_adapter,
     tables,
+    tiles,
 )
 from finetune_trainer.accelerator import Arithmetic
 from finetune_trainer.interruption import Interruption
@@ -138,6 +139,7 @@ def pack(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) 
 
     Raises `SettingsDoNotFit`.
     """
+    by_row = False
     if run.training.packing and (shared := tables.first_shared(task.dataset, run)):
         model, collate = _model(trainer), trainer.data_collator
         sixteen = arithmetic.bf16 or arithmetic.fp16
@@ -145,8 +147,10 @@ def pack(trainer: Trainer, run: config.Run, arithmetic: Arithmetic, task: Task) 
             # What is sharded computes as a whole or not at all, and the trial is made with a part of it.
             if run.model.attention == "Auto" and not sharding.sharded(run):
                 base = model.get_base_model() if isinstance(model, PeftModel) else model
-                row_attention.take(base, collate, shared, sixteen=sixteen)
+                by_row = row_attention.take(base, collate, shared, sixteen=sixteen)
             isolation.check(model, collate, shared[:2], sixteen=sixteen)
+    # With mixed precision each tile would cast the head's weights once more.
+    tiles.cut(few=by_row and arithmetic.use_cpu and not arithmetic.bf16)
 
 
 def _learn_in_float32(trainer: Trainer) -> None:

@@ -1,6 +1,7 @@
 """Packed rows: each is read as if it were alone, nothing that is learned gets lost, and every loss is TRL's own."""
 
 import json
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl.data_utils import pack_dataset
+from trl.kernels import chunked_logprob
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 import golden_losses
 import trainer_runs
 import trainer_tiny_model
-from finetune_trainer import config, prepared, row_attention, tables
+from finetune_trainer import config, prepared, row_attention, tables, tiles
 from finetune_trainer.data import packing
+from finetune_trainer.estimate.memory import TOKENS_AT_ONCE
 from finetune_trainer.task import Task
 
 pytestmark = [
@@ -218,6 +221,37 @@ def test_what_is_chosen_is_told_in_the_log(
     said_to(given, attention=asked)
     golden_losses.go(given)
     assert f"attention {found}," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("case", "attention", "tokens"),
+    [
+        (CASE, "Auto", tiles.FEW),
+        (CASE, "sdpa", TOKENS_AT_ONCE),
+        (replace(CASE, training={}), "Auto", TOKENS_AT_ONCE),
+    ],
+)
+def test_the_head_scores_few_tokens_at_once_where_packs_are_attended_row_by_row(
+    case: golden_losses.Case, attention: str, tokens: int, tmp_path: Path
+):
+    given = golden_losses.a_task(tmp_path / "pod", case)
+    said_to(given, attention=attention)
+    golden_losses.go(given)
+    assert tokens == chunked_logprob.TOKEN_CHUNK_SIZE
+
+
+@pytest.mark.parametrize("tokens", [1, tiles.FEW, 2 * tiles.FEW + 1])
+def test_the_head_says_the_same_whatever_it_scores_at_once(tokens: int):
+    torch.manual_seed(0)
+    hidden, words = torch.randn(tokens, 16, requires_grad=True), torch.randn(50, 16)
+    wanted = torch.randint(0, 50, (tokens,))
+    said = []
+    for few in (False, True):
+        tiles.cut(few=few)
+        found = chunked_logprob.ChunkedLogProbFunction.apply(hidden, words, None, wanted, 1.0, 50)
+        (gradient,) = torch.autograd.grad(found[0].sum(), hidden)
+        said.append([*found[:2], gradient])
+    torch.testing.assert_close(said[0], said[1], rtol=1e-5, atol=1e-6)
 
 
 def said_to(given: Task, **model: str) -> None:
