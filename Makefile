@@ -120,7 +120,7 @@ bench-operator-short: $(READY)  ## The same in short, held to tests/bench/operat
 	$(PY) tests/bench/bench_operator.py --jobs 30 120 --light-seconds 10 --quiet-seconds 30 --running 20 --neighbour 100 \
 		--thresholds tests/bench/operator_thresholds.json
 
-bench-peer: $(READY)  ## FineTuneJobs beside Kubeflow Trainer's TrainJobs, by turns on this machine (15 minutes; cold build 3 min more)
+bench-peer: $(READY)  ## FineTuneJobs beside Kubeflow Trainer's TrainJobs, by turns on this machine (20 minutes; cold build 3 min more)
 	$(PY) tests/bench/bench_peer.py
 
 bench-estimate: $(READY)  ## The memory estimate against what real training takes on CPU (20 minutes)

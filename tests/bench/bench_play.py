@@ -18,6 +18,7 @@ JOB_NAME, STAGE = "finetune.dev/job-name", "finetune.dev/stage"
 SERVICE_ACCOUNTS = "/api/v1/namespaces/{}/serviceaccounts"
 TRAINJOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{}/trainjobs"
 JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"
+JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 Figures = dict[str, Any]
 Object = dict[str, Any]
 
@@ -93,7 +94,18 @@ def trainjob(_: str, name: str) -> Object:
     return named(f"{group}/{version}", "TrainJob", name, spec={"runtimeRef": reference})
 
 
-def _state_of_trainjob(found: Object) -> str:
+def plain_job(_: str, name: str) -> Object:
+    """One of Kubernetes' own, with a pod of one GPU."""
+    container = {
+        "name": "trainer",
+        "image": "trainer:bench",
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    return named("batch/v1", "Job", name, spec={"template": {"spec": pod}, "backoffLimit": 0})
+
+
+def _state_by_conditions(found: Object) -> str:
     conditions = found.get("status", {}).get("conditions", [])
     true = {condition["type"] for condition in conditions if condition["status"] == "True"}
     return "Succeeded" if "Complete" in true else "Failed" if "Failed" in true else ""
@@ -106,7 +118,10 @@ FINETUNEJOB = Kind(
     state=lambda found: str(found.get("status", {}).get("state", "")),
     last=lambda pod: bool(pod["metadata"]["labels"][STAGE] == "train"),
 )
-TRAINJOB = Kind(path=TRAINJOBS, body=trainjob, name_label=JOBSET_NAME, state=_state_of_trainjob)
+TRAINJOB = Kind(path=TRAINJOBS, body=trainjob, name_label=JOBSET_NAME, state=_state_by_conditions)
+PLAIN_JOB = Kind(
+    path=JOBS, body=plain_job, name_label="batch.kubernetes.io/job-name", state=_state_by_conditions
+)
 
 
 @dataclass(frozen=True)
