@@ -107,6 +107,13 @@ def test_the_histogram_has_a_bar_for_each_bound():
     assert page.lengths(None) is None
 
 
+def test_rows_that_were_left_out_are_told_with_the_reason_in_words():
+    dropped = {"EmptyAnswer": {"rows": 2}, "OfALaterVersion": {"rows": 1}}
+    found = report(data_report={"dropped": dropped, "sources": [], "advice": []})
+    assert "<td>EmptyAnswer: an answer in it has no words</td><td></td><td>2</td>" in found
+    assert "<td>OfALaterVersion</td><td></td><td>1</td>" in found
+
+
 def test_many_bars_leave_room_for_the_numbers_below_them():
     found = page.lengths({"tokens": {"histogram": [[2**n, n] for n in range(4, 18)]}})
     places = [tick.at for tick in found.x_ticks]

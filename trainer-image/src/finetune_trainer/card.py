@@ -135,6 +135,7 @@ def render(facts: Facts) -> dict[str, str]:
             facts.history, evaluation=facts.evaluation, total_steps=facts.trained.total_steps
         ),
         "lengths": page.lengths(facts.data_report),
+        "left_out": page.left_out(facts.data_report),
         "different": different,
         "others": page.others(facts.samples, different),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune_trainer import curves, history
 from finetune_trainer.curves import Plot
+from finetune_trainer.data.filters import REASONS
 from finetune_trainer.task import Evaluated
 
 MOST_DIFFERENT = 3
@@ -28,6 +29,15 @@ def lengths(data_report: Mapping[str, Any] | None) -> Plot | None:
         [(int(bound), int(rows)) for bound, rows in counts],
         x_name="tokens, at most",
     )
+
+
+def left_out(data_report: Mapping[str, Any] | None) -> list[tuple[str, int]]:
+    """Why rows were left out, in words, and how many."""
+    dropped: Mapping[str, Mapping[str, int]] = (data_report or {}).get("dropped", {})
+    return [
+        (f"{reason}: {REASONS[reason].replace('`', '')}" if reason in REASONS else reason, one["rows"])
+        for reason, one in dropped.items()
+    ]
 
 
 def most_different(samples: Sequence[Sample]) -> list[Sample]:
