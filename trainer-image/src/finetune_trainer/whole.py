@@ -24,10 +24,8 @@ def save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path, dtype: t
     before = model.config.dtype
     model.config.dtype = dtype
     cast = {name: value.to(dtype) for name, value in weights.items()}
-    for (
-        name,
-        source,
-    ) in model.all_tied_weights_keys.items():  # one weight of two names: as two it would be written twice
+    # One weight of two names would be written twice.
+    for name, source in model.all_tied_weights_keys.items():
         if name in cast and source in cast:
             cast[name] = cast[source]
     try:
