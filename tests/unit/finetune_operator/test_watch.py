@@ -48,3 +48,16 @@ async def test_where_one_has_failed_all_others_end_with_it(monkeypatch, watchers
     with pytest.raises(Gone):
         await asyncio.wait_for(watch.watching(None, None, (), None, asyncio.Event()), 5)
     assert all(one.done() for one in watchers)
+
+
+async def test_who_is_told_to_end_while_it_ends_ends_all_the_same(monkeypatch, watchers):
+    """Kueue has come, so that the watches begin anew, and the pod is told to stop meanwhile."""
+    monkeypatch.setattr(watch, "PATIENT", 0.05)
+    watching = asyncio.create_task(watch.watching(None, None, (), None, asyncio.Event()))
+    await asyncio.sleep(0.03)  # the first has failed, and the others are being ended
+    assert not watching.done()
+    for _ in range(2):
+        watching.cancel()
+        await asyncio.sleep(0.001)
+    await asyncio.wait({watching}, timeout=5)
+    assert all(one.done() for one in watchers)

@@ -1,9 +1,10 @@
 """kopf as a watch source, and only that: `on.event` into the intake. No finalizer, no annotation, no progress, no diff."""
 
 import asyncio
+import contextlib
 import contextvars
 import weakref
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 import kopf
@@ -87,7 +88,19 @@ async def watching(
         for one in done:
             one.result()
     finally:
-        await _ended(tasks, own)
+        await _to_its_end(_ended(tasks, own))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Whoever waits for `work` may be cancelled meanwhile; `work` is not, and is waited for.
+
+    A watcher that is left alone outlives everything, the end of the process too: that waits for each task once cancelled.
+    """
+    task = asyncio.create_task(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
 
 
 async def _ended(tasks: Collection[Task], own: Collection[Task]) -> None:
