@@ -2,6 +2,9 @@ import pytest
 
 import fake_api_server
 import operator_lab
+from operator_loop import pytest_asyncio_loop_factories
+
+__all__ = ["lab", "pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture
