@@ -33,7 +33,7 @@ BATCH = 8
 KINDS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
     "padded": ({}, BATCH, (1, 2, 4, 8)),
     "grouped": ({"groupByLength": True}, BATCH, (1, 2, 4, 8)),
-    "packed": ({"packing": True}, BATCH // 2, (1, 2)),
+    "packed": ({"packing": True}, BATCH // 2, (1, 2, 4)),
 }
 """Settings, rows or packs per step, and those per forward pass that are tried."""
 
