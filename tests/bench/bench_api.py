@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import ssl
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +23,9 @@ PODS = "/api/v1/namespaces/{}/pods"
 EVENTS = "/api/v1/namespaces/{}/events"
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 TOO_MANY = 429
+STILL = 3.0
+"""Seconds without a write that are a rest."""
+WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
 
 
 class ApiServer:
@@ -119,6 +123,22 @@ async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, 
             resource = "/".join(part for part in (labels["resource"], labels["subresource"]) if part)
             found[labels["verb"], resource] += int(float(line.rsplit(" ", 1)[1]))
     return found
+
+
+async def stillness(session: aiohttp.ClientSession, patience: float) -> None:
+    """Until nobody has written anything for a while: Events follow the work, and so does Kubernetes' own job controller."""
+    deadline, before = time.monotonic() + patience, await _writes(session)
+    while time.monotonic() < deadline:
+        await asyncio.sleep(STILL)
+        now = await _writes(session)
+        if now == before:
+            return
+        before = now
+    print(f"bench: something is still written after {patience:.0f} s", file=sys.stderr, flush=True)
+
+
+async def _writes(session: aiohttp.ClientSession) -> int:
+    return sum(count for (verb, _), count in (await requests_so_far(session)).items() if verb in WRITES)
 
 
 async def all_of(session: aiohttp.ClientSession, path: str) -> list[Object]:

@@ -16,15 +16,13 @@ import pathlib
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import bench_operator
 import bench_subject
-from bench_api import ApiServer, requests_so_far
+from bench_api import ApiServer, requests_so_far, stillness
 from bench_operator import Plane, tell
 from bench_play import FINETUNEJOB, PLAIN_JOB, TRAINJOB, Figures, Player, latencies, new_namespace, speeds
 from bench_subject import Subject
@@ -34,9 +32,6 @@ OURS = "operator"
 SIDES = ("ours", "peer", "plain")
 WARM = 5
 """Jobs before those that count: every process has then done all that it does."""
-STILL = 3.0
-"""Seconds without a write that end a turn."""
-WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE"})
 
 
 def main() -> None:
@@ -107,13 +102,13 @@ async def _burst(player: Player, count: int, pids: Mapping[str, int]) -> Figures
     async with player.server.session() as session:
         namespace = await new_namespace(session)
         await player.play(session, namespace, [f"w-{number:05d}" for number in range(WARM)])
-        await _stillness(session, player.patience)
+        await stillness(session, player.patience)
         others = await _neighbours(pids, 3.0)
         namespace = await new_namespace(session)
         cpu, requests = _cpu(pids), await requests_so_far(session)
         seen = await player.play(session, namespace, [f"j-{number:05d}" for number in range(count)])
         spent, sent = _cpu(pids) - cpu, await requests_so_far(session) - requests
-        await _stillness(session, player.patience)
+        await stillness(session, player.patience)
         in_all, all_sent = _cpu(pids) - cpu, await requests_so_far(session) - requests
     return {
         **latencies(seen),
@@ -139,22 +134,6 @@ def _per_job(spent: Mapping[str, int], count: int) -> dict[str, float]:
     """Of each process, and of all together."""
     each = {name: round(used / count, 1) for name, used in sorted(spent.items())}
     return {**each, "all": round(sum(spent.values()) / count, 1)}
-
-
-async def _stillness(session: aiohttp.ClientSession, patience: float) -> None:
-    """Until nobody has written anything for a while."""
-    deadline, before = time.monotonic() + patience, await _writes(session)
-    while time.monotonic() < deadline:
-        await asyncio.sleep(STILL)
-        now = await _writes(session)
-        if now == before:
-            return
-        before = now
-    tell(f"something is still written after {patience:.0f} s")
-
-
-async def _writes(session: aiohttp.ClientSession) -> int:
-    return sum(count for (verb, _), count in (await requests_so_far(session)).items() if verb in WRITES)
 
 
 async def _neighbours(pids: Mapping[str, int], seconds: float) -> float:

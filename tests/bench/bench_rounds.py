@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from bench_api import EVENTS, FINETUNEJOBS, ApiServer, all_of, apply, emptied, requests_so_far, send
+from bench_api import (
+    EVENTS,
+    FINETUNEJOBS,
+    ApiServer,
+    all_of,
+    apply,
+    emptied,
+    requests_so_far,
+    send,
+    stillness,
+)
 from bench_play import AT_ONCE, Figures, Player, finetunejob, latencies, new_namespace, speeds
 from bench_subject import Subject, named
 
@@ -49,6 +59,8 @@ async def light(ground: Ground, rate: float, seconds: float) -> Figures:
     """Jobs one after the other, `rate` per second."""
     names = [f"l-{number:05d}" for number in range(max(1, int(rate * seconds)))]
     async with ground.server.session() as session:
+        # After a burst the job controller is behind: pods of new Jobs come up to twenty seconds later, whoever makes the Jobs.
+        await stillness(session, ground.patience)
         namespace = await new_namespace(session)
         seen = await ground.player.play(session, namespace, names, rate=rate)
         await _removed(ground, session, namespace)
