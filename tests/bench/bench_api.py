@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 import ssl
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -125,7 +124,7 @@ async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, 
     return found
 
 
-async def stillness(session: aiohttp.ClientSession, patience: float) -> None:
+async def stillness(session: aiohttp.ClientSession, patience: float, tell: Callable[[str], None]) -> None:
     """Until nobody has written anything for a while: Events follow the work, and so does Kubernetes' own job controller."""
     deadline, before = time.monotonic() + patience, await _writes(session)
     while time.monotonic() < deadline:
@@ -134,7 +133,7 @@ async def stillness(session: aiohttp.ClientSession, patience: float) -> None:
         if now == before:
             return
         before = now
-    print(f"bench: something is still written after {patience:.0f} s", file=sys.stderr, flush=True)
+    tell(f"something is still written after {patience:.0f} s")
 
 
 async def _writes(session: aiohttp.ClientSession) -> int:

@@ -24,12 +24,23 @@ import bench_operator
 import bench_subject
 from bench_api import ApiServer, requests_so_far, stillness
 from bench_operator import Plane, tell
-from bench_play import FINETUNEJOB, PLAIN_JOB, TRAINJOB, Figures, Player, latencies, new_namespace, speeds
+from bench_play import (
+    FINETUNEJOB,
+    PLAIN_JOB,
+    TRAINJOB,
+    Figures,
+    Kind,
+    Player,
+    latencies,
+    new_namespace,
+    speeds,
+)
 from bench_subject import Subject
 
 MANAGERS = ("trainer-controller-manager", "jobset")
 OURS = "operator"
-SIDES = ("ours", "peer", "plain")
+OTHERS = {"peer": TRAINJOB, "plain": PLAIN_JOB}
+SIDES = ("ours", *OTHERS)
 WARM = 5
 """Jobs before those that count: every process has then done all that it does."""
 
@@ -66,21 +77,17 @@ def _turn(given: argparse.Namespace, side: str) -> Figures:
         bench_operator.control_plane(given, *(["--peer"] if peer else [])) as plane,
         tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder,
     ):
-        drive = {"ours": _ours, "peer": _peer, "plain": _plain}[side]
-        figures = asyncio.run(drive(given, plane, pathlib.Path(folder)))
+        kind = OTHERS.get(side)
+        work = _others(given, plane, kind) if kind else _ours(given, plane, pathlib.Path(folder))
+        figures = asyncio.run(work)
     speed = f"{figures['done_per_second']} done/s, {figures['pods_per_second']} first pods/s"
     cost = f"{figures['cpu_ms_per_job']['kube-apiserver']} ms of the API server per job"
     tell(f"  {speed}, {cost}; others used {figures['neighbours_cores']} cores before")
     return {"side": side, **figures}
 
 
-async def _peer(given: argparse.Namespace, plane: Plane, _: pathlib.Path) -> Figures:
-    player = Player(ApiServer(plane.kubeconfig), tell, given.patience, TRAINJOB)
-    return await _burst(player, given.jobs, plane.pids)
-
-
-async def _plain(given: argparse.Namespace, plane: Plane, _: pathlib.Path) -> Figures:
-    player = Player(ApiServer(plane.kubeconfig), tell, given.patience, PLAIN_JOB)
+async def _others(given: argparse.Namespace, plane: Plane, kind: Kind) -> Figures:
+    player = Player(ApiServer(plane.kubeconfig), tell, given.patience, kind)
     return await _burst(player, given.jobs, plane.pids)
 
 
@@ -102,13 +109,13 @@ async def _burst(player: Player, count: int, pids: Mapping[str, int]) -> Figures
     async with player.server.session() as session:
         namespace = await new_namespace(session)
         await player.play(session, namespace, [f"w-{number:05d}" for number in range(WARM)])
-        await stillness(session, player.patience)
+        await stillness(session, player.patience, tell)
         others = await _neighbours(pids, 3.0)
         namespace = await new_namespace(session)
         cpu, requests = _cpu(pids), await requests_so_far(session)
         seen = await player.play(session, namespace, [f"j-{number:05d}" for number in range(count)])
         spent, sent = _cpu(pids) - cpu, await requests_so_far(session) - requests
-        await stillness(session, player.patience)
+        await stillness(session, player.patience, tell)
         in_all, all_sent = _cpu(pids) - cpu, await requests_so_far(session) - requests
     return {
         **latencies(seen),

@@ -60,7 +60,7 @@ async def light(ground: Ground, rate: float, seconds: float) -> Figures:
     names = [f"l-{number:05d}" for number in range(max(1, int(rate * seconds)))]
     async with ground.server.session() as session:
         # After a burst the job controller is behind: pods of new Jobs come up to twenty seconds later, whoever makes the Jobs.
-        await stillness(session, ground.patience)
+        await stillness(session, ground.patience, ground.tell)
         namespace = await new_namespace(session)
         seen = await ground.player.play(session, namespace, names, rate=rate)
         await _removed(ground, session, namespace)
