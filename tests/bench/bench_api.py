@@ -10,7 +10,7 @@ import ssl
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -126,14 +126,20 @@ async def requests_so_far(session: aiohttp.ClientSession) -> Counter[tuple[str, 
 
 async def stillness(session: aiohttp.ClientSession, patience: float, tell: Callable[[str], None]) -> None:
     """Until nobody has written anything for a while: Events follow the work, and so does Kubernetes' own job controller."""
-    deadline, before = time.monotonic() + patience, await _writes(session)
+    if not await unchanged(lambda: _writes(session), STILL, patience):
+        tell(f"something is still written after {patience:.0f} s")
+
+
+async def unchanged(count: Callable[[], Awaitable[int]], seconds: float, patience: float) -> bool:
+    """Wait until `count` has stayed the same for `seconds`; False where it did not within `patience` seconds."""
+    deadline, before = time.monotonic() + patience, await count()
     while time.monotonic() < deadline:
-        await asyncio.sleep(STILL)
-        now = await _writes(session)
+        await asyncio.sleep(seconds)
+        now = await count()
         if now == before:
-            return
+            return True
         before = now
-    tell(f"something is still written after {patience:.0f} s")
+    return False
 
 
 async def _writes(session: aiohttp.ClientSession) -> int:

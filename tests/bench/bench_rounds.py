@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from bench_api import (
     requests_so_far,
     send,
     stillness,
+    unchanged,
 )
 from bench_play import AT_ONCE, Figures, Player, finetunejob, latencies, new_namespace, speeds
 from bench_subject import Subject, named
@@ -133,13 +133,12 @@ async def quiet(ground: Ground, seconds: float, namespaces: Iterable[str], settl
 
 async def _settled(ground: Ground, seconds: float) -> None:
     """Until the operator has sent nothing for `seconds`: Events are sent one after the other, long after what they tell of."""
-    deadline, before = time.monotonic() + ground.patience, await ground.subject.requests()
-    while time.monotonic() < deadline:
-        await asyncio.sleep(seconds)
-        now = await ground.subject.requests()
-        if not any((now - before)[verb] for verb in WRITES):
-            return
-        before = now
+
+    async def written() -> int:
+        sent = await ground.subject.requests()
+        return sum(sent[verb] for verb in WRITES)
+
+    await unchanged(written, seconds, ground.patience)
 
 
 async def _versions(session: aiohttp.ClientSession, namespaces: Iterable[str]) -> Counter[str]:
