@@ -40,7 +40,11 @@ from bench_subject import Subject
 MANAGERS = ("trainer-controller-manager", "jobset")
 OURS = "operator"
 OTHERS = {"peer": TRAINJOB, "plain": PLAIN_JOB}
-SIDES = ("ours", *OTHERS)
+PROGRAMS = {
+    "ours": ("-m", "finetune_operator"),
+    "least": (str(pathlib.Path(__file__).with_name("bench_least.py")),),
+}
+SIDES = ("ours", *OTHERS, "least")
 WARM = 5
 """Jobs before those that count: every process has then done all that it does."""
 
@@ -78,7 +82,9 @@ def _turn(given: argparse.Namespace, side: str) -> Figures:
         tempfile.TemporaryDirectory(prefix="finetune-bench-") as folder,
     ):
         kind = OTHERS.get(side)
-        work = _others(given, plane, kind) if kind else _ours(given, plane, pathlib.Path(folder))
+        work = (
+            _others(given, plane, kind) if kind else _ours(given, plane, pathlib.Path(folder), PROGRAMS[side])
+        )
         figures = asyncio.run(work)
     speed = f"{figures['done_per_second']} done/s, {figures['pods_per_second']} first pods/s"
     cost = f"{figures['cpu_ms_per_job']['kube-apiserver']} ms of the API server per job"
@@ -91,12 +97,14 @@ async def _others(given: argparse.Namespace, plane: Plane, kind: Kind) -> Figure
     return await _burst(player, given.jobs, plane.pids)
 
 
-async def _ours(given: argparse.Namespace, plane: Plane, folder: pathlib.Path) -> Figures:
+async def _ours(
+    given: argparse.Namespace, plane: Plane, folder: pathlib.Path, program: tuple[str, ...]
+) -> Figures:
     player = Player(ApiServer(plane.kubeconfig), tell, given.patience, FINETUNEJOB)
     async with player.server.session() as session:
         await bench_subject.install(session, plane.helm)
         config = await bench_subject.kubeconfig(session, player.server, folder)
-    subject = Subject(config, folder / "operator.log")
+    subject = Subject(config, folder / "operator.log", program=program)
     try:
         await subject.ready()
         return await _burst(player, given.jobs, {**plane.pids, OURS: subject.pid})
@@ -157,7 +165,7 @@ def compared(turns: list[Figures], given: argparse.Namespace) -> Figures:
     rounds = list(zip(*sides.values(), strict=True))
 
     def ratios(key: str) -> list[float]:
-        return [round(ours[key] / peer[key], 2) for ours, peer, _ in rounds]
+        return [round(ours[key] / peer[key], 2) for ours, peer, *_ in rounds]
 
     def medians(value: Any) -> dict[str, float]:
         return {
@@ -175,7 +183,13 @@ def compared(turns: list[Figures], given: argparse.Namespace) -> Figures:
         "burst_pods_ratios": ratios("pods_per_second"),
         "two_jobs_ratio_to_peer": round(
             statistics.median(
-                plain["done_per_second"] / 2 / peer["done_per_second"] for _, peer, plain in rounds
+                plain["done_per_second"] / 2 / peer["done_per_second"] for _, peer, plain, _ in rounds
+            ),
+            2,
+        ),
+        "least_ratio_to_peer": round(
+            statistics.median(
+                least["done_per_second"] / peer["done_per_second"] for _, peer, _, least in rounds
             ),
             2,
         ),

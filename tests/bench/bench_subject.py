@@ -109,9 +109,16 @@ def use_of(pid: int) -> Use:
 
 
 class Subject:
-    """The running operator."""
+    """The running operator, or another `program` of Python in its place."""
 
-    def __init__(self, config: pathlib.Path, log: pathlib.Path, **settings: str) -> None:
+    def __init__(
+        self,
+        config: pathlib.Path,
+        log: pathlib.Path,
+        *,
+        program: tuple[str, ...] = ("-m", "finetune_operator"),
+        **settings: str,
+    ) -> None:
         self._port = free_port()
         environ = {
             name: value
@@ -127,9 +134,7 @@ class Subject:
         }
         self.started = time.monotonic()
         with log.open("a") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "finetune_operator"], env=environ, stderr=file
-            )
+            self._process = subprocess.Popen([sys.executable, *program], env=environ, stderr=file)
         self.log = log
 
     async def ready(self, patience: float = 120) -> float:

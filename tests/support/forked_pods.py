@@ -126,15 +126,30 @@ class Forked(Processes):
         processes._inherit_orphans()
         told = dict(itertools.pairwise(command))
         count = int(told.get("--num_processes", 1))
-        pid = os.fork()
+        started, starting = os.pipe()
+        pid = _forked()
         if not pid:
             os.setsid()
+            os.close(starting)
             os.environ.clear()
             os.environ.update(environment)
             if count == 1:
                 _rank(told["--task"])
             _torchrun(told, count)
+        os.close(starting)
+        os.read(started, 1)  # its group is there: whoever tells it to stop is heard
+        os.close(started)
         return cls(pid, beside)
+
+
+def _forked() -> int:
+    """A fork that SIGTERM ends, as it ends an interpreter that begins: with our handler it would note it, and go on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return pid
 
 
 def _rank(task: str) -> NoReturn:
@@ -154,7 +169,7 @@ def _torchrun(told: Mapping[str, str], count: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the ranks share our group, and are told already
     started: set[int] = set()
     for number in range(count):
-        pid = os.fork()
+        pid = _forked()
         if not pid:
             os.environ |= {
                 "RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),

@@ -40,13 +40,26 @@ AT = {
 STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4, "Upload": 4}
 """In which of the six steps; a checkpoint is made every two."""
 
-BESIDE = {
-    "Upload": (
-        {"at": "Step", "step": 3, "do": "Wait", "seconds": 3.0},
-        {"at": "Step", "step": 5, "do": "Wait", "seconds": 20.0},
-    )
+SENT = 3.0
+"""Seconds in which a checkpoint is sent: the supervisor looks for one every second."""
+
+AFTER_2 = ({"at": "Step", "step": 3, "do": "Wait", "seconds": SENT},)
+AFTER_4 = ({"at": "Step", "step": 5, "do": "Wait", "seconds": SENT},)
+AFTER_6 = ({"at": "Evaluate", "do": "Wait", "seconds": SENT},)
+BESIDE: dict[str, Sequence[Mapping[str, Any]]] = {
+    "Step": AFTER_2,
+    "Measure": AFTER_2,
+    "Checkpoint": AFTER_2,
+    "Upload": (*AFTER_2, {"at": "Step", "step": 5, "do": "Wait", "seconds": 20.0}),
+    "Evaluate": AFTER_4,
+    "Publish": AFTER_6,
+    "Send": AFTER_6,
 }
-"""What else happens: a checkpoint that waits behind a newer one is never sent, so training lets each of them go first."""
+"""What else happens: training waits until a checkpoint is sent. All six steps take a fast machine less than the second between two
+looks, and a run that goes on from the start shows nothing. One that waits behind a newer one is never sent."""
+
+LEAVES = {"Step": 2, "Measure": 2, "Checkpoint": 2, "Upload": 2, "Evaluate": 4, "Publish": 6, "Send": 6}
+"""Step of the checkpoint that SIGKILL leaves."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,11 @@ class Trial:
     def shapes_change(self) -> bool:
         """Whether the next start computes with other batches: sums are then rounded otherwise."""
         return self.fault["do"] == "OutOfMemory"
+
+    @property
+    def leaves(self) -> int | None:
+        """Step of the checkpoint that the next pod must go on from; None where it is a matter of the moment."""
+        return LEAVES.get(self.fault["at"]) if self.fault["do"] == "KillPod" else None
 
     @property
     def throws_dice(self) -> bool:

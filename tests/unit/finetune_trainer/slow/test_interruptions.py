@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ pytestmark = [
 ]
 
 NAMES = [
+    "SFT LoRA, dropout, two processes: SIGKILL to everything in a step (4 of 6)",
     "SFT LoRA, dropout: SIGKILL to everything while a checkpoint is sent (4 of 6)",
     "SFT LoRA, dropout: SIGTERM to the pod while the base model is measured",
     "SFT LoRA, dropout: SIGTERM to the pod while the result is sent",
@@ -40,6 +43,19 @@ def test_a_row_of_the_table_is_true(name: str):
     else:
         assert found["bitwise"]
         assert found["exitCode"] in ({-9} if trial.fault["do"] == "KillPod" else {0, 75})
+    _goes_on_from_what_it_left(trial, found)
+
+
+def test_a_pod_that_is_told_to_end_while_the_model_is_loaded_trains_no_step():
+    found = TRIALS["SFT LoRA, dropout: SIGTERM to the pod while the model is loaded"].run()
+    assert (found["exitCode"], found["reason"], found["from"]) == (75, "Interrupted", None)
+    assert found["bitwise"]
+
+
+def _goes_on_from_what_it_left(trial: resume_table.Trial, found: Mapping[str, Any]) -> None:
+    """From the start every run is equal."""
+    if trial.leaves is not None:
+        assert found["from"] == trial.leaves
 
 
 @pytest.mark.parametrize(("at", "do", "code"), [("Read", "Terminate", 75), ("Tokenise", "KillPod", -9)])
@@ -91,6 +107,7 @@ def test_the_page_shows_what_was_measured():
 @pytest.mark.parametrize("name", MEASURED)
 def test_what_was_measured_keeps_the_pages_promise(name: str):
     trial, found = TRIALS[name], MEASURED[name]
+    _goes_on_from_what_it_left(trial, found)
     if not trial.shapes_change:
         assert found["bitwise"]
     elif not trial.throws_dice:
