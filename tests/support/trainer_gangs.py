@@ -30,7 +30,7 @@ class Gang:
         self.attempt = 0
         self.pods: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *, nodes: tuple[int, ...] = (0, 1)) -> None:
+    def start(self, *, nodes: tuple[int, ...] = (0, 1), **environment: str) -> None:
         """A new attempt: fresh disks, new processes."""
         self.attempt += 1
         here, ranks = launch.free_port(), launch.free_port()
@@ -50,6 +50,7 @@ class Gang:
                     command,
                     env={
                         **os.environ,
+                        **environment,
                         "JOB_COMPLETION_INDEX": str(node),
                         "PYTHONPATH": str(Path(__file__).parent),
                     },

@@ -7,7 +7,7 @@ import pytest
 
 import trainer_runs
 from trainer_gangs import Gang
-from trainer_processes import ran
+from trainer_processes import ran, slow_steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -65,7 +65,7 @@ def test_one_killed_node_ends_both_as_interrupted_and_the_next_attempt_gives_the
     make, undisturbed
 ):
     gang = make()
-    gang.start()
+    gang.start(**slow_steps(STEPS, 0.5))
     wait_for_checkpoint(gang)
     gang.kill(1)
     assert gang.ends()[0] == (75, "PeerLost")
@@ -76,7 +76,7 @@ def test_one_killed_node_ends_both_as_interrupted_and_the_next_attempt_gives_the
 
 def test_sigterm_to_one_node_makes_one_checkpoint_of_all_and_ends_both(make, undisturbed):
     gang = make()
-    gang.start()
+    gang.start(**slow_steps(STEPS, 0.5))
     wait_for_checkpoint(gang)
     before = gang.saved()
     told = time.monotonic()
