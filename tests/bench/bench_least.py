@@ -1,7 +1,8 @@
 """The least that makes of a FineTuneJob what our operator makes of it: a side of bench_peer.py, and no operator.
 
 ConfigMap and Jobs are those of the operator's own planning. It looks at no pod, tells nothing but the end, sends no Event, checks
-nothing and would not survive a restart: what it reaches is what an operator of these objects can reach at best.
+nothing and would not survive a restart: in a burst, where CPU is what counts, an operator of these objects can hardly do better. It
+waits for the end of each Job, which Kubernetes tells a second after the pod's; our operator goes on when the pod has ended.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from bench_api import FINETUNEJOBS, ApiServer, send, watched
-from bench_play import JOBS, STAGE
+from bench_play import JOBS
 
+from finetune_operator.observe.child import child
 from finetune_operator.observe.job import JobSeen, job
 from finetune_operator.plan.accept import Installed, accept, spec_of
 from finetune_operator.plan.config_map import config_map
@@ -60,15 +62,17 @@ class Least:
 
     def _job(self, raw: dict[str, Any]) -> Work | None:
         """What is to be done about a Job: the first time that it is complete."""
-        metadata = raw["metadata"]
-        conditions = raw.get("status", {}).get("conditions", [])
-        complete = any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)
-        owner = next((one["uid"] for one in metadata.get("ownerReferences", [])), "")
-        if not complete or metadata["uid"] in self._done or owner not in self._plans:
+        made = child(raw)
+        if (
+            made is None
+            or made.finished != "Complete"
+            or made.uid in self._done
+            or made.owner_uid not in self._plans
+        ):
             return None
-        self._done.add(metadata["uid"])
-        seen, plan = self._plans[owner]
-        return self._train(seen, plan) if metadata["labels"][STAGE] == "prepare" else self._end(seen)
+        self._done.add(made.uid)
+        seen, plan = self._plans[made.owner_uid]
+        return self._train(seen, plan) if made.stage == "Prepare" else self._end(seen)
 
     async def _prepare(self, seen: JobSeen, plan: RunPlan) -> None:
         path = CONFIG_MAPS.format(seen.namespace)

@@ -41,7 +41,7 @@ MANAGERS = ("trainer-controller-manager", "jobset")
 OURS = "operator"
 OTHERS = {"peer": TRAINJOB, "plain": PLAIN_JOB}
 PROGRAMS = {
-    "ours": ("-m", "finetune_operator"),
+    "ours": bench_subject.OPERATOR,
     "least": (str(pathlib.Path(__file__).with_name("bench_least.py")),),
 }
 SIDES = ("ours", *OTHERS, "least")
@@ -83,7 +83,9 @@ def _turn(given: argparse.Namespace, side: str) -> Figures:
     ):
         kind = OTHERS.get(side)
         work = (
-            _others(given, plane, kind) if kind else _ours(given, plane, pathlib.Path(folder), PROGRAMS[side])
+            _others(given, plane, kind)
+            if kind
+            else _operated(given, plane, pathlib.Path(folder), PROGRAMS[side])
         )
         figures = asyncio.run(work)
     speed = f"{figures['done_per_second']} done/s, {figures['pods_per_second']} first pods/s"
@@ -97,7 +99,7 @@ async def _others(given: argparse.Namespace, plane: Plane, kind: Kind) -> Figure
     return await _burst(player, given.jobs, plane.pids)
 
 
-async def _ours(
+async def _operated(
     given: argparse.Namespace, plane: Plane, folder: pathlib.Path, program: tuple[str, ...]
 ) -> Figures:
     player = Player(ApiServer(plane.kubeconfig), tell, given.patience, FINETUNEJOB)
@@ -162,10 +164,12 @@ async def _neighbours(pids: Mapping[str, int], seconds: float) -> float:
 def compared(turns: list[Figures], given: argparse.Namespace) -> Figures:
     """The ratios of each round, their median on top; every turn below."""
     sides = {side: [turn for turn in turns if turn["side"] == side] for side in SIDES}
-    rounds = list(zip(*sides.values(), strict=True))
 
-    def ratios(key: str) -> list[float]:
-        return [round(ours[key] / peer[key], 2) for ours, peer, *_ in rounds]
+    def ratios(side: str, key: str) -> list[float]:
+        return [one[key] / peer[key] for one, peer in zip(sides[side], sides["peer"], strict=True)]
+
+    def rounded(key: str) -> list[float]:
+        return [round(ratio, 2) for ratio in ratios("ours", key)]
 
     def medians(value: Any) -> dict[str, float]:
         return {
@@ -176,23 +180,13 @@ def compared(turns: list[Figures], given: argparse.Namespace) -> Figures:
         used: dict[str, float] = turn["cpu_ms_per_job_until_still"]
         return sum(used.get(name, 0.0) for name in (OURS, *MANAGERS))
 
-    done = ratios("done_per_second")
+    done = rounded("done_per_second")
     return {
         "burst_done_ratio_to_peer": round(statistics.median(done), 2),
         "burst_done_ratios": done,
-        "burst_pods_ratios": ratios("pods_per_second"),
-        "two_jobs_ratio_to_peer": round(
-            statistics.median(
-                plain["done_per_second"] / 2 / peer["done_per_second"] for _, peer, plain, _ in rounds
-            ),
-            2,
-        ),
-        "least_ratio_to_peer": round(
-            statistics.median(
-                least["done_per_second"] / peer["done_per_second"] for _, peer, _, least in rounds
-            ),
-            2,
-        ),
+        "burst_pods_ratios": rounded("pods_per_second"),
+        "two_jobs_ratio_to_peer": round(statistics.median(ratios("plain", "done_per_second")) / 2, 2),
+        "least_ratio_to_peer": round(statistics.median(ratios("least", "done_per_second")), 2),
         "complete": all(turn["states"] == {"Succeeded": given.jobs} for turn in turns),
         "done_per_second": medians(lambda turn: turn["done_per_second"]),
         "pods_per_second": medians(lambda turn: turn["pods_per_second"]),

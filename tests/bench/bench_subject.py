@@ -21,6 +21,7 @@ from bench_api import ApiServer, apply, send
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "finetune-operator"
 NAMESPACE = "finetune-system"
+OPERATOR = ("-m", "finetune_operator")
 TICKS = os.sysconf("SC_CLK_TCK")
 PLURALS = {
     "ClusterRole": "clusterroles",
@@ -116,7 +117,7 @@ class Subject:
         config: pathlib.Path,
         log: pathlib.Path,
         *,
-        program: tuple[str, ...] = ("-m", "finetune_operator"),
+        program: tuple[str, ...] = OPERATOR,
         **settings: str,
     ) -> None:
         self._port = free_port()

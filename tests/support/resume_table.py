@@ -43,23 +43,19 @@ STEPS = {"Step": 4, "Measure": 3, "Checkpoint": 4, "Upload": 4}
 SENT = 3.0
 """Seconds in which a checkpoint is sent: the supervisor looks for one every second."""
 
-AFTER_2 = ({"at": "Step", "step": 3, "do": "Wait", "seconds": SENT},)
-AFTER_4 = ({"at": "Step", "step": 5, "do": "Wait", "seconds": SENT},)
-AFTER_6 = ({"at": "Evaluate", "do": "Wait", "seconds": SENT},)
-BESIDE: dict[str, Sequence[Mapping[str, Any]]] = {
-    "Step": AFTER_2,
-    "Measure": AFTER_2,
-    "Checkpoint": AFTER_2,
-    "Upload": (*AFTER_2, {"at": "Step", "step": 5, "do": "Wait", "seconds": 20.0}),
-    "Evaluate": AFTER_4,
-    "Publish": AFTER_6,
-    "Send": AFTER_6,
-}
-"""What else happens: training waits until a checkpoint is sent. All six steps take a fast machine less than the second between two
-looks, and a run that goes on from the start shows nothing. One that waits behind a newer one is never sent."""
-
 LEAVES = {"Step": 2, "Measure": 2, "Checkpoint": 2, "Upload": 2, "Evaluate": 4, "Publish": 6, "Send": 6}
-"""Step of the checkpoint that SIGKILL leaves."""
+"""Step of the newest checkpoint that is sent when the moment comes: what SIGKILL leaves."""
+
+WAITS: dict[int, Mapping[str, Any]] = {
+    2: {"at": "Step", "step": 3, "do": "Wait", "seconds": SENT},
+    4: {"at": "Step", "step": 5, "do": "Wait", "seconds": SENT},
+    6: {"at": "Evaluate", "do": "Wait", "seconds": SENT},
+}
+"""What else happens: training waits until that checkpoint is sent. All six steps take a fast machine less than the second between
+two looks, and a run that goes on from the start shows nothing."""
+
+UPLOAD = {"at": "Step", "step": 5, "do": "Wait", "seconds": 20.0}
+"""The checkpoint of step 4 is sent alone: one that waits behind a newer one is never sent."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,10 @@ def _signalled(case: str, at: str, do: str) -> Trial:
     when = f"while {AT[at]}" if at != "Step" else "in a step"
     fault = {"at": at, "do": do, **({"step": step} if step else {})}
     told = f"{SIGNALS[do]} {when}{f' ({step} of 6)' if step else ''}"
-    return Trial(case, fault, told, beside=BESIDE.get(at, ()))
+    beside = [WAITS[LEAVES[at]]] if at in LEAVES else []
+    if at == "Upload":
+        beside.append(UPLOAD)
+    return Trial(case, fault, told, beside=beside)
 
 
 def _trials() -> Iterator[Trial]:
