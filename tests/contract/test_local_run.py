@@ -13,7 +13,7 @@ from finetune_trainer.layout import Layout
 from kubectl_finetune import errors
 from kubectl_finetune.job import manifest
 from kubectl_finetune.local import resolve
-from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.local.folder import Folder, StandIns, keys
 from kubectl_finetune.local.machine import Machine
 
 LAPTOP = Machine(cpus=8, memory_bytes=16 << 30, disk_bytes=100 << 30)
@@ -120,9 +120,8 @@ def test_the_folder_is_the_trainers_layout(tmp_path):
     folder, layout = Folder(tmp_path), Layout.under(tmp_path / "pod")
     (tmp_path / "keys").write_text("# mine\nexport HF_TOKEN='abc'\n\nAWS_REGION=eu\n")
     folder.make({"version": 1})
-    folder.mount_secret("hub", tmp_path / "keys")
-    folder.mount("claims", "data", tmp_path)
-    folder.mount("etc/configmaps", "rows", tmp_path)
+    hub = keys(tmp_path / "keys")
+    folder.mount(StandIns(secrets={"hub": hub}, claims={"data": tmp_path}, configmaps={"rows": tmp_path}))
 
     assert (folder.run, folder.last_word) == (layout.run, layout.termination_log)
     assert {path.name: path.read_text() for path in (layout.credentials / "hub").iterdir()} == {

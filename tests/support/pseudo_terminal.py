@@ -5,9 +5,12 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import sys
 import termios
+
+import pyte
 
 import terminal
 
@@ -27,7 +30,7 @@ class Seated:
         self.code: int | None = None
         command = [
             *(sys.executable, "-m", "kubectl_finetune", *words),
-            *("--kubeconfig", str(shell.kubeconfig)),
+            *(("--kubeconfig", str(shell.kubeconfig)) if terminal.takes_kubeconfig(words) else ()),
         ]
         environment = {
             **os.environ,
@@ -50,6 +53,13 @@ class Seated:
         return ESCAPES.sub("", self.wrote).replace("\r\n", "\n").replace("\r", "\n")
 
     @property
+    def screen(self) -> pyte.Screen:
+        """What is on the terminal now: its rows and columns, by a terminal's own rules."""
+        found = pyte.Screen(COLUMNS, ROWS)
+        pyte.Stream(found).feed(self.wrote)
+        return found
+
+    @property
     def is_as_before(self) -> bool:
         """Whether the terminal is as it was: its modes, and its cursor to be seen."""
         return termios.tcgetattr(self._terminal) == self._before and (
@@ -64,21 +74,38 @@ class Seated:
         """Wait until `text` has come so many times."""
         async with asyncio.timeout(seconds):
             while self.text.count(text) < times:
-                self._read()
+                self._look()
                 assert self.code is None, self.text
                 await asyncio.sleep(0.05)
+
+    async def rests(self, seconds: float = 1) -> None:
+        """Wait until nothing more has come for so long."""
+        before = None
+        while before != self.wrote:
+            before = self.wrote
+            await asyncio.sleep(seconds)
+            self._read()
+
+    def leave(self) -> None:
+        """End it, whatever it does: the terminal is closed."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._terminal)
 
     async def ends(self, seconds: float = 110) -> int:
         """Wait for its end; the exit code."""
         async with asyncio.timeout(seconds):
             while self.code is None:
-                self._read()
-                pid, status = os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
-                if pid:
-                    self.code = os.waitstatus_to_exitcode(status)
+                self._look()
                 await asyncio.sleep(0.05)
-        self._read()
         return self.code
+
+    def _look(self) -> None:
+        """Whether it has ended, and all that it has written."""
+        pid, status = os.waitpid(self._pid, os.WNOHANG) if self.code is None else (0, 0)
+        if pid:
+            self.code = os.waitstatus_to_exitcode(status)
+        self._read()
 
     def _read(self) -> None:
         try:

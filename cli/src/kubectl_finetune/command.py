@@ -33,10 +33,10 @@ class Program(click.Group):
         """Run the command; an error of ours leaves as one sentence and its exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
-            _end(ctx, errors.Stopped("stopped"))
+        except (KeyboardInterrupt, click.Abort):  # Abort: the same at a question, or the end of its input
+            _end(ctx, errors.Stopped("stopped; nothing more is done"))
         except errors.CliError as error:
             _end(ctx, error)
         except OSError as error:
@@ -79,7 +79,7 @@ def program() -> None:
     """
 
 
-@click.command()
+@click.command(short_help="Print what completes commands in a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print a shell's completion: source <(kubectl-finetune completion bash)."""

@@ -11,6 +11,9 @@ from kubectl_finetune.views import status
 from kubectl_finetune.views.curve import Point
 from kubectl_finetune.views.job import Job
 
+SAID_BELOW = 4
+"""Lines that the screen leaves free: for how it ended, and the shell's next prompt."""
+
 
 class Follower(Protocol):
     """Whoever shows it."""
@@ -25,11 +28,19 @@ class Follower(Protocol):
         """What is new about it, if anything is."""
 
 
+def ending(job: Job, *, json_wanted: bool = False) -> str:
+    """How it ended, for those who read nothing else; a screen has the sentence on it already."""
+    reason, message = job.says
+    return reason if _is_drawn(json_wanted=json_wanted) else f"{reason}: {message}"
+
+
 def follower(points: Callable[[Job], Sequence[Point]], *, json_wanted: bool = False) -> "Lines | Screen":
     """The one that fits to where the output goes. `points`: the curve so far, asked for once."""
-    if screen.console().is_terminal and not json_wanted:
-        return Screen(points)
-    return Lines(json_wanted=json_wanted)
+    return Screen(points) if _is_drawn(json_wanted=json_wanted) else Lines(json_wanted=json_wanted)
+
+
+def _is_drawn(*, json_wanted: bool) -> bool:
+    return screen.console().is_terminal and not json_wanted
 
 
 class Lines:
@@ -93,5 +104,6 @@ class Screen:
         if progress and progress.step and progress.loss is not None:
             self._points[progress.step] = progress.loss
         known = sorted(self._points.items())
-        drawn = status.screen(job, datetime.now(UTC), points=known, width=self._console.width)
+        width, height = self._console.size
+        drawn = status.screen(job, datetime.now(UTC), points=known, width=width, height=height - SAID_BELOW)
         self._live.update(drawn, refresh=True)

@@ -2,15 +2,32 @@
 
 import json
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import click
-from rich.console import Console, RenderableType
+from rich import markdown
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
 
 from kubectl_finetune import errors
+from kubectl_finetune.views import lines
 
 WIDTH = 80
 """Where nobody says how wide the terminal is."""
+
+
+class _WholeTable(markdown.TableElement):
+    """A table of a document with nothing cut: what is too long for its column goes on in the next line."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for made in super().__rich_console__(console, options):
+            for column in made.columns if isinstance(made, Table) else ():
+                column.overflow = "fold"
+            yield made
+
+
+class _Document(markdown.Markdown):
+    elements: ClassVar = {**markdown.Markdown.elements, "table_open": _WholeTable}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -23,14 +40,34 @@ def show(*things: RenderableType) -> None:
     console().print(*things, sep="\n")
 
 
+def document(text: str) -> None:
+    """Markdown: drawn on a terminal, as it stands in a pipe."""
+    if console().is_terminal:
+        console().print(_Document(text))
+    else:
+        say(text)
+
+
 def say(sentence: str) -> None:
     """One line, whole however long: somebody may search for it."""
     click.echo(sentence)
 
 
 def note(sentence: str) -> None:
-    """One line beside the output proper."""
-    click.echo(sentence, err=True)
+    """A sentence beside the output proper: one line, on a terminal as many as it takes."""
+    _sentence(sentence)
+
+
+def _sentence(sentence: str, *, label: str = "") -> None:
+    """On stderr. Each line of `sentence` is a sentence of its own."""
+    beside = console(stderr=True)
+    for line in sentence.splitlines():
+        if beside.is_terminal:
+            wrapped = lines.broken(f"{label}{line.strip()}", width=beside.width, indent=len(label))
+            click.echo("\n".join(wrapped), err=True)
+        else:
+            click.echo(f"{label}{line.strip()}", err=True)
+        label = " " * len(label)
 
 
 def as_json(value: Any) -> None:
@@ -44,7 +81,7 @@ def refuse(error: errors.CliError, *, json_wanted: bool) -> None:
         told = {"reason": type(error).__name__, "message": str(error), "exitCode": error.code}
         click.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)
     else:
-        click.echo(f"error: {error}", err=True)
+        _sentence(str(error), label="error: ")
 
 
 def interactive() -> bool:

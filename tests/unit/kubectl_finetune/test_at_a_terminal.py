@@ -41,7 +41,9 @@ async def test_a_job_that_fails_while_it_is_watched_is_told_below_the_screen(ser
     server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.FAILED))
 
     assert await seated.ends() == 1
-    assert "error: support-bot: NonFiniteLoss: the loss became nan at step 12" in seated.text.splitlines()[-1]
+    *above, last = seated.text.splitlines()
+    assert last == "error: support-bot has failed: NonFiniteLoss"
+    assert "NonFiniteLoss: the loss became nan at step 12; lower spec.training.learningRate" in above
 
 
 async def test_ctrl_c_ends_the_watching_and_not_the_job(server, shell):
@@ -53,7 +55,7 @@ async def test_ctrl_c_ends_the_watching_and_not_the_job(server, shell):
 
     assert await seated.ends() == 130
     assert seated.text.endswith(
-        "error: stopped watching; support-bot itself goes on (`kubectl finetune suspend support-bot` pauses it)\n"
+        "error: stopped watching; support-bot itself goes on\n       (`kubectl finetune suspend support-bot` suspends it)\n"
     )
     assert seated.is_as_before
     assert server.writes(agent="kubectl-finetune") == {}

@@ -5,6 +5,8 @@ import yaml
 
 import contract_runs
 import examples
+import fake_api_server
+import kube_objects
 from finetune_operator.api import schema
 from finetune_operator.api.job import FineTuneJobSpec
 from kubectl_finetune import errors
@@ -63,22 +65,134 @@ async def test_what_a_dry_run_prints_can_be_created(server, shell):
     assert server.get("finetunejobs", "support-bot")["spec"] == SPEC
 
 
-async def test_the_form_asks_for_what_is_not_said(server, shell):
-    answers = [
-        "support-bot",
-        "Qwen/Qwen3-0.6B",
-        "hf://Qwen/Qwen3-0.6B",
-        "s3://team-a/t.jsonl",
-        "",
-        "s3://team-a/out",
-        "bucket",
-    ]
+FORM = {
+    "name": "support-bot",
+    "model": "hf://Qwen/Qwen3-0.6B",
+    "data": "s3://team-a/t.jsonl",
+    "method": "",
+    "output": "s3://team-a/out",
+    "secret": "bucket",
+    "GPUs": "",
+    "agreed": "yes",
+}
+"""What is asked for, in this order, and right answers."""
 
-    done = await shell.run("create", "--ask", "-o", "json", stdin="\n".join(answers) + "\n")
+
+async def fill_in(shell, *words, **wrong):
+    """Type the form's answers; `wrong` ones come before the right one to the same question."""
+    answers = [one for question, right in FORM.items() for one in (*wrong.get(question, ()), right)]
+    return await shell.run("create", "--ask", *words, stdin="\n".join(answers) + "\n")
+
+
+async def test_the_form_asks_for_what_is_not_said(server, shell):
+    done = await fill_in(shell, "-o", "json")
 
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["spec"] == {**SPEC, "method": "SFT"}
-    assert "It must start with one of hf://, s3://" in done.stderr
+    assert json.loads(done.stdout)["spec"] == server.get("finetunejobs", "support-bot")["spec"]
+    assert server.get("finetunejobs", "support-bot")["spec"] == {**SPEC, "method": "SFT"}
+
+
+@pytest.mark.parametrize(
+    ("question", "wrong", "said"),
+    [
+        ("name", "Support Bot", 'metadata.name: "Support Bot" must begin with a letter'),
+        ("model", "Qwen/Qwen3-0.6B", "spec.model.uri: must be a URI that starts with one of: hf://, s3://"),
+        ("model", "oci://a/b", "spec.model.uri: oci://a/b is not supported yet"),
+        ("data", "tickets.jsonl", "spec.dataset.train[0].uri: must be a URI that starts with one of"),
+        ("method", "PPO", "Error: 'PPO' is not one of 'sft', 'dpo', 'orpo', 'kto'."),
+        ("output", "hf://a/b", "spec.output.uri: must be a URI that starts with one of: s3://"),
+        ("secret", "My Keys", "spec.output.credentialsSecretRef.name: "),
+        ("GPUs", "many", "spec.resources.gpusPerNode: input should be a valid integer"),
+        ("GPUs", "-1", "spec.resources.gpusPerNode: "),
+    ],
+)  # fmt: skip
+async def test_a_wrong_answer_is_told_at_once_and_asked_for_again(server, shell, question, wrong, said):
+    done = await fill_in(shell, **{question: [wrong]})
+
+    assert done.exit_code == 0, done.output
+    assert said in done.stderr
+    assert server.get("finetunejobs", "support-bot")["spec"] == {**SPEC, "method": "SFT"}
+
+
+async def test_the_form_shows_the_job_and_creates_it_only_where_that_is_agreed(server, shell):
+    answers = [*list(FORM.values())[:-1], "no"]
+
+    done = await shell.run("create", "--ask", stdin="\n".join(answers) + "\n")
+
+    assert (done.exit_code, done.stdout) == (0, "")
+    shown = done.stderr[done.stderr.index("apiVersion:") : done.stderr.index("\n\nCreate it")]
+    assert yaml.safe_load(shown) == manifest.of("support-bot", {**SPEC, "method": "SFT"})
+    assert done.stderr.endswith("nothing is created\n")
+    assert server.requests == []
+
+
+async def test_what_the_flags_say_is_not_asked_for(server, shell):
+    done = await shell.run(
+        "create", "support-bot", *SHORT, "--method", "SFT", "--gpus", "0", "--ask", stdin="yes\n"
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "Name of the job" not in done.stderr
+    assert server.get("finetunejobs", "support-bot")["spec"]["resources"] == {"gpusPerNode": 0}
+
+
+async def test_a_claim_needs_no_keys(server, shell):
+    words = (
+        "--model",
+        "pvc://data/m",
+        "--data",
+        "pvc://data/t.jsonl",
+        "--to",
+        "pvc://data/out",
+        "--gpus",
+        "0",
+    )
+
+    done = await shell.run("create", "bot", *words, "--ask", stdin="SFT\nyes\n")
+
+    assert done.exit_code == 0, done.output
+    assert "Secret" not in done.stderr
+
+
+async def test_a_form_that_is_left_creates_nothing(server, shell):
+    done = await shell.run("create", "--ask", stdin="support-bot\n")
+
+    assert done.exit_code == 130
+    assert done.stderr.endswith("error: stopped; nothing more is done\n")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("dry", [True, False])
+async def test_an_estimate_stands_beside_the_job(server, shell, monkeypatch, dry):
+    server.put("secrets", kube_objects.secret("bucket", AWS_REGION="eu"))
+    asked = []
+
+    def needs(made, *, beside, at_hand):
+        asked.append((made["spec"], at_hand.secrets))
+        return {"estimate": {"memoryBytes": 13e9, "durationSeconds": 60}, "resolved": {"totalSteps": 9}}
+
+    monkeypatch.setattr("kubectl_finetune.commands.judging.needs", needs)
+
+    done = await shell.run("create", "support-bot", *SHORT, "--estimate", *["--dry-run"] * dry)
+
+    assert done.exit_code == 0, done.output
+    assert asked == [(SPEC, {"bucket": {"AWS_REGION": "eu"}})]
+    assert "memory: 13.0 GB of each process\ntime:   1m\nrun:    9 steps\n" in done.stderr
+    assert (yaml.safe_load(done.stdout) == manifest.of("support-bot", SPEC)) is dry
+
+
+async def test_an_estimate_without_a_right_to_the_secret_takes_this_machines_keys(server, shell, monkeypatch):
+    server.faults.append(fake_api_server.Fault("GET", "secrets", 403, message="no secrets for you"))
+    asked = []
+    monkeypatch.setattr(
+        "kubectl_finetune.commands.judging.needs",
+        lambda *_, at_hand, **__: asked.append(at_hand.secrets) or {"estimate": None, "resolved": None},
+    )
+
+    done = await shell.run("create", "support-bot", *SHORT, "--estimate")
+
+    assert (done.exit_code, asked) == (0, [{}])
+    assert "trying with this machine's own keys instead of the Secret 'bucket': you may not" in done.stderr
 
 
 @pytest.mark.parametrize(

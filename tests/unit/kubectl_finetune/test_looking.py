@@ -78,7 +78,7 @@ async def test_the_status_is_one_screen_of_eighty_columns_without_colours(server
     assert "120/500  24%  4m10s left" in done.stdout
     assert sum("•" in line for line in lines) == 4, "the curve"
     assert "11400 rows of messages, 600 held out, 3 left out, 12 cut" in done.stdout
-    assert lines[-2].startswith("next: `kubectl finetune watch support-bot`")
+    assert lines[-2].startswith("next:    `kubectl finetune watch support-bot`")
 
 
 async def test_a_status_without_a_right_to_logs_has_no_curve(server, shell):

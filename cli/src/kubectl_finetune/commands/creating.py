@@ -1,17 +1,18 @@
 """`create`: from flags, a form or a file to a FineTuneJob."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from finetune_operator.api.sources import DATA_SCHEMES, MODEL_SCHEMES, OUTPUT_SCHEMES
-from kubectl_finetune import errors, screen
-from kubectl_finetune.commands import options
+from finetune_operator.api.sources import MODEL_SCHEMES
+from kubectl_finetune import bucket, errors, screen
+from kubectl_finetune.commands import form, judging, options
 from kubectl_finetune.job import manifest
+from kubectl_finetune.local import stage
+from kubectl_finetune.local.folder import StandIns
 
-METHODS = ("SFT", "DPO", "ORPO", "KTO")
 TUNINGS = ("LoRA", "QLoRA", "Full")
 
 
@@ -34,7 +35,7 @@ TUNINGS = ("LoRA", "QLoRA", "Full")
 )
 @click.option("--to", "output", metavar="URI", help="Where the result goes, a prefix of its own.")
 @click.option("--secret", metavar="NAME", help="Secret with the bucket's keys.")
-@click.option("--method", type=click.Choice(METHODS, case_sensitive=False), help="How it learns (SFT).")
+@click.option("--method", type=click.Choice(form.METHODS, case_sensitive=False), help="How it learns (SFT).")
 @click.option(
     "--tuning", type=click.Choice(TUNINGS, case_sensitive=False), help="Which weights learn (LoRA)."
 )
@@ -50,6 +51,12 @@ TUNINGS = ("LoRA", "QLoRA", "Full")
 )
 @click.option("--ask/--no-ask", default=None, help="Ask for what no flag gives (on a terminal).")
 @click.option("--dry-run", is_flag=True, help="Print the YAML and create nothing.")
+@click.option(
+    "--estimate",
+    "estimated",
+    is_flag=True,
+    help="First say what memory and time it will need; reads the data here.",
+)
 @options.output
 @options.to_cluster_if_needed
 def create(
@@ -59,6 +66,7 @@ def create(
     file: Path | None,
     ask: bool | None,
     dry_run: bool,
+    estimated: bool,
     json_wanted: bool,
     settings: tuple[str, ...],
     **said: Any,
@@ -69,11 +77,17 @@ def create(
         made.setdefault("metadata", {})["name"] = name
     spec = made.setdefault("spec", {})
     _say(spec, **said)
-    if not file and (ask or (ask is None and screen.interactive())):
-        _ask(made)
     manifest.changed(spec, settings)
+    asked = not file and (ask or (ask is None and screen.interactive() and _lacking(made)))
+    if asked:
+        made = form.filled(made)
     _complete(made)
     manifest.checked(made)
+    if estimated:
+        _show(_needs(made, file, cluster))
+    if asked and not dry_run and not _agreed(made, lambda: _needs(made, file, cluster)):
+        screen.note("nothing is created")
+        return
     if dry_run:
         screen.as_json(made) if json_wanted else screen.say(manifest.text(made).rstrip())
         return
@@ -117,59 +131,66 @@ def _say(
         spec.setdefault("resources", {})["gpusPerNode"] = gpus
 
 
-def _ask(made: manifest.Manifest) -> None:
-    """The form: one question for each thing that every job needs and nobody has said."""
-    spec, metadata = made["spec"], made["metadata"]
-    if not metadata.get("name"):
-        metadata["name"] = click.prompt("Name of the job", err=True)
-    if "model" not in spec:
-        _say(spec, **_answers(model=_uri("Base model, for example hf://Qwen/Qwen3-0.6B", MODEL_SCHEMES)))
-    if "dataset" not in spec:
-        _say(
-            spec,
-            **_answers(data=(_uri("Training data, for example s3://team-a/tickets.jsonl", DATA_SCHEMES),)),
-        )
-    if "method" not in spec:
-        chosen = click.prompt(
-            "Method", type=click.Choice(METHODS, case_sensitive=False), default="SFT", err=True
-        )
-        _say(spec, **_answers(method=chosen))
-    if "output" not in spec:
-        where = _uri(
-            f"Where the result goes, for example s3://team-a/adapters/{metadata['name']}", OUTPUT_SCHEMES
-        )
-        secret = click.prompt(
-            "Secret with the bucket's keys (empty: none)", default="", show_default=False, err=True
-        )
-        _say(spec, **_answers(output=where, secret=secret or None))
-
-
-def _answers(**given: Any) -> dict[str, Any]:
-    """What `_say` takes, the rest not said."""
-    texts = dict.fromkeys(("model", "output", "secret", "method", "tuning", "gpus"))
-    return {**texts, "data": (), "held_out": (), **given}
-
-
-def _uri(question: str, schemes: Iterable[str]) -> str:
-    """Ask until it is a URI of one of those schemes."""
-    known = tuple(f"{scheme}://" for scheme in schemes)
+def _agreed(made: manifest.Manifest, needs: Callable[[], Iterable[str]]) -> bool:
+    """Whether the job shall be created as it stands. `needs` is what it will need, told to whoever asks for it."""
+    click.echo(err=True)
+    _show(manifest.text(made).rstrip().splitlines())
+    answers = ("yes", "no", "estimate") if stage.is_available() else ("yes", "no")
     while True:
-        answer = str(click.prompt(question, err=True)).strip()
-        if answer.startswith(known):
-            return answer
-        click.echo(f"It must start with one of {', '.join(known)}", err=True)
+        said = click.prompt("\nCreate it", type=click.Choice(answers), default="yes", err=True)
+        if said != "estimate":
+            return bool(said == "yes")
+        try:
+            _show(needs())
+        except errors.CliError as error:
+            screen.note(f"no estimate: {error}")
+
+
+def _show(text: Iterable[str]) -> None:
+    """Beside the output, as it stands."""
+    for line in text:
+        click.echo(line, err=True)
+
+
+def _needs(made: manifest.Manifest, file: Path | None, cluster: options.Connect) -> Iterator[str]:
+    """The estimate, with the keys that the job's Secrets hold, as far as you may read them."""
+    screen.note("reading the data for the estimate ...")
+    secrets = {name: keys for name in _secrets(made["spec"]) if (keys := _keys(cluster, name)) is not None}
+    beside = manifest.beside(file) if file else Path.cwd()
+    yield from judging.told(judging.needs(made, beside=beside, at_hand=StandIns(secrets=secrets)))
+
+
+def _keys(cluster: options.Connect, name: str) -> dict[str, str] | None:
+    try:
+        return bucket.decoded(cluster().secret(name))
+    except errors.CliError as error:
+        screen.note(f"trying with this machine's own keys instead of the Secret {name!r}: {error}")
+        return None
+
+
+def _secrets(value: Any) -> set[str]:
+    """Names of all the Secrets that a spec refers to."""
+    if isinstance(value, list):
+        return {name for one in value for name in _secrets(one)}
+    if not isinstance(value, dict):
+        return set()
+    mine = {value["credentialsSecretRef"]["name"]} if "credentialsSecretRef" in value else set()
+    return mine | {name for one in value.values() for name in _secrets(one)}
 
 
 def _complete(made: manifest.Manifest) -> None:
     """What flags must have said, by the flags' names: a path of a field says little to whoever typed none."""
-    spec = made["spec"]
-    fields = {"--model": "model", "--data": "dataset", "--to": "output"}
-    missing = [] if made["metadata"].get("name") else ["NAME"]
-    missing += [flag for flag, field in fields.items() if not spec.get(field)]
-    if missing:
+    if missing := _lacking(made):
         raise errors.Mistake(
             f"give {', '.join(missing)} too; or type `kubectl finetune create` on a terminal to be asked"
         )
+
+
+def _lacking(made: manifest.Manifest) -> list[str]:
+    """Flags without which there is no job."""
+    fields = {"--model": "model", "--data": "dataset", "--to": "output"}
+    name = [] if made["metadata"].get("name") else ["NAME"]
+    return name + [flag for flag, field in fields.items() if not made["spec"].get(field)]
 
 
 COMMANDS: Iterable[click.Command] = (create,)

@@ -14,7 +14,7 @@ from kubectl_finetune import errors, screen
 from kubectl_finetune.commands import options
 from kubectl_finetune.job import manifest
 from kubectl_finetune.local import resolve, seen, stage
-from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.local.folder import Folder, StandIns
 from kubectl_finetune.views import amounts
 
 PLENTY = 1 << 50
@@ -22,7 +22,7 @@ PLENTY = 1 << 50
 URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
 
 
-@click.command()
+@click.command(short_help="Read data as a job would, and say what is wrong.")
 @click.argument("data", metavar="DATA")
 @click.option("--model", metavar="URI|DIR", help="Model whose tokenizer counts; a job's YAML names its own.")
 @click.option(
@@ -37,9 +37,16 @@ URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
     metavar="FIELD=VALUE",
     help="Any field of the spec: dataset.evalFraction=0.1.",
 )
+@options.stand_ins
 @options.output
 def check(
-    *, data: str, model: str | None, method: str | None, settings: tuple[str, ...], json_wanted: bool
+    *,
+    data: str,
+    model: str | None,
+    method: str | None,
+    settings: tuple[str, ...],
+    at_hand: StandIns,
+    json_wanted: bool,
 ) -> None:
     """Read data as a job would, and tell what is wrong with it.
 
@@ -50,13 +57,15 @@ def check(
     if method:
         made["spec"]["method"] = method
     manifest.changed(made["spec"], settings)
-    with _prepared(
-        made, beside=manifest.beside(Path(data)), resources={"memoryBytes": PLENTY, "gpuMemoryBytes": None}
-    ) as (word, files):
+    anywhere = {"memoryBytes": PLENTY, "gpuMemoryBytes": None}
+    with _prepared(made, beside=manifest.beside(Path(data)), resources=anywhere, at_hand=at_hand) as (
+        word,
+        files,
+    ):
         if json_wanted:
             screen.as_json({"result": word.result, "report": json.loads(_text(files, "data-report.json"))})
         else:
-            screen.say(_text(files, "data-report.md"))
+            screen.document(_text(files, "data-report.md"))
 
 
 def _job_of(data: str, model: str | None) -> manifest.Manifest:
@@ -80,7 +89,7 @@ def _uri(place: str) -> str:
     return place if place.startswith(URIS) else f"file://{Path(place).absolute()}"
 
 
-@click.command()
+@click.command(short_help="How much memory and time a job will need.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
 @click.option(
     "--gpu-memory", metavar="SIZE", help="Memory of one GPU, for example 80Gi; this tells whether it fits."
@@ -98,6 +107,7 @@ def _uri(place: str) -> str:
     metavar="FIELD=VALUE",
     help="Any field of the spec: training.microBatchSize=1.",
 )
+@options.stand_ins
 @options.output
 def estimate(
     *,
@@ -105,23 +115,37 @@ def estimate(
     gpu_memory: str | None,
     teraflops: float | None,
     settings: tuple[str, ...],
+    at_hand: StandIns,
     json_wanted: bool,
 ) -> None:
     """How much memory and time a job will need: its data is read, nothing is trained."""
-    stage.available()
     made = manifest.read(file)
     manifest.changed(made.setdefault("spec", {}), settings)
     gpu = {"gpuMemoryBytes": resolve.bytes_of(gpu_memory) if gpu_memory else None, "gpuTeraflops": teraflops}
-    with _prepared(made, beside=manifest.beside(file), resources=gpu) as (word, _):
-        told = word.result or {}
+    found = needs(made, beside=manifest.beside(file), gpu=gpu, at_hand=at_hand)
     if json_wanted:
-        screen.as_json({"estimate": told.get("estimate"), "resolved": told.get("resolved")})
+        screen.as_json(found)
         return
-    for line in _estimated(told.get("estimate") or {}, told.get("resolved") or {}):
+    for line in told(found):
         screen.say(line)
 
 
-def _estimated(needs: dict[str, Any], resolved: dict[str, Any]) -> Iterator[str]:
+def needs(
+    made: manifest.Manifest, *, beside: Path, at_hand: StandIns, gpu: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """`estimate` and `resolved` as Prepare says them; relative paths are read from the folder `beside`.
+
+    `gpu`: memory and speed of a GPU, as run.json has them.
+    """
+    stage.available()
+    with _prepared(made, beside=beside, resources=gpu or {}, at_hand=at_hand) as (word, _):
+        found = word.result or {}
+    return {"estimate": found.get("estimate"), "resolved": found.get("resolved")}
+
+
+def told(found: dict[str, Any]) -> Iterator[str]:
+    """The same in lines for people."""
+    needs, resolved = found["estimate"] or {}, found["resolved"] or {}
     memory = needs.get("gpuMemoryBytes") or needs.get("memoryBytes")
     if memory:
         yield f"memory: {amounts.size(memory)} of {'each GPU' if 'gpuMemoryBytes' in needs else 'each process'}"
@@ -135,15 +159,17 @@ def _estimated(needs: dict[str, Any], resolved: dict[str, Any]) -> Iterator[str]
 
 @contextlib.contextmanager
 def _prepared(
-    made: manifest.Manifest, *, beside: Path, resources: dict[str, Any]
+    made: manifest.Manifest, *, beside: Path, resources: dict[str, Any], at_hand: StandIns
 ) -> Iterator[tuple[LastWord, Path]]:
     """What Prepare says of the job, and the folder of what it has left; both go afterwards. `resources` go over run.json's."""
     with tempfile.TemporaryDirectory(prefix="kubectl-finetune-") as temporary:
         folder = Folder(Path(temporary))
         out = folder.root / "out"
-        spec = {**made["spec"], "output": {"uri": f"file://{out}"}}
-        found = resolve.resolved({**made, "spec": spec}, None, beside=beside)
-        folder.make({**found, "resources": {**found["resources"], **resources}})
+        # As the YAML has it, whose Secret is the sources' too; only then is nothing written where it says.
+        found = resolve.resolved(made, None, beside=beside, secrets=at_hand.secrets)
+        here = {"output": {"uri": f"file://{out}"}, "resources": {**found["resources"], **resources}}
+        folder.make({**found, **here})
+        folder.mount(at_hand)
         code, word = stage.run(folder, "prepare", tell=lambda _: None)
         if code == seen.INTERRUPTED:
             raise errors.Stopped("stopped")

@@ -40,18 +40,24 @@ def list_jobs(cluster: Cluster, *, everywhere: bool, json_wanted: bool) -> None:
         screen.show(listing.table(jobs, now(), namespaces=everywhere))
 
 
-@click.command(name="status")
+@click.command(name="status", short_help="One job on one screen, and what to do next.")
 @options.job
+@click.option("--full", is_flag=True, help="All of it, even if it is more than fits on the screen.")
 @options.output
 @options.to_cluster
-def status_of(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
-    """One job on one screen: conditions, progress, curve, result, and what to do next."""
+def status_of(cluster: Cluster, name: str, *, full: bool, json_wanted: bool) -> None:
+    """One job on one screen: conditions, progress, curve, result, and what to do next.
+
+    In a pipe all of it, and on a terminal as much as fits.
+    """
     raw = cluster.job(name)
     if json_wanted:
         screen.as_json(raw)
         return
     job = Job.of(raw)
-    screen.show(status.screen(job, now(), points=_points(cluster, job), width=screen.console().width))
+    console = screen.console()
+    height = None if full or not console.is_terminal else console.height - 1  # and the prompt below
+    screen.show(status.screen(job, now(), points=_points(cluster, job), width=console.width, height=height))
 
 
 def _points(cluster: Cluster, job: Job) -> list[curve.Point]:
@@ -79,10 +85,10 @@ def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
                     break
     except KeyboardInterrupt:
         raise errors.Stopped(
-            f"stopped watching; {name} itself goes on (`kubectl finetune suspend {name}` pauses it)"
+            f"stopped watching; {name} itself goes on (`kubectl finetune suspend {name}` suspends it)"
         ) from None
     if last is not None and not last.succeeded:
-        raise errors.JobFailed(f"{last.name}: {': '.join(last.says)}")
+        raise errors.JobFailed(f"{last.name} has failed: {following.ending(last, json_wanted=json_wanted)}")
 
 
 @click.command()

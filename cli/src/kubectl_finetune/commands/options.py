@@ -3,11 +3,14 @@
 import contextlib
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from kubectl_finetune import errors
 from kubectl_finetune.cluster import Cluster
+from kubectl_finetune.local.folder import StandIns, keys
 
 Command = Callable[..., Any]
 Connect = Callable[[], Cluster]
@@ -56,6 +59,47 @@ def output(command: Command) -> Command:
         return command(json_wanted=form == "json", **given)
 
     return formed
+
+
+def stand_ins(command: Command) -> Command:
+    """`--secret`, `--claim` and `--configmap`, given to `command` as `at_hand`."""
+
+    @click.option(
+        "--secret", multiple=True, callback=_pairs, metavar="NAME=FILE", help="A Secret's KEY=VALUE lines."
+    )
+    @click.option(
+        "--claim",
+        multiple=True,
+        callback=_pairs,
+        metavar="NAME=DIR",
+        help="The folder that stands for pvc://NAME.",
+    )
+    @click.option(
+        "--configmap",
+        multiple=True,
+        callback=_pairs,
+        metavar="NAME=DIR",
+        help="The same for configmap://NAME.",
+    )
+    @functools.wraps(command)
+    def equipped(
+        *, secret: dict[str, Path], claim: dict[str, Path], configmap: dict[str, Path], **given: Any
+    ) -> Any:
+        secrets = {name: keys(file) for name, file in secret.items()}
+        return command(at_hand=StandIns(secrets, claim, configmap), **given)
+
+    return equipped
+
+
+def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
+    """NAME=PATH, each."""
+    found = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not equals or not name or not path:
+            raise errors.Mistake(f"--{option.name} {one}: is not NAME=PATH; write it so")
+        found[name] = Path(path)
+    return found
 
 
 def job_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

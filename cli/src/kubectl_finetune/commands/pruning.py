@@ -33,7 +33,7 @@ class Age(click.ParamType[timedelta]):
         return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-@click.command()
+@click.command(short_help="Remove the work areas of jobs that are gone.")
 @click.argument("uri", metavar="URI")
 @click.option("--secret", metavar="NAME", help="Secret with the bucket's keys (this machine's own keys).")
 @click.option(

@@ -12,7 +12,7 @@ from kubectl_finetune import errors, following, screen
 from kubectl_finetune.commands import options
 from kubectl_finetune.job import manifest
 from kubectl_finetune.local import machine, resolve, seen, stage
-from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.local.folder import Folder, StandIns
 from kubectl_finetune.views import curve
 from kubectl_finetune.views.job import Job
 
@@ -20,18 +20,7 @@ FULL = "ScratchFull"
 """The trainer's reason where its scratch disk is: here the disk of this machine, whatever spec.resources say."""
 
 
-def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Path]:
-    """NAME=PATH, each."""
-    found = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        if not equals or not name or not path:
-            raise errors.Mistake(f"--{option.name} {one}: is not NAME=PATH; write it so")
-        found[name] = Path(path)
-    return found
-
-
-@click.command()
+@click.command(short_help="Run the job of a YAML file on this machine.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
 @click.option("--local", is_flag=True, help="On this machine; there is no other way yet.")
 @click.option(
@@ -54,19 +43,7 @@ def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) ->
     metavar="FIELD=VALUE",
     help="Any field of the spec: training.maxSteps=5; =null removes it.",
 )
-@click.option(
-    "--secret", multiple=True, callback=_pairs, metavar="NAME=FILE", help="A Secret's KEY=VALUE lines."
-)
-@click.option(
-    "--claim",
-    multiple=True,
-    callback=_pairs,
-    metavar="NAME=DIR",
-    help="The folder that stands for pvc://NAME.",
-)
-@click.option(
-    "--configmap", multiple=True, callback=_pairs, metavar="NAME=DIR", help="The same for configmap://NAME."
-)
+@options.stand_ins
 @options.output
 def run(
     *,
@@ -75,9 +52,7 @@ def run(
     root: Path | None,
     to: Path | None,
     settings: tuple[str, ...],
-    secret: dict[str, Path],
-    claim: dict[str, Path],
-    configmap: dict[str, Path],
+    at_hand: StandIns,
     json_wanted: bool,
 ) -> None:
     """Run the job of a YAML file on this machine, as a cluster would.
@@ -95,27 +70,27 @@ def run(
         made["spec"]["output"] = {**(made["spec"].get("output") or {}), "uri": f"file://{to.absolute()}"}
     folder = Folder(root or Path(f"{(made.get('metadata') or {}).get('name')}.finetune"))
     folder.root.mkdir(parents=True, exist_ok=True)
-    resolved = resolve.resolved(made, machine.here(folder.root), beside=manifest.beside(file), secrets=secret)
+    resolved = resolve.resolved(
+        made, machine.here(folder.root), beside=manifest.beside(file), secrets=at_hand.secrets
+    )
     folder.make(resolved)
-    for name, lines in secret.items():
-        folder.mount_secret(name, lines)
-    for kind, mounts in (("claims", claim), ("etc/configmaps", configmap)):
-        for name, place in mounts.items():
-            folder.mount(kind, name, place)
-    _end(_Run(made, resolved, folder).to_its_end(json_wanted=json_wanted), folder, json_wanted=json_wanted)
+    folder.mount(at_hand)
+    _end(_Run(made, resolved, folder, json_wanted=json_wanted).to_its_end(), folder, json_wanted=json_wanted)
 
 
 class _Run:
     """Prepare, then training, each shown as it goes."""
 
-    def __init__(self, made: manifest.Manifest, resolved: dict[str, Any], folder: Folder) -> None:
-        self._made, self._resolved, self._folder = made, resolved, folder
+    def __init__(
+        self, made: manifest.Manifest, resolved: dict[str, Any], folder: Folder, *, json_wanted: bool
+    ) -> None:
+        self._made, self._resolved, self._folder, self._json = made, resolved, folder, json_wanted
         self._began = datetime.now(UTC)
 
-    def to_its_end(self, *, json_wanted: bool) -> Job:
+    def to_its_end(self) -> Job:
         """The job as it ended."""
         uid = self._resolved["job"]["uid"]
-        with following.follower(self.points, json_wanted=json_wanted) as show:
+        with following.follower(self.points, json_wanted=self._json) as show:
             ready = self._folder.prepared(self._resolved)
             if ready is None:
                 code, word = stage.run(
@@ -149,7 +124,9 @@ class _Run:
             )
         if code != 0:
             log = self._folder.logs("train" if "prepared" in known else "prepare")[-1]
-            raise errors.StageEnded(f"{': '.join(job.says)} (log: {log})", code=code)
+            raise errors.StageEnded(
+                f"{following.ending(job, json_wanted=self._json)} (log: {log})", code=code
+            )
         return job
 
     def _job(self, **known: Any) -> Job:

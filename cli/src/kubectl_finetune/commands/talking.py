@@ -141,12 +141,13 @@ def _answers(
 
 def _columns(said: dict[Side, str]) -> Table:
     """Side by side."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), expand=True)
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
     for side in said:
         made.add_column(
             side, ratio=1, overflow="fold", header_style=colours.WORKING if side == "tuned" else "dim"
         )
     made.add_row(*(Text(text) for text in said.values()))
+    made.add_row("")
     return made
 
 

@@ -84,11 +84,11 @@ def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
             raise errors.Mistake(f"--set {setting}: there is no value; give one, or null to remove the field")
         parts: list[str | int] = [int(one) if one.isdigit() else one for one in PART.findall(found["path"])]
         try:
-            value = yaml.safe_load(found["value"])
+            said = yaml.safe_load(found["value"])
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
             raise errors.Mistake(f"--set {setting}: the value is not valid YAML; put it in quotes") from error
         try:
-            _remove(spec, parts) if value is None else _put(spec, parts, value)
+            _remove(spec, parts) if said is None else _put(spec, parts, said)
         except (TypeError, AttributeError, LookupError) as error:
             raise errors.Mistake(
                 f"--set {setting}: there is no such field to set; `kubectl explain finetunejob.spec` lists them"
@@ -119,7 +119,7 @@ def checked(manifest: Manifest) -> FineTuneJobSpec:
     if not wrong:
         wrong = rules.broken(manifest["spec"])
     if wrong:
-        raise errors.Mistake("\n       ".join(wrong))
+        raise errors.Mistake("\n".join(wrong))
     spec = FineTuneJobSpec.model_validate(manifest["spec"])
     try:
         not_yet.check(spec, FineTuneProfileSpec(), "built-in")

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,16 @@ from finetune_operator.observe.words import LastWord
 from kubectl_finetune import errors
 
 FILE = "file://"
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """What is on this machine for things of a cluster, by their names."""
+
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The keys of each."""
+    claims: Mapping[str, Path] = field(default_factory=dict)
+    configmaps: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,17 +51,23 @@ class Folder:
         (self.root / "logs").mkdir(exist_ok=True)
         self.run.write_text(json.dumps(run, indent=2), encoding="utf-8")
 
-    def mount_secret(self, name: str, file: Path) -> None:
-        """A Secret from a file of KEY=VALUE lines."""
+    def mount(self, at_hand: StandIns) -> None:
+        """Everything that stands for something of a cluster."""
+        for name, keys in at_hand.secrets.items():
+            self._write_secret(name, keys)
+        for kind, places in (("claims", at_hand.claims), ("etc/configmaps", at_hand.configmaps)):
+            for name, place in places.items():
+                self._link(kind, name, place)
+
+    def _write_secret(self, name: str, keys: Mapping[str, str]) -> None:
         folder = self.pod / "etc" / "credentials" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
-        for key, value in _lines(file).items():
+        for key, value in keys.items():
             (folder / key).touch(mode=0o600)
             (folder / key).write_text(value, encoding="utf-8")
 
-    def mount(self, kind: str, name: str, folder: Path) -> None:
-        """A folder of this machine as the claim or ConfigMap of that name."""
+    def _link(self, kind: str, name: str, folder: Path) -> None:
         if not folder.is_dir():
             raise errors.NotThere(f"there is no folder {folder}; correct the path")
         place = self.pod / kind / name
@@ -105,7 +121,8 @@ def _word(path: Path) -> LastWord | None:
         return None
 
 
-def _lines(file: Path) -> dict[str, str]:
+def keys(file: Path) -> dict[str, str]:
+    """A Secret's keys from a file of KEY=VALUE lines."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:

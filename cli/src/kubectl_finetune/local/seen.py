@@ -38,7 +38,7 @@ def job(
         **_parts(prepared, progress, ended, run),
     }
     spec = {**manifest["spec"], "output": run["output"]}
-    return Job.of({**manifest, "metadata": metadata, "spec": spec, "status": status})
+    return Job.of({**manifest, "metadata": metadata, "spec": spec, "status": status}, is_local=True)
 
 
 def _state(prepared: LastWord | None, ended: tuple[int, LastWord | None] | None) -> str:

@@ -24,9 +24,14 @@ LARGEST = 64 * 1024
 Tell = Callable[[dict[str, Any]], object]
 
 
+def is_available() -> bool:
+    """Whether the trainer is installed here."""
+    return importlib.util.find_spec("finetune_trainer") is not None
+
+
 def available() -> None:
     """`Outside` where the trainer is not installed here."""
-    if importlib.util.find_spec("finetune_trainer") is None:
+    if not is_available():
         raise errors.Outside(
             "the trainer is not installed here; install kubectl-finetune[local], which brings it"
         )

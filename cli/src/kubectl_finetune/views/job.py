@@ -17,11 +17,13 @@ class Job:
 
     raw: dict[str, Any]
     status: FineTuneJobStatus
+    is_local: bool = False
+    """Whether it runs on this machine, and no cluster knows it."""
 
     @classmethod
-    def of(cls, raw: dict[str, Any]) -> Self:
+    def of(cls, raw: dict[str, Any], *, is_local: bool = False) -> Self:
         """The object as it was read."""
-        return cls(raw, status.parse(raw.get("status") or {}))
+        return cls(raw, status.parse(raw.get("status") or {}), is_local)
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ Row = tuple[Callable[[Job, datetime], bool], Callable[[Job], str]]
 
 
 def step(job: Job, now: datetime) -> str:
-    """One sentence with the command to type."""
+    """One sentence with the command to type; empty where the command that shows it says it itself."""
     return next(says(job) for holds, says in ROWS if holds(job, now))
 
 
@@ -37,7 +37,23 @@ def _type(words: str) -> Callable[[Job], str]:
     return lambda job: words.format(name=job.name)
 
 
+def whole(job: Job) -> str:
+    """Where all of a screen is that had no room for it."""
+    if job.is_local:
+        return "data-report.md beside the result has all"
+    return f"`kubectl finetune status {job.name} --full` shows all"
+
+
 ROWS: tuple[Row, ...] = (
+    (lambda job, _: job.is_local and job.succeeded, lambda _: ""),
+    (
+        lambda job, _: job.is_local and job.settled,
+        _type("correct what the sentence above names, and run the same command again"),
+    ),
+    (
+        lambda job, _: job.is_local,
+        _type("nothing to do; Ctrl-C saves a checkpoint, and the same command goes on from it"),
+    ),
     (
         lambda job, _: job.succeeded and _got_worse(job),
         _type(

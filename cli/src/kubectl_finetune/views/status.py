@@ -2,65 +2,129 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from finetune_operator.api.status import Progress
+from finetune_operator.api.status import Condition, Progress
 from finetune_operator.errors.reasons import Reason
-from kubectl_finetune.views import amounts, colours, curve, next_step
+from kubectl_finetune.views import amounts, colours, curve, lines, next_step
 from kubectl_finetune.views.job import Job
 
 TRUTHS = {"True": colours.GOOD, "False": "dim", "Unknown": colours.WORKING}
 BAR = 40
 """Characters of a full bar."""
+LABEL = 9
+"""Columns of `data:` and its like."""
 
 
-def screen(job: Job, now: datetime, *, points: Sequence[curve.Point] = (), width: int = 80) -> Group:
-    """The whole screen, as a rule 24 lines."""
-    parts: list[RenderableType] = [
-        _title(job, now),
-        _conditions(job, now),
-        _sentence(job),
-        *_progress(job),
-        *(Text(line) for line in curve.drawn(points, width=min(width, 80))),
-        *_facts(job),
-        Text(""),
-        Text.assemble(("next: ", "bold"), next_step.step(job, now)),
-    ]
-    return Group(*parts)
+class Detail(NamedTuple):
+    """How much is told where room is short."""
+
+    table: bool
+    """Conditions in a table, or in a line."""
+    advice: int | None
+    """Pieces of advice; None: all."""
+    curve: int
+    """Lines of the curve."""
 
 
-def _title(job: Job, now: datetime) -> Text:
+DETAILS = (
+    Detail(table=True, advice=None, curve=4),
+    Detail(table=False, advice=None, curve=4),
+    Detail(table=False, advice=2, curve=4),
+    Detail(table=False, advice=1, curve=4),
+    Detail(table=False, advice=1, curve=2),
+    Detail(table=False, advice=0, curve=0),
+)
+"""From all there is to what fits almost anywhere."""
+
+
+def screen(
+    job: Job,
+    now: datetime,
+    *,
+    points: Sequence[curve.Point] = (),
+    width: int = 80,
+    height: int | None = None,
+) -> Text:
+    """The whole screen, in at most `height` lines as far as less detail makes it so; None: all there is."""
+    for detail in DETAILS:
+        drawn = list(_lines(job, now, points, width, detail))
+        if height is None or sum(max(-(-len(line) // width), 1) for line in drawn) <= height:
+            break
+    return Text("\n").join(drawn)
+
+
+def _lines(
+    job: Job, now: datetime, points: Sequence[curve.Point], width: int, detail: Detail
+) -> Iterator[Text]:
+    yield from _title(job, now)
+    yield from _conditions(job, now) if detail.table else _conditions_in_short(job, now, width)
+    yield from _sentence(job, width)
+    yield from _progress(job, width)
+    if detail.curve:
+        drawn = curve.drawn(points, width=min(width, 80), height=detail.curve)
+        yield from (Text(line) for line in drawn)
+    yield from _facts(job, width)
+    yield from _advice(job, width, detail.advice)
+    if step := next_step.step(job, now):
+        yield Text("")
+        yield from _said("next:", "bold", step, width)
+
+
+def _said(label: str, style: str, sentence: str, width: int, *, indent: int = LABEL) -> Iterator[Text]:
+    """`label` and a sentence beside it, in as many lines as it takes."""
+    first, *more = lines.broken(f"{label:<{indent - 1}} {sentence}", width=width, indent=indent)
+    yield Text.assemble((first[: len(label)], style), first[len(label) :])
+    yield from map(Text, more)
+
+
+def _title(job: Job, now: datetime) -> Iterator[Text]:
     spec, metadata = job.spec, job.raw["metadata"]
     tuning = (spec.get("tuning") or {}).get("type", "LoRA")
-    made = Text()
-    made.append(job.name, "bold")
-    made.append("  ")
-    made.append(job.state, colours.of(job.state))
-    made.append(f"  {metadata.get('namespace', '')}, {amounts.age(metadata['creationTimestamp'], now)} old\n")
-    made.append(f"{spec.get('method', 'SFT')} ({tuning}) of {(spec.get('model') or {}).get('uri')}\n", "dim")
-    made.append(f"to {(spec.get('output') or {}).get('uri')}", "dim")
-    return made
+    old = amounts.age(metadata["creationTimestamp"], now)
+    yield Text.assemble(
+        (job.name, "bold"),
+        "  ",
+        (job.state, colours.of(job.state)),
+        f"  {metadata.get('namespace', '')}, {old} old",
+    )
+    yield Text(f"{spec.get('method', 'SFT')} ({tuning}) of {(spec.get('model') or {}).get('uri')}", "dim")
+    yield Text(f"to {(spec.get('output') or {}).get('uri')}", "dim")
 
 
-def _conditions(job: Job, now: datetime) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in ("CONDITION", "STATUS", "REASON", "SINCE"):
-        made.add_column(name, no_wrap=True)
-    for one in job.conditions:
-        if one.reason == Reason.NOT_PUBLISHED:
-            continue  # the others say as much
-        truth = Text(one.status, style=TRUTHS[one.status])
-        made.add_row(one.type, truth, one.reason, amounts.age(one.last_transition_time, now))
-    return made
+def _known(job: Job) -> list[Condition]:
+    """Conditions that say something: the others say as much as NotPublished does."""
+    return [one for one in job.conditions if one.reason != Reason.NOT_PUBLISHED]
 
 
-def _sentence(job: Job) -> Text:
+def _conditions(job: Job, now: datetime) -> Iterator[Text]:
+    """A table, a line each."""
+    rows = [
+        (one.type, one.status, one.reason, amounts.age(one.last_transition_time, now)) for one in _known(job)
+    ]
+    head = ("CONDITION", "STATUS", "REASON", "SINCE")
+    sizes = [max(map(len, column)) + 3 for column in zip(head, *rows, strict=True)]
+    yield Text("".join(f"{name:<{size}}" for name, size in zip(head, sizes, strict=True)).rstrip(), "dim")
+    for kind, truth, *others in rows:
+        rest = "".join(f"{one:<{size}}" for one, size in zip(others, sizes[2:], strict=True)).rstrip()
+        yield Text.assemble(f"{kind:<{sizes[0]}}", (f"{truth:<{sizes[1]}}", TRUTHS[truth]), rest)
+
+
+def _conditions_in_short(job: Job, now: datetime, width: int) -> Iterator[Text]:
+    """`Accepted True 6m, Prepared True 5m, ...`, in as few lines as it takes."""
+    known = [f"`{one.type} {one.status} {amounts.age(one.last_transition_time, now)}`" for one in _known(job)]
+    for line in lines.broken(", ".join(known), width=width):
+        yield Text(line.replace("`", ""), "dim")
+
+
+def _sentence(job: Job, width: int) -> Iterator[Text]:
     reason, message = job.says
     style = colours.BAD if job.settled and not job.succeeded else ""
-    return Text.assemble((f"{reason}: ", style), message)
+    yield from _said(
+        f"{reason}:", style, message, width, indent=len(reason) + 2 if len(reason) < LABEL else 2
+    )
 
 
 def bar(progress: Progress) -> str:
@@ -84,7 +148,7 @@ def figures(progress: Progress) -> str:
     return ", ".join(form.format(amounts.number(value)) for form, value in known if value is not None)
 
 
-def _progress(job: Job) -> Iterator[Text]:
+def _progress(job: Job, width: int) -> Iterator[Text]:
     progress = job.status.progress
     if progress is None or job.succeeded:
         return
@@ -93,21 +157,30 @@ def _progress(job: Job) -> Iterator[Text]:
     if told := figures(progress):
         yield Text(told)
     for warning in progress.warnings or []:
-        yield Text(f"warning: {warning}", style=colours.WAITING)
+        yield from _said("warning:", colours.WAITING, warning, width)
 
 
-def _facts(job: Job) -> Iterator[Text]:
+def _facts(job: Job, width: int) -> Iterator[Text]:
     """Data, estimate, result and cost; what is not known is left out."""
     for label, told in (
-        ("data", _data(job)),
-        ("needs", _needs(job)),
-        ("result", _result(job)),
-        ("used", _used(job)),
+        ("data:", _data(job)),
+        ("needs:", _needs(job)),
+        ("result:", _result(job)),
+        ("used:", _used(job)),
     ):
         if told:
-            yield Text(f"{label + ':':<8} {told}")
-    for advice in (job.status.dataset.advice if job.status.dataset else None) or []:
-        yield Text.assemble(("advice:  ", colours.WAITING), advice)
+            yield from _said(label, "", told, width)
+
+
+def _advice(job: Job, width: int, most: int | None) -> Iterator[Text]:
+    """At most so many pieces of it, and where the others are."""
+    known = (job.status.dataset.advice if job.status.dataset else None) or []
+    shown = known[:most]
+    for advice in shown:
+        yield from _said("advice:", colours.WAITING, advice, width)
+    if left := len(known) - len(shown):
+        more = f"{left} more" if shown else f"{left}"
+        yield from _said("advice:", colours.WAITING, f"{more}, {next_step.whole(job)}", width)
 
 
 def _data(job: Job) -> str:
