@@ -60,8 +60,9 @@ $(LM_EVAL)/.ready: lm-eval-image/requirements.lock | $(READY)
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring
 
-test-cli: $(READY)  ## kubectl finetune: every command against a fake cluster, and runs on this machine
+test-cli: cluster images  ## kubectl finetune: every command and every way to fail, runs on this machine, and stories on the local cluster (8 min)
 	$(VENV)/bin/pytest -q -n 2 tests/unit/kubectl_finetune
+	$(VENV)/bin/pytest -q -rP tests/e2e/test_cli.py
 
 test-chart: $(READY)  ## What the chart renders for many ways to install it; alerts and dashboards as Prometheus reads them
 	$(VENV)/bin/pytest -q -n 2 tests/chart

@@ -49,7 +49,7 @@ def test_paths_of_this_machine_are_files_to_the_trainer():
 def test_every_example_runs_here_unchanged(where):
     job = JOBS[where]
     if "jobRef" in json.dumps(job["spec"]):
-        with pytest.raises(errors.Mistake, match="there is no FineTuneJob"):
+        with pytest.raises(errors.Mistake, match="a job of a cluster cannot be read from this machine"):
             resolve.resolved(job, LAPTOP, beside=HERE)
         return
 
@@ -103,7 +103,7 @@ def test_the_same_job_goes_on_and_a_changed_one_is_another():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model": {"uri": "file:///a b"}}, "holds a blank"),
+        ({"model": {"uri": "file:///a b"}}, "contains a space"),
         ({"training": {"epochs": 1, "maxSteps": 1}}, "spec.training: set epochs or maxSteps, not both"),
         ({"model": {"uri": "oci://a/b"}}, "spec.model.uri: oci://a/b is not supported yet"),
         ({"model": None}, "spec.model"),
@@ -114,6 +114,27 @@ def test_what_the_operator_would_refuse_is_refused_here(change, said):
         resolved({**LOCAL, **change})
 
     assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "field", [{"serviceAccountName": "trainer"}, {"profile": "big"}, {"serviceAccountName": "trainer", "profile": "big"}]
+)  # fmt: skip
+def test_what_only_a_cluster_has_is_left_out(field):
+    assert resolved({**LOCAL, **field}) == resolved(LOCAL)
+
+
+def test_a_result_that_goes_elsewhere_leaves_the_sources_their_secret(tmp_path):
+    spec = {
+        **LOCAL,
+        "dataset": {"train": [{"uri": "s3://team-a/t.jsonl"}]},
+        "output": {"uri": "s3://team-a/out", "credentialsSecretRef": {"name": "bucket"}},
+    }
+    run = resolve.resolved(
+        manifest.of("bot", spec), None, beside=tmp_path, secrets=["bucket"], to=tmp_path / "here"
+    )
+
+    assert run["dataset"]["train"][0]["credentialsSecretRef"] == {"name": "bucket"}
+    assert run["output"]["uri"] == f"file://{tmp_path}/here"
 
 
 def test_the_folder_is_the_trainers_layout(tmp_path):

@@ -1,5 +1,6 @@
 """`kubectl finetune` on a real cluster: a job made, followed, paused, judged and run again, without a line of YAML."""
 
+import asyncio
 import json
 import os
 import re
@@ -12,8 +13,10 @@ import openai
 import pytest
 import yaml
 
+import pseudo_terminal
 import real_cluster
 import stories
+import terminal
 
 TINY = (
     *("--gpus", "0", "--set", "training={maxSteps: 4, globalBatchSize: 4, maxLength: 128}", "--set", "tuning.lora.rank=4"),
@@ -56,6 +59,20 @@ class Shell:
             timeout=seconds,
         )
 
+    def must_locally(self, *words, seconds=600):
+        """A command that knows no cluster."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kubectl_finetune", *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
     def must(self, *words, seconds=600):
         done = self.run(*words, seconds=seconds)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
@@ -84,6 +101,84 @@ class Shell:
 @pytest.fixture
 def shell(kube, namespace, tmp_path):
     return Shell(kube.kubeconfig, namespace, tmp_path, kube.tools["kubectl"])
+
+
+def test_a_new_author_comes_from_questions_to_a_chat_without_a_line_of_yaml(shell, bucket, monkeypatch):
+    """Everything is typed at a terminal of 80 x 24, a slip included."""
+    monkeypatch.setenv("PATH", shell.environment["PATH"])
+    asyncio.run(_a_new_authors_hour(shell, bucket))
+
+
+async def _a_new_authors_hour(shell, bucket):
+    def sit(*words):
+        return pseudo_terminal.Seated(
+            terminal.Terminal(shell.folder, Path(shell.kubeconfig)), *words, "-n", shell.namespace
+        )
+
+    form = sit("create", *TINY)
+    for question, answer in (
+        ("Name of the job", "My first"),
+        ("must hold only a-z", "first"),
+        ("Base model", f"s3://{bucket.name}/models/tiny"),
+        ("Training data", f"s3://{bucket.name}/data/talk.jsonl"),
+        ("Method", ""),
+        ("Where the result goes", f"s3://{bucket.name}/adapters/{shell.namespace}/first"),
+        ("Secret with", "bucket"),
+        ("Create it", "estimate"),
+        ("rows per step", "yes"),
+    ):
+        await form.shows(question)
+        form.press(f"{answer}\n")
+    assert await form.ends() == 0, form.text
+    assert "first is created; `kubectl finetune watch first` follows it" in form.text
+
+    watching = sit("watch", "first")
+    assert await watching.ends(seconds=600) == 0, watching.text
+    assert watching.is_as_before
+    seen = [line.rstrip() for line in watching.screen.display]
+    assert re.match(r"first  Succeeded  ", seen[0]), "the whole of it is still on the screen"
+    assert any(line.startswith("next:    `kubectl finetune report first`") for line in seen)
+
+    chat = sit("chat", "first", "--max-new-tokens", "4")
+    await chat.shows("you>", seconds=300)
+    chat.press("What is 2 plus 2?\n")
+    await chat.shows("you>", times=2)
+    chat.press(pseudo_terminal.CTRL_D)
+    assert await chat.ends() == 0, chat.text
+    assert re.search(r"^base +tuned *$", chat.text, re.MULTILINE)
+
+
+def test_one_file_runs_on_a_laptop_and_then_on_the_cluster_unchanged(shell, bucket, kube):
+    """The same rows, settings and steps, and as good a result."""
+    place = f"s3://{bucket.name}/adapters/{shell.namespace}/both"
+    words = (
+        "--model",
+        f"s3://{bucket.name}/models/tiny",
+        "--data",
+        f"s3://{bucket.name}/data/talk.jsonl",
+        "--to",
+        place,
+    )
+    (shell.folder / "job.yaml").write_text(
+        shell.must("create", "both", *words, "--secret", "bucket", *TINY, "--dry-run")
+    )
+    secret = bucket.secret(shell.namespace)["stringData"]
+    (shell.folder / "keys").write_text("".join(f"{name}={value}\n" for name, value in secret.items()))
+
+    shell.must_locally("run", "--local", "job.yaml", "--secret", "bucket=keys", "--to", "here")
+    shell.must("create", "-f", "job.yaml")
+    shell.must("watch", "both")
+
+    here = json.loads((shell.folder / "here" / "finetune-manifest.json").read_text())
+    there = json.loads(bucket.get(f"adapters/{shell.namespace}/both/finetune-manifest.json"))
+    run = json.loads((shell.folder / "both.finetune" / "pod" / "etc" / "run.json").read_text())
+    (config_map,) = kube.list("configmaps", shell.namespace, "app.kubernetes.io/managed-by=finetune-operator")
+    decided = json.loads(config_map["data"]["run.json"])
+    same = ("method", "model", "dataset", "tuning", "training", "evaluation", "checkpoint")
+    assert {part: run[part] for part in same} == {part: decided[part] for part in same}
+    assert here["dataset"] == there["dataset"]
+    losses = [[one["evaluation"][side]["loss"] for side in ("base", "tuned")] for one in (here, there)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_from_flags_to_a_report(shell, bucket):

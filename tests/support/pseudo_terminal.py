@@ -18,7 +18,7 @@ COLUMNS, ROWS = 80, 24
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 """What hides the cursor, and what shows it again."""
-CTRL_C = "\x03"
+CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Seated:
@@ -72,11 +72,12 @@ class Seated:
 
     async def shows(self, text: str, *, times: int = 1, seconds: float = 110) -> None:
         """Wait until `text` has come so many times."""
-        async with asyncio.timeout(seconds):
-            while self.text.count(text) < times:
-                self._look()
-                assert self.code is None, self.text
-                await asyncio.sleep(0.05)
+        until = asyncio.get_running_loop().time() + seconds
+        while self.text.count(text) < times:
+            self._look()
+            assert self.code is None, self.text
+            assert asyncio.get_running_loop().time() < until, f"{text!r} does not come: {self.text}"
+            await asyncio.sleep(0.05)
 
     async def rests(self, seconds: float = 1) -> None:
         """Wait until nothing more has come for so long."""

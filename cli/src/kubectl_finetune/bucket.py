@@ -25,6 +25,8 @@ AZURE = {
 """Names that a Secret may have and obstore does not know."""
 
 
+FOLDER = "folder"
+"""What is looked through for work areas."""
 WORK = ".finetune"
 """Folder below which each job has its work area, by its uid (docs/contract.md)."""
 
@@ -53,7 +55,7 @@ def decoded(secret: Mapping[str, str]) -> dict[str, str]:
         return {name: base64.b64decode(value).decode().strip() for name, value in secret.items()}
     except (binascii.Error, UnicodeDecodeError) as error:
         raise errors.Mistake(
-            f"the Secret holds a value that is not text ({error}); make it again from the keys"
+            f"the Secret holds a value that is not text ({error}); create it again with the keys as text"
         ) from error
 
 
@@ -83,7 +85,7 @@ def fetch(uri: str, keys: Mapping[str, str], folder: Path, *, last: str) -> None
 
 def work_areas(uri: str, keys: Mapping[str, str]) -> list[WorkArea]:
     """Those below `uri`, however deep."""
-    with _told(uri, "folder"):
+    with _told(uri, FOLDER):
         store, prefix = _opened(uri, keys, files=True)
         files = [one for some in obstore.list(store, prefix=prefix or None) for one in some]
     mine: dict[str, list[Any]] = {}
@@ -109,7 +111,7 @@ def work_areas(uri: str, keys: Mapping[str, str]) -> list[WorkArea]:
 
 def remove(area: WorkArea, keys: Mapping[str, str]) -> None:
     """All its files."""
-    with _told(area.place, area.prefix):
+    with _told(area.place, area.prefix, doing="delete"):
         store, _ = _opened(area.place, keys, files=True)
         obstore.delete(store, list(area.names))
 
@@ -124,7 +126,11 @@ def _opened(uri: str, keys: Mapping[str, str], *, files: bool = False) -> tuple[
         return obstore.store.LocalStore(folder), ""
     if scheme not in SCHEMES:
         raise errors.Mistake(
-            f"{uri} is a claim, which only pods can read; copy it out of a pod that mounts it: kubectl cp"
+            f"{uri} lies on a PersistentVolumeClaim, which only pods can read; copy it out of a pod that mounts the claim, with "
+            "kubectl cp"
+            if scheme == "pvc"
+            else f"{uri} cannot be opened from here; name a place that begins with "
+            f"{', '.join(f'{one}://' for one in (*SCHEMES, *['file'] * files))}"
         )
     place, _, prefix = rest.partition("/")
     store = obstore.store.from_url(
@@ -138,20 +144,23 @@ def _below(prefix: str, name: str) -> str:
 
 
 @contextmanager
-def _told(uri: str, name: str) -> Iterator[None]:
+def _told(uri: str, name: str, *, doing: str = "read") -> Iterator[None]:
     """The library's errors as sentences of ours."""
     try:
         yield
     except (FileNotFoundError, obstore.exceptions.NotFoundError) as error:
+        what = f"{name} at {uri}; see whether the job has published there"
         raise errors.NotThere(
-            f"there is no {name} at {uri}; see whether the job has published there"
+            f"there is no {f'folder {uri}; correct the path' if name == FOLDER else what}"
         ) from error
     except (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError) as error:
-        raise errors.Denied(f"{uri}: the keys may not read {name}; ask for rights to that bucket") from error
+        raise errors.Denied(
+            f"{uri}: the keys may not {doing} {name}; ask for the right to {doing} in that bucket"
+        ) from error
     except (obstore.exceptions.BaseError, ValueError) as error:
         told = str(error).strip().splitlines()[0][:200]
         raise errors.Outside(
-            f"{uri} cannot be read: {told}; check the address, the keys and your network"
+            f"cannot {doing} {name} at {uri}: {told}; check the address, the keys and your network"
         ) from error
 
 
@@ -161,7 +170,7 @@ def _local(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise errors.NotThere(f"there is no file {path}; correct the path") from error
     except OSError as error:
-        raise errors.Denied(f"{path} cannot be read ({error.strerror}); give yourself access") from error
+        raise errors.Denied(f"{path} cannot be read ({error.strerror}); ask for access to it") from error
 
 
 def _config(keys: Mapping[str, str]) -> Any:

@@ -44,7 +44,12 @@ class Program(click.Group):
         except Exception as error:  # noqa: BLE001 - whoever meets it shall know what to do with it
             traceback.print_exception(error)
             told = f"{type(error).__name__}: {error}"
-            _end(ctx, errors.CliError(f"a fault of ours ({told}); please report it with the lines above"))
+            _end(
+                ctx,
+                errors.CliError(
+                    f"this is a bug in kubectl finetune ({told}); please report it with the lines above"
+                ),
+            )
 
 
 def _end(ctx: click.Context, error: errors.CliError) -> None:
@@ -64,7 +69,7 @@ def _of_disk(error: OSError) -> errors.CliError:
     if error.errno in FULL:
         return errors.DiskFull(f"the disk is full while writing{what}; make room and try again")
     return errors.Denied(
-        f"cannot read or write{what}: {error.strerror or error}; give yourself access, or name another place"
+        f"cannot read or write{what}: {error.strerror or error}; correct the path, or ask for access to it"
     )
 
 

@@ -37,11 +37,11 @@ class Exit(IntEnum):
     GATE = 65, "the evaluation gate was not met (a run on this machine)"
     NOT_THERE = 66, "there is no such job, file or pod"
     OUTSIDE = 69, "the cluster, the bucket, the Hub or a program that is needed does not answer"
-    BUG = 70, "a fault of ours; please report it"
+    BUG = 70, "a bug in kubectl finetune; please report it"
     DISK = 74, "the disk is full"
     NOT_YET = 75, "the job has not got that far yet; or it was interrupted, and goes on when run again"
     DENIED = 77, "you, or the keys that were given, may not do that"
-    MEMORY = 86, "the memory does not suffice (a run on this machine)"
+    MEMORY = 86, "there was too little memory (a run on this machine)"
     STOPPED = 130, "stopped by Ctrl-C"
 
 

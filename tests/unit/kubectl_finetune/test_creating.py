@@ -84,6 +84,16 @@ async def fill_in(shell, *words, **wrong):
     return await shell.run("create", "--ask", *words, stdin="\n".join(answers) + "\n")
 
 
+async def test_the_namespace_of_a_file_counts_where_none_is_typed(server, shell):
+    text = (await shell.run("create", "support-bot", *SHORT, "--dry-run")).stdout
+    text = text.replace("  name: support-bot\n", "  name: support-bot\n  namespace: team-b\n")
+
+    done = await shell.run("create", "-f", "-", stdin=text)
+
+    assert done.exit_code == 0, done.output
+    assert server.get("finetunejobs", "support-bot", "team-b")["spec"] == SPEC
+
+
 async def test_the_form_asks_for_what_is_not_said(server, shell):
     done = await fill_in(shell, "-o", "json")
 
@@ -95,14 +105,14 @@ async def test_the_form_asks_for_what_is_not_said(server, shell):
 @pytest.mark.parametrize(
     ("question", "wrong", "said"),
     [
-        ("name", "Support Bot", 'metadata.name: "Support Bot" must begin with a letter'),
+        ("name", "Support Bot", 'metadata.name: "Support Bot" must hold only a-z'),
         ("model", "Qwen/Qwen3-0.6B", "spec.model.uri: must be a URI that starts with one of: hf://, s3://"),
         ("model", "oci://a/b", "spec.model.uri: oci://a/b is not supported yet"),
         ("data", "tickets.jsonl", "spec.dataset.train[0].uri: must be a URI that starts with one of"),
         ("method", "PPO", "Error: 'PPO' is not one of 'sft', 'dpo', 'orpo', 'kto'."),
         ("output", "hf://a/b", "spec.output.uri: must be a URI that starts with one of: s3://"),
         ("secret", "My Keys", "spec.output.credentialsSecretRef.name: "),
-        ("GPUs", "many", "spec.resources.gpusPerNode: input should be a valid integer"),
+        ("GPUs", "many", "spec.resources.gpusPerNode: must be a whole number"),
         ("GPUs", "-1", "spec.resources.gpusPerNode: "),
     ],
 )  # fmt: skip
@@ -134,6 +144,15 @@ async def test_what_the_flags_say_is_not_asked_for(server, shell):
     assert done.exit_code == 0, done.output
     assert "Name of the job" not in done.stderr
     assert server.get("finetunejobs", "support-bot")["spec"]["resources"] == {"gpusPerNode": 0}
+
+
+async def test_a_part_that_is_said_in_part_is_asked_for_and_kept(server, shell):
+    done = await fill_in(shell, "--set", "dataset.evalFraction=0.1", "--set", "resources.cpu=2")
+
+    assert done.exit_code == 0, done.output
+    made = server.get("finetunejobs", "support-bot")["spec"]
+    assert made["dataset"] == {**SPEC["dataset"], "evalFraction": 0.1}
+    assert made["resources"] == {"cpu": 2}
 
 
 async def test_a_claim_needs_no_keys(server, shell):
@@ -177,7 +196,7 @@ async def test_an_estimate_stands_beside_the_job(server, shell, monkeypatch, dry
 
     assert done.exit_code == 0, done.output
     assert asked == [(SPEC, {"bucket": {"AWS_REGION": "eu"}})]
-    assert "memory: 13.0 GB of each process\ntime:   1m\nrun:    9 steps\n" in done.stderr
+    assert "memory: 12.1 GiB of each process\ntime:   1m\nrun:    9 steps\n" in done.stderr
     assert (yaml.safe_load(done.stdout) == manifest.of("support-bot", SPEC)) is dry
 
 
@@ -199,22 +218,23 @@ async def test_an_estimate_without_a_right_to_the_secret_takes_this_machines_key
     ("words", "said"),
     [
         (["bot"], "give --model, --data, --to too"),
-        (["Bot", *SHORT], 'metadata.name: "Bot" must begin with a letter'),
+        (["Bot", *SHORT], 'metadata.name: "Bot" must hold only a-z'),
         (["bot", *SHORT, "--to", "https://x/y"], "spec.output.uri: must be a URI that starts with one of: s3://, gs://"),
         (["bot", *SHORT, "--set", "training.epochz=2"], "spec.training.epochz: there is no such field; did you mean epochs?"),
-        (["bot", *SHORT, "--set", "training.epochs=many"], "spec.training.epochs: input should be a valid number"),
+        (["bot", *SHORT, "--set", "training.epochs=many"], "spec.training.epochs: must be a number, not"),
         (["bot", *SHORT, "--set", "training={epochs: 1, maxSteps: 9}"], "spec.training: set epochs or maxSteps, not both"),
         (["bot", *SHORT, "--set", "epochs"], "--set epochs: is not FIELD=VALUE"),
-        (["bot", *SHORT, "--set", "model.uri.deep=1"], "--set model.uri.deep=1: there is no such field to set"),
+        (["bot", *SHORT, "--set", "model.uri.deep=1"], "--set model.uri.deep=1: there is no such field or list entry"),
         (["bot", *SHORT, "--set", "training.epochs="], "--set training.epochs=: there is no value; give one, or null to remove"),
-        (["bot", *SHORT, "--set", "dataset.eval[0]=null"], "dataset.eval[0]=null: there is no such field to set"),
-        (["bot", *SHORT, "--set", "evaluation.tasks[0].limit=5"], "limit=5: there is no such field to set"),
+        (["bot", *SHORT, "--set", "dataset.eval[0]=null"], "dataset.eval[0]=null: there is no such field or list entry"),
+        (["bot", *SHORT, "--set", "evaluation.tasks[0].limit=5"], "limit=5: there is no such field or list entry"),
         (["bot", *SHORT, "--set", "training.seed=2026-13-45"], "13-45: the value is not valid YAML; put it in quotes"),
-        (["bot", *SHORT, "--set", "model.uri.deep=null"], "--set model.uri.deep=null: there is no such field to set"),
+        (["bot", *SHORT, "--set", "model.uri.deep=null"], "--set model.uri.deep=null: there is no such field or list entry"),
         (["bot", *SHORT, "--set", "model.uri=null"], "give --model too"),
         (["bot", *SHORT, "--set", "training.epochs='2"], "--set training.epochs='2: the value is not valid YAML"),
-        (["bot", *SHORT, "--set", "training.packing=[true]"], "spec.training.packing: input should be a valid boolean, not [true]"),
+        (["bot", *SHORT, "--set", "training.packing=[true]"], "spec.training.packing: must be true or false, not [true]"),
         (["bot", *SHORT, "--model", "oci://x/y"], "spec.model.uri: oci://x/y is not supported yet"),
+        (["bot", *SHORT, "--set", "model=x"], 'spec.model: must be a mapping of fields, not "x"'),
         (["-f", "none.yaml"], "there is no file none.yaml"),
     ],
 )  # fmt: skip

@@ -20,7 +20,8 @@ async def test_no_such_job(shell, words):
     assert done.exit_code == 66
     assert done.stdout == ""
     assert done.stderr == (
-        "error: there is no FineTuneJob 'nobody' in the namespace 'team-a'; `kubectl finetune list -A` shows all\n"
+        "error: there is no FineTuneJob 'nobody' in the namespace 'team-a'; `kubectl finetune list` shows those there are, "
+        "and -n NAME looks in another namespace\n"
     )
 
 
@@ -60,6 +61,17 @@ async def test_a_cluster_that_refuses(server, shell, code, exit_code, said):
     assert done.exit_code == exit_code
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+async def test_a_refusal_of_all_namespaces_says_how_to_ask_for_less(server, shell):
+    server.faults.append(fake_api_server.Fault("LIST", "finetunejobs", 403, message="because"))
+
+    done = await shell.run("list", "-A")
+
+    assert done.exit_code == 77
+    assert done.stderr.startswith(
+        "error: you may not list FineTuneJobs in all namespaces: because; leave -A out"
+    )
 
 
 async def test_a_cluster_without_the_operator(server, shell):

@@ -77,7 +77,7 @@ async def test_one_gpu_is_enough_where_the_job_has_several(server, shell, talkin
         (waiting("CreateContainerConfigError", 'configmap "x-run" not found'), 69, "ConfigMapMissing"),
         (ended(64, json.dumps({"version": 1, "stage": "Talk", "reason": "ModelChanged", "message": "other files"})),
          64, "error: other files"),
-        (ended(137, reason="OOMKilled"), 86, "the pod's memory did not suffice for the models; give it more with --memory"),
+        (ended(137, reason="OOMKilled"), 86, "the pod has too little memory for the models; give it more with --memory"),
         (ended(1), 69, "the image registry/trainer:1 cannot serve, it is older than this command"),
         (ended(139), 69, "has ended (exit code 139)"),
     ],
@@ -117,7 +117,7 @@ async def test_a_pod_that_has_no_node_yet_is_waited_for(server, shell, job, beco
     ("verb", "plural", "status", "message", "code", "said"),
     [
         ("POST", "pods", 403, "no", 77, "no; ask the cluster's admin for the right; or use --here, which makes no pod"),
-        ("POST", "pods", 403, "exceeded quota: gpus", 75, "no room in the namespace 'team-a' to create pods: exceeded quota"),
+        ("POST", "pods", 403, "exceeded quota: gpus", 75, "the quota is used up in the namespace 'team-a': exceeded quota"),
         ("GET", "configmaps", 403, "no", 77, "you may not read the ConfigMap"),
         ("GET", "configmaps", 404, "gone", 66, "cannot read the ConfigMap"),
     ],
@@ -137,7 +137,7 @@ async def test_a_job_that_still_runs_has_nothing_to_talk_with(server, shell):
     done = await shell.run(*ASK)
 
     assert done.exit_code == Exit.NOT_YET
-    assert "support-bot has not ended yet (Running), and there is no result before" in done.stderr
+    assert "support-bot has not ended yet (Running), so there is no result yet" in done.stderr
 
 
 async def test_a_tunnel_that_is_forbidden_is_said_and_the_pod_removed(server, shell, job, becomes, kubectl):
@@ -165,9 +165,9 @@ async def test_a_pod_that_cannot_be_removed_is_named(server, shell, job, talking
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("chat", ".", "--in-cluster"), "--in-cluster: . is a folder of this machine"),
-        (("chat", "support-bot", "--base", "x"), "--base: the pod takes the model of the job"),
-        (("chat", "support-bot", "--here", "--gpus", "1"), "--gpus is the pod's"),
+        (("chat", ".", "--in-cluster"), "--in-cluster: . is a folder on this machine"),
+        (("chat", "support-bot", "--base", "x"), "--base: the pod uses the job's base model"),
+        (("chat", "support-bot", "--here", "--gpus", "1"), "--gpus is for the pod only"),
         (("serve", "support-bot", "--engine", "vllm", "--port", "0"), "--engine vllm works on this machine: use --here"),
     ],
 )  # fmt: skip

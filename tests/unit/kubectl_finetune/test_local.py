@@ -38,7 +38,7 @@ def test_without_the_trainer_it_is_said_how_to_get_it(laptop, monkeypatch):
     done = laptop.type("run", "--local", "job.yaml")
 
     assert done.exit_code == 69
-    assert "install kubectl-finetune[local]" in done.stderr
+    assert "uv tool install './cli[local]'" in done.stderr
 
 
 def test_data_needs_somebodys_tokenizer(laptop):

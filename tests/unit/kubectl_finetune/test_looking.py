@@ -1,6 +1,8 @@
 import asyncio
 import json
 
+import urllib3
+
 import fake_api_server
 import kube_objects
 import operator_lab
@@ -149,8 +151,46 @@ async def test_a_job_without_pods_has_no_logs_yet(server, shell):
 
     assert done.exit_code == 75
     assert done.stderr == (
-        "error: support-bot has no pods at the moment (Running: step 120 of 500); `kubectl finetune watch support-bot` follows it\n"
+        "error: support-bot has no pods yet (Running: step 120 of 500); `kubectl finetune watch support-bot` follows the job\n"
     )
+
+
+async def test_the_logs_of_a_job_that_has_ended_go_with_its_pods(server, shell):
+    terminal.job(server, status=terminal.PUBLISHED)
+
+    done = await shell.run("logs", "support-bot")
+
+    assert done.exit_code == 66
+    assert "support-bot has no pods any more, and their logs are gone with them" in done.stderr
+
+
+async def test_a_pod_that_starts_has_no_log_yet(server, shell):
+    terminal.job(server)
+    training_pod(server)
+    said = 'container "trainer" in pod "support-bot-train-1" is waiting to start: ContainerCreating'
+    server.faults.append(fake_api_server.Fault("GET", "pods", 400, message=said))
+
+    done = await shell.run("logs", "support-bot")
+
+    assert done.exit_code == 75
+    assert done.stderr == (
+        f"error: cannot read the log of the pod 'support-bot-train-1' yet: {said}; `kubectl finetune watch` follows the job\n"
+    )
+
+
+async def test_letters_of_a_log_that_come_in_two_pieces_are_whole(server, shell, monkeypatch):
+    terminal.job(server)
+    server.logs[training_pod(server)] = "\N{EURO SIGN} and \N{GREEK SMALL LETTER ALPHA}\n"
+    whole = urllib3.HTTPResponse.stream
+    monkeypatch.setattr(
+        urllib3.HTTPResponse,
+        "stream",
+        lambda self, **_: (bytes([one]) for some in whole(self) for one in some),
+    )
+
+    done = await shell.run("logs", "support-bot")
+
+    assert done.stdout == "\N{EURO SIGN} and \N{GREEK SMALL LETTER ALPHA}\n"
 
 
 async def test_a_difference_names_settings_and_results(server, shell):
@@ -195,4 +235,4 @@ async def test_a_report_on_a_claim_is_told_how_to_get(server, shell):
     done = await shell.run("report", "support-bot")
 
     assert done.exit_code == 64
-    assert "pvc://out/support-bot is a claim" in done.stderr
+    assert "pvc://out/support-bot lies on a PersistentVolumeClaim" in done.stderr

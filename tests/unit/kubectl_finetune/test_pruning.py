@@ -61,7 +61,7 @@ async def test_with_yes_it_is_removed_and_nothing_else(place, server, shell):
 async def test_what_is_young_goes_where_that_is_asked_for(place, shell):
     area(place, "uid-fresh", age=DAY)
 
-    assert "no job that is gone" in (await shell.run("prune", f"file://{place}")).stderr
+    assert "nothing to remove: no work area below" in (await shell.run("prune", f"file://{place}")).stderr
     assert "uid-fresh" in (await shell.run("prune", f"file://{place}", "--older-than", "12h")).stdout
 
 
@@ -69,8 +69,8 @@ async def test_what_is_young_goes_where_that_is_asked_for(place, shell):
     ("words", "code", "told"),
     [
         (["file:///nowhere", "--older-than", "soon"], 2, "'soon' is not an age; write 7d or 12h"),
-        (["pvc://claim/x"], 64, "is a claim, which only pods can read"),
-        (["file:///nowhere/at/all"], 66, "there is no folder at file:///nowhere/at/all"),
+        (["pvc://claim/x"], 64, "lies on a PersistentVolumeClaim, which only pods can read"),
+        (["file:///nowhere/at/all"], 66, "there is no folder file:///nowhere/at/all; correct the path"),
     ],
 )
 async def test_what_cannot_be_is_told(shell, words, code, told):

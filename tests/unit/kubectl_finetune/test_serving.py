@@ -16,7 +16,11 @@ def test_a_port_that_is_taken_is_said(tmp_path):
         done = terminal.Terminal(tmp_path, tmp_path / "none").type("serve", ".", "--port", str(port))
 
     assert done.exit_code == 69
-    assert done.stderr == f"error: cannot listen on 127.0.0.1:{port}; choose another --port\n"
+    assert (
+        done.stderr
+        == f"error: cannot listen on 127.0.0.1:{port} (taken, not allowed, or not an address of this machine); "
+        "choose another --port or --host\n"
+    )
 
 
 def result(folder, base="hf://org/name", **given):

@@ -92,6 +92,8 @@ def test_points_are_read_from_a_log_and_a_repeated_step_counts_as_it_was_made_la
         (terminal.RUNNING, {"runPolicy": {"suspend": True}}, "finetune resume support-bot"),
         ({"observedGeneration": -1}, {}, "ask the cluster's admin whether finetune-operator runs"),
         (saying("Queued", "True", "Pending", state="Queued"), {}, "waits for its turn"),
+        (saying("Succeeded", "Unknown", "Inadmissible", state="Queued"), {}, "the queue cannot take it as things stand"),
+        (saying("Succeeded", "Unknown", "ImagePullFailed"), {}, "do what the sentence above says; then it goes on by itself"),
         (saying("Accepted", "False", "ProfileNotFound"), {}, "waits for what the sentence above names"),
         (terminal.RUNNING, {}, "finetune watch support-bot"),
     ],

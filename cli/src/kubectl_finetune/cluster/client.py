@@ -1,5 +1,6 @@
 """What is asked of the API server."""
 
+import codecs
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -59,10 +60,11 @@ class Cluster:
 
     def jobs(self, *, everywhere: bool = False) -> list[Object]:
         """All FineTuneJobs of the namespace, or of all namespaces."""
-        with self._told("list FineTuneJobs"):
-            if everywhere:
+        if everywhere:
+            with self._told("list FineTuneJobs", everywhere=True):
                 found = self._custom.list_cluster_custom_object(*JOBS, names.JOBS, _request_timeout=PATIENCE)
-            else:
+        else:
+            with self._told("list FineTuneJobs"):
                 found = self._custom.list_namespaced_custom_object(
                     *JOBS, self.namespace, names.JOBS, _request_timeout=PATIENCE
                 )
@@ -76,8 +78,8 @@ class Cluster:
             )
         return found
 
-    def create(self, manifest: Object, *, dry_run: bool = False) -> Object:
-        """A new FineTuneJob; with `dry_run` only asked whether it could be."""
+    def create(self, manifest: Object) -> Object:
+        """A new FineTuneJob."""
         with self._told(f"create the FineTuneJob {manifest['metadata']['name']!r}"):
             made: Object = self._custom.create_namespaced_custom_object(
                 *JOBS,
@@ -86,7 +88,6 @@ class Cluster:
                 manifest,
                 field_manager=AGENT,
                 _request_timeout=PATIENCE,
-                **({"dry_run": "All"} if dry_run else {}),
             )
         return made
 
@@ -183,6 +184,7 @@ class Cluster:
 
     def log(self, pod: str, *, follow: bool = False, tail: int | None = None) -> Iterator[str]:
         """The lines of a pod's log."""
+        text = codecs.getincrementaldecoder("utf-8")("replace")
         with self._told(f"read the log of the pod {pod!r}"):
             answer = self._core.read_namespaced_pod_log(
                 pod,
@@ -194,7 +196,7 @@ class Cluster:
             )
             rest = ""
             for chunk in answer.stream(amt=None, decode_content=False):
-                *lines, rest = (rest + chunk.decode("utf-8", "replace")).split("\n")
+                *lines, rest = (rest + text.decode(chunk)).split("\n")
                 yield from lines
             if rest:
                 yield rest
@@ -213,12 +215,14 @@ class Cluster:
         return found
 
     @contextmanager
-    def _told(self, doing: str, job: str | None = None) -> Iterator[None]:
+    def _told(self, doing: str, job: str | None = None, *, everywhere: bool = False) -> Iterator[None]:
         """The client's errors as sentences of ours."""
         try:
             yield
         except ApiException as error:
-            raise refusals.of(error, doing, namespace=self.namespace, job=job) from error
+            raise refusals.of(
+                error, doing, namespace=None if everywhere else self.namespace, job=job
+            ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise refusals.silent(error, self._api.configuration.host) from error
 

@@ -7,40 +7,46 @@ from kubernetes.client.exceptions import ApiException
 from kubectl_finetune import errors
 
 
-def of(error: ApiException, doing: str, *, namespace: str, job: str | None) -> errors.CliError:
-    """A refusal. `job`: the FineTuneJob that was asked for, if it was one."""
+def of(error: ApiException, doing: str, *, namespace: str | None, job: str | None) -> errors.CliError:
+    """A refusal. `namespace`: None for all of them; `job`: the FineTuneJob that was asked for, if it was one."""
     said = _message(error)
-    where = f"in the namespace {namespace!r}"
+    where = f"in the namespace {namespace!r}" if namespace else "in all namespaces"
     match error.status:
         case 401:
             return errors.Denied(
                 f"the cluster does not know you ({said}); log in again, or choose another --context"
             )
-        case 403 if "exceeded quota" in said:
-            return errors.NotYet(
-                f"no room {where} to {doing}: {said}; ask for less, or wait until other pods have ended"
-            )
         case 403:
-            return errors.Denied(
-                f"you may not {doing} {where}: {said}; ask the cluster's admin for the right"
-            )
+            return _forbidden(said, doing, where, everywhere=namespace is None)
         case 404 if "page not found" in said:
             return errors.Outside(
-                "this cluster does not know FineTuneJobs; ask its admin to install the operator's Helm chart"
+                "this cluster does not know FineTuneJobs; ask the cluster's admin to install the operator's Helm chart"
             )
         case 404 if job is not None:
             return errors.NotThere(
-                f"there is no FineTuneJob {job!r} {where}; `kubectl finetune list -A` shows all"
+                f"there is no FineTuneJob {job!r} {where}; `kubectl finetune list` shows those there are, and -n NAME looks in "
+                "another namespace"
             )
         case 404:
-            return errors.NotThere(
-                f"cannot {doing} {where}: {said}; see whether it was deleted, or create it"
-            )
+            return errors.NotThere(f"cannot {doing} {where}: {said}; see whether it was deleted")
         case 409:
             return errors.Mistake(f"{said}; choose another name")
+        case 400 if "waiting to start" in said:
+            return errors.NotYet(f"cannot {doing} yet: {said}; `kubectl finetune watch` follows the job")
         case 422 | 400:
             return errors.Mistake(said)
     return errors.Outside(f"the cluster could not {doing}: {said or error.reason}; try again in a moment")
+
+
+def _forbidden(said: str, doing: str, where: str, *, everywhere: bool) -> errors.CliError:
+    if "exceeded quota" in said:
+        return errors.NotYet(
+            f"the quota is used up {where}: {said}; ask for less, or wait until other pods have ended"
+        )
+    narrower = "leave -A out (prune: add --this-namespace-only), or " if everywhere else ""
+    return errors.Denied(
+        f"you may not {doing} {where}: {said}; {narrower}ask the cluster's admin for the right"
+    )
 
 
 def silent(error: Exception, host: str) -> errors.Outside:

@@ -21,7 +21,9 @@ class Tunnel:
     def __init__(self, flags: Sequence[str], pod: str, *, to: int, host: str, port: int) -> None:
         program = shutil.which("kubectl")
         if program is None:
-            raise errors.Outside("kubectl is not on PATH, and leads to the pod; install it, or use --here")
+            raise errors.Outside(
+                "kubectl, which connects to the pod, is not on PATH; install it, or use --here"
+            )
         self.host = host
         self.port = port
         """0 until it is open: any."""

@@ -54,7 +54,7 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
 
 @click.command()
 @options.job
-@click.option("--as", "new_name", metavar="NEW", help="Name of the new job (NAME-2, NAME-3, ...).")
+@click.option("--as", "new_name", metavar="NEW", help="Name of the new job; default: NAME-2, NAME-3, ...")
 @click.option("--from-checkpoint", is_flag=True, help="Go on from the failed job's last checkpoint.")
 @click.option(
     "--set",
@@ -74,15 +74,16 @@ def retry(
     settings: tuple[str, ...],
     json_wanted: bool,
 ) -> None:
-    """Run a job that has ended once more, under a new name."""
+    """Run an ended job again, under a new name."""
     job = Job.of(cluster.job(name))
     if not job.settled:
         raise errors.NotYet(
-            f"{name} has not ended yet ({job.state}); wait for its end, or delete it: kubectl delete ftj {name}"
+            f"{name} has not ended yet ({job.state}); wait until it ends, or create a changed copy of its YAML: kubectl finetune "
+            "create NEW -f FILE"
         )
     if from_checkpoint and job.succeeded:
         raise errors.Mistake(
-            f"--from-checkpoint: {name} has succeeded, so there is nothing left to go on with; leave the flag out"
+            f"--from-checkpoint: {name} has succeeded, so there is no checkpoint left to go on from; leave the flag out"
         )
     taken = {one["metadata"]["name"] for one in cluster.jobs()}
     new = again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint)

@@ -26,30 +26,49 @@ TUNINGS = ("LoRA", "QLoRA", "Full")
     metavar="FILE",
     help="Start from this YAML; - is stdin.",
 )
-@click.option("--model", metavar="URI", help=f"Base model: {', '.join(MODEL_SCHEMES[:-1])}://...")
+@click.option(
+    "--model", metavar="URI", help=f"Base model: {', '.join(f'{one}://' for one in MODEL_SCHEMES[:-1])}."
+)
 @click.option(
     "--data", "data", multiple=True, metavar="URI", help="Training data; may be given several times."
 )
 @click.option(
-    "--eval", "held_out", multiple=True, metavar="URI", help="Held-out data (5% of the training data)."
+    "--eval",
+    "held_out",
+    multiple=True,
+    metavar="URI",
+    help="Held-out data; default: 5% of the training data.",
 )
-@click.option("--to", "output", metavar="URI", help="Where the result goes, a prefix of its own.")
+@click.option("--to", "output", metavar="URI", help="Where the result goes: a folder that no other job uses.")
 @click.option("--secret", metavar="NAME", help="Secret with the bucket's keys.")
-@click.option("--method", type=click.Choice(form.METHODS, case_sensitive=False), help="How it learns (SFT).")
 @click.option(
-    "--tuning", type=click.Choice(TUNINGS, case_sensitive=False), help="Which weights learn (LoRA)."
+    "--method",
+    type=click.Choice(form.METHODS, case_sensitive=False),
+    help="Method of training; default: SFT.",
 )
 @click.option(
-    "--gpus", type=click.IntRange(0), metavar="N", help="GPUs per node; 0 trains on CPU (the profile's)."
+    "--tuning",
+    type=click.Choice(TUNINGS, case_sensitive=False),
+    help="What is trained: an adapter (LoRA, QLoRA) or all weights (Full); default: LoRA.",
+)
+@click.option(
+    "--gpus",
+    type=click.IntRange(0),
+    metavar="N",
+    help="GPUs per node, 0: train on CPU; default: the profile's number.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Any field of the spec: training.epochs=2; =null removes it.",
+    help="Set any field of the spec: training.epochs=2; =null removes it.",
 )
-@click.option("--ask/--no-ask", default=None, help="Ask for what no flag gives (on a terminal).")
+@click.option(
+    "--ask/--no-ask",
+    default=None,
+    help="Ask for what no flag gives; default: on a terminal, if something is missing.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the YAML and create nothing.")
 @click.option(
     "--estimate",
@@ -91,7 +110,7 @@ def create(
     if dry_run:
         screen.as_json(made) if json_wanted else screen.say(manifest.text(made).rstrip())
         return
-    created = cluster().create(made)
+    created = cluster(made["metadata"].get("namespace")).create(made)
     if json_wanted:
         screen.as_json(created)
     else:
@@ -155,14 +174,17 @@ def _show(text: Iterable[str]) -> None:
 def _needs(made: manifest.Manifest, file: Path | None, cluster: options.Connect) -> Iterator[str]:
     """The estimate, with the keys that the job's Secrets hold, as far as you may read them."""
     screen.note("reading the data for the estimate ...")
-    secrets = {name: keys for name in _secrets(made["spec"]) if (keys := _keys(cluster, name)) is not None}
+    namespace = made["metadata"].get("namespace")
+    secrets = {
+        name: keys for name in _secrets(made["spec"]) if (keys := _keys(cluster, namespace, name)) is not None
+    }
     beside = manifest.beside(file) if file else Path.cwd()
     yield from judging.told(judging.needs(made, beside=beside, at_hand=StandIns(secrets=secrets)))
 
 
-def _keys(cluster: options.Connect, name: str) -> dict[str, str] | None:
+def _keys(cluster: options.Connect, namespace: str | None, name: str) -> dict[str, str] | None:
     try:
-        return bucket.decoded(cluster().secret(name))
+        return bucket.decoded(cluster(namespace).secret(name))
     except errors.CliError as error:
         screen.note(f"trying with this machine's own keys instead of the Secret {name!r}: {error}")
         return None
@@ -188,9 +210,14 @@ def _complete(made: manifest.Manifest) -> None:
 
 def _lacking(made: manifest.Manifest) -> list[str]:
     """Flags without which there is no job."""
-    fields = {"--model": "model", "--data": "dataset", "--to": "output"}
+    fields = {"--model": ("model", "uri"), "--data": ("dataset", "train"), "--to": ("output", "uri")}
     name = [] if made["metadata"].get("name") else ["NAME"]
-    return name + [flag for flag, field in fields.items() if not made["spec"].get(field)]
+    return name + [flag for flag, (part, field) in fields.items() if not _says(made["spec"].get(part), field)]
+
+
+def _says(part: Any, field: str) -> bool:
+    """Whether `field` is in it; what is no mapping is told of by a sentence of its own."""
+    return bool(part.get(field) if isinstance(part, dict) else part)
 
 
 COMMANDS: Iterable[click.Command] = (create,)

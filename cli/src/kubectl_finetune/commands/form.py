@@ -15,7 +15,7 @@ from kubectl_finetune.job.manifest import Manifest
 
 METHODS = ("SFT", "DPO", "ORPO", "KTO")
 NEEDS_NO_KEYS = "pvc://"
-STAND_INS = {
+STAND_INS: dict[str, dict[str, Any]] = {
     "model": {"uri": "hf://somebody/model"},
     "dataset": {"train": [{"uri": "s3://bucket/rows.jsonl"}]},
     "output": {"uri": "s3://bucket/result"},
@@ -35,8 +35,9 @@ class Question(NamedTuple):
     default: str | None = None
 
 
-def _lacks(part: str) -> Callable[[Manifest], bool]:
-    return lambda made: part not in made["spec"]
+def _lacks(part: str, field: str | None = None) -> Callable[[Manifest], bool]:
+    """Whether `part` of the spec is not said, or `field` of it."""
+    return lambda made: part not in made["spec"] or (field is not None and field not in made["spec"][part])
 
 
 def _with(**parts: Callable[[Any, str], Any]) -> Callable[[Manifest, str], Manifest]:
@@ -44,7 +45,10 @@ def _with(**parts: Callable[[Any, str], Any]) -> Callable[[Manifest, str], Manif
 
     def put(made: Manifest, answer: str) -> Manifest:
         spec = made["spec"]
-        return {**made, "spec": {**spec, **{name: of(spec.get(name), answer) for name, of in parts.items()}}}
+        return {
+            **made,
+            "spec": {**spec, **{name: of(spec.get(name, {}), answer) for name, of in parts.items()}},
+        }
 
     return put
 
@@ -65,14 +69,14 @@ QUESTIONS = (
         lambda made, answer: {**made, "metadata": {**made["metadata"], "name": answer}},
     ),
     Question(
-        _lacks("model"),
+        _lacks("model", "uri"),
         lambda _: "Base model, for example hf://Qwen/Qwen3-0.6B",
-        _with(model=lambda _, answer: {"uri": answer}),
+        _with(model=lambda before, answer: {**before, "uri": answer}),
     ),
     Question(
-        _lacks("dataset"),
+        _lacks("dataset", "train"),
         lambda _: "Training data, for example s3://team-a/tickets.jsonl",
-        _with(dataset=lambda _, answer: {"train": [{"uri": answer}]}),
+        _with(dataset=lambda before, answer: {**before, "train": [{"uri": answer}]}),
     ),
     Question(
         _lacks("method"),
@@ -82,9 +86,9 @@ QUESTIONS = (
         default="SFT",
     ),
     Question(
-        _lacks("output"),
+        _lacks("output", "uri"),
         lambda made: f"Where the result goes, for example s3://team-a/adapters/{made['metadata']['name']}",
-        _with(output=lambda _, answer: {"uri": answer}),
+        _with(output=lambda before, answer: {**before, "uri": answer}),
     ),
     Question(
         lambda made: (
@@ -98,9 +102,9 @@ QUESTIONS = (
         default="",
     ),
     Question(
-        _lacks("resources"),
+        _lacks("resources", "gpusPerNode"),
         lambda _: "GPUs per node (empty: the profile's number, 0: train on CPU)",
-        _unless_empty(_with(resources=lambda _, answer: {"gpusPerNode": _number(answer)})),
+        _unless_empty(_with(resources=lambda before, answer: {**before, "gpusPerNode": _number(answer)})),
         default="",
     ),
 )
@@ -135,4 +139,5 @@ def _answered(made: Manifest, question: Question) -> Manifest:
 
 def _whole(made: Manifest) -> Manifest:
     metadata = {"name": "x", **made["metadata"]}
-    return {**made, "metadata": metadata, "spec": {**STAND_INS, **made["spec"]}}
+    parts = {name: {**right, **made["spec"].get(name, {})} for name, right in STAND_INS.items()}
+    return {**made, "metadata": metadata, "spec": {**made["spec"], **parts}}

@@ -28,14 +28,14 @@ URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
 @click.option(
     "--method",
     type=click.Choice(("SFT", "DPO", "ORPO", "KTO"), case_sensitive=False),
-    help="Method that the data is for (SFT).",
+    help="Method that the data is for; default: SFT.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Any field of the spec: dataset.evalFraction=0.1.",
+    help="Set any field of the spec: dataset.evalFraction=0.1.",
 )
 @options.stand_ins
 @options.output
@@ -48,7 +48,7 @@ def check(
     at_hand: StandIns,
     json_wanted: bool,
 ) -> None:
-    """Read data as a job would, and tell what is wrong with it.
+    """Read data as a job would, and say what is wrong with it.
 
     DATA is a file, a folder, a URI, or the YAML of a job.
     """
@@ -92,20 +92,20 @@ def _uri(place: str) -> str:
 @click.command(short_help="How much memory and time a job will need.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
 @click.option(
-    "--gpu-memory", metavar="SIZE", help="Memory of one GPU, for example 80Gi; this tells whether it fits."
+    "--gpu-memory", metavar="SIZE", help="Memory of one GPU, for example 80Gi, to see whether the job fits."
 )
 @click.option(
     "--teraflops",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
-    help="What one GPU computes in bf16; this tells the time.",
+    help="Speed of one GPU in bf16 (teraflops), for example 990, to estimate the time.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Any field of the spec: training.microBatchSize=1.",
+    help="Set any field of the spec: training.microBatchSize=1.",
 )
 @options.stand_ins
 @options.output
@@ -148,12 +148,16 @@ def told(found: dict[str, Any]) -> Iterator[str]:
     needs, resolved = found["estimate"] or {}, found["resolved"] or {}
     memory = needs.get("gpuMemoryBytes") or needs.get("memoryBytes")
     if memory:
-        yield f"memory: {amounts.size(memory)} of {'each GPU' if 'gpuMemoryBytes' in needs else 'each process'}"
+        yield f"memory: {amounts.memory(memory)} of {'each GPU' if 'gpuMemoryBytes' in needs else 'each process'}"
     for part, size in sorted((needs.get("parts") or {}).items(), key=lambda one: -one[1]):
-        yield f"  {part:<12} {amounts.size(size):>10}"
+        yield f"  {part:<12} {amounts.memory(size):>11}"
     seconds = needs.get("durationSeconds")
     yield f"time:   {amounts.duration(seconds) if seconds else 'unknown; give --teraflops'}"
-    chosen = (("steps", "totalSteps"), ("rows a step", "globalBatchSize"), ("rows a pass", "microBatchSize"))
+    chosen = (
+        ("steps", "totalSteps"),
+        ("rows per step", "globalBatchSize"),
+        ("rows per forward pass", "microBatchSize"),
+    )
     yield "run:    " + ", ".join(f"{resolved[name]} {label}" for label, name in chosen if name in resolved)
 
 
@@ -165,17 +169,15 @@ def _prepared(
     with tempfile.TemporaryDirectory(prefix="kubectl-finetune-") as temporary:
         folder = Folder(Path(temporary))
         out = folder.root / "out"
-        # As the YAML has it, whose Secret is the sources' too; only then is nothing written where it says.
-        found = resolve.resolved(made, None, beside=beside, secrets=at_hand.secrets)
-        here = {"output": {"uri": f"file://{out}"}, "resources": {**found["resources"], **resources}}
-        folder.make({**found, **here})
+        found = resolve.resolved(made, None, beside=beside, secrets=at_hand.secrets, to=out)
+        folder.make({**found, "resources": {**found["resources"], **resources}})
         folder.mount(at_hand)
         code, word = stage.run(folder, "prepare", tell=lambda _: None)
         if code == seen.INTERRUPTED:
             raise errors.Stopped("stopped")
         if code != 0 or word is None:
             told = (
-                f"{word.reason}: {word.message}"
+                f"{word.reason}: {word.message}{stage.hint(word)}"
                 if word
                 else f"the trainer ended with exit code {code} and did not say why; please report it"
             )

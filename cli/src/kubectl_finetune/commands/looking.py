@@ -48,7 +48,7 @@ def list_jobs(cluster: Cluster, *, everywhere: bool, json_wanted: bool) -> None:
 def status_of(cluster: Cluster, name: str, *, full: bool, json_wanted: bool) -> None:
     """One job on one screen: conditions, progress, curve, result, and what to do next.
 
-    In a pipe all of it, and on a terminal as much as fits.
+    In a pipe it prints all of it, on a terminal as much as fits.
     """
     raw = cluster.job(name)
     if json_wanted:
@@ -105,8 +105,13 @@ def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: 
     pods = _stage(cluster.pods(job.uid), stage)
     if not pods:
         kind = f"{stage} pods" if stage else "pods"
+        if job.settled:
+            raise errors.NotThere(
+                f"{name} has no {kind} any more, and their logs are gone with them ({': '.join(job.says)}); "
+                f"`kubectl finetune status {name}` says how it ended"
+            )
         raise errors.NotYet(
-            f"{name} has no {kind} at the moment ({': '.join(job.says)}); `kubectl finetune watch {name}` follows it"
+            f"{name} has no {kind} yet ({': '.join(job.says)}); `kubectl finetune watch {name}` follows the job"
         )
     for line in cluster.log(_name(pods[-1]), follow=follow, tail=tail):
         screen.say(line)
@@ -139,7 +144,7 @@ def diff(cluster: Cluster, first: str, second: str, *, json_wanted: bool) -> Non
 @click.command()
 @options.job
 @click.option(
-    "--to", type=click.Path(path_type=Path), metavar="FILE", help="Where to put it (NAME-report.html)."
+    "--to", type=click.Path(path_type=Path), metavar="FILE", help="File to write; default: NAME-report.html."
 )
 @click.option("--open/--no-open", "opened", default=True, help="Show it in the browser.")
 @options.output
@@ -165,7 +170,7 @@ def published_at(job: Job) -> str:
         return job.status.adapter.uri.rstrip("/")
     if not job.settled:
         raise errors.NotYet(
-            f"{job.name} has not ended yet ({job.state}), and there is no result before; `kubectl finetune watch {job.name}` "
+            f"{job.name} has not ended yet ({job.state}), so there is no result yet; `kubectl finetune watch {job.name}` "
             "waits for it"
         )
     raise errors.NotThere(

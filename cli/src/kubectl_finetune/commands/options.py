@@ -13,19 +13,22 @@ from kubectl_finetune.cluster import Cluster
 from kubectl_finetune.local.folder import StandIns, keys
 
 Command = Callable[..., Any]
-Connect = Callable[[], Cluster]
+Connect = Callable[..., Cluster]
 
 
 def to_cluster_if_needed(command: Command) -> Command:
-    """`command` is called with `cluster`, a function that connects: what needs no cluster asks for none."""
+    """`command` is called with `cluster`, a function that connects: what needs no cluster asks for none.
 
-    @click.option("-n", "--namespace", metavar="NAME", help="Namespace (the kubeconfig's).")
-    @click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
-    @click.option("--kubeconfig", metavar="FILE", help="Another kubeconfig.")
+    It may be given the namespace that a file names, which counts where none was typed.
+    """
+
+    @click.option("-n", "--namespace", metavar="NAME", help="Namespace; default: the kubeconfig's.")
+    @click.option("--context", metavar="NAME", help="Context of the kubeconfig to use.")
+    @click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file to use.")
     @functools.wraps(command)
     def connected(*, namespace: str | None, context: str | None, kubeconfig: str | None, **given: Any) -> Any:
-        def connect() -> Cluster:
-            return Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace)
+        def connect(of_file: str | None = None) -> Cluster:
+            return Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace or of_file)
 
         return command(cluster=connect, **given)
 
@@ -52,7 +55,7 @@ def output(command: Command) -> Command:
         "form",
         type=click.Choice(["text", "json"]),
         default="text",
-        help="For people, or for programs.",
+        help="Output for people (text) or for programs (json).",
     )
     @functools.wraps(command)
     def formed(*, form: str, **given: Any) -> Any:
@@ -65,7 +68,11 @@ def stand_ins(command: Command) -> Command:
     """`--secret`, `--claim` and `--configmap`, given to `command` as `at_hand`."""
 
     @click.option(
-        "--secret", multiple=True, callback=_pairs, metavar="NAME=FILE", help="A Secret's KEY=VALUE lines."
+        "--secret",
+        multiple=True,
+        callback=_pairs,
+        metavar="NAME=FILE",
+        help="File with a Secret's keys, one KEY=VALUE on each line.",
     )
     @click.option(
         "--claim",
@@ -79,7 +86,7 @@ def stand_ins(command: Command) -> Command:
         multiple=True,
         callback=_pairs,
         metavar="NAME=DIR",
-        help="The same for configmap://NAME.",
+        help="The folder that stands for configmap://NAME.",
     )
     @functools.wraps(command)
     def equipped(
@@ -97,7 +104,9 @@ def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) ->
     for one in given:
         name, equals, path = one.partition("=")
         if not equals or not name or not path:
-            raise errors.Mistake(f"--{option.name} {one}: is not NAME=PATH; write it so")
+            raise errors.Mistake(
+                f"--{option.name} {one}: is not NAME=PATH; write it like --{option.name} data=./folder"
+            )
         found[name] = Path(path)
     return found
 

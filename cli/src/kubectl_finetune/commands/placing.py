@@ -21,10 +21,10 @@ Start = Callable[[str, int], AbstractContextManager[server.Server]]
 """Starts the server, reached at that address and port of this machine."""
 
 POD = {
-    "gpus": (click.IntRange(0), "N", "GPUs of the pod (one, if the job has any)."),
-    "cpu": (str, "CPUS", "CPUs of the pod (the training pod's)."),
-    "memory": (str, "SIZE", "Memory of the pod (the training pod's)."),
-    "image": (str, "IMAGE", "Trainer image of the pod (the job's)."),
+    "gpus": (click.IntRange(0), "N", "GPUs for the pod; default: one if the job has any."),
+    "cpu": (str, "CPUS", "CPUs for the pod; default: those of the training pod."),
+    "memory": (str, "SIZE", "Memory for the pod; default: that of the training pod."),
+    "image": (str, "IMAGE", "Trainer image for the pod; default: the job's."),
 }
 """Flags of the pod: fields of the plan, how they are read, what they are."""
 
@@ -51,13 +51,15 @@ def start(
     """How to start it: a pod for a job of the cluster, unless it shall be here; this machine for a folder."""
     is_folder = Path(place).is_dir()
     if is_folder and inside:
-        raise errors.Mistake(f"--in-cluster: {place} is a folder of this machine; name a job of the cluster")
+        raise errors.Mistake(f"--in-cluster: {place} is a folder on this machine; name a job in the cluster")
     if is_folder or inside is False:
         if given := [f"--{name}" for name in POD if pod[name] is not None]:
-            raise errors.Mistake(f"{given[0]} is the pod's; leave it out, or talk to a job with --in-cluster")
+            raise errors.Mistake(
+                f"{given[0]} is for the pod only; leave it out, or name a job and use --in-cluster"
+            )
         return _start_here(result_of(cluster, place), base)
     if base is not None:
-        raise errors.Mistake("--base: the pod takes the model of the job; leave it out, or use --here")
+        raise errors.Mistake("--base: the pod uses the job's base model; leave it out, or use --here")
     known = cluster()
     job = Job.of(known.job(place))
     published_at(job)

@@ -35,18 +35,21 @@ class Age(click.ParamType[timedelta]):
 
 @click.command(short_help="Remove the work areas of jobs that are gone.")
 @click.argument("uri", metavar="URI")
-@click.option("--secret", metavar="NAME", help="Secret with the bucket's keys (this machine's own keys).")
+@click.option(
+    "--secret", metavar="NAME", help="Secret with the bucket's keys; default: this machine's own identity."
+)
 @click.option(
     "--older-than",
     type=Age(),
     default="7d",
     metavar="AGE",
-    help="Leave what was touched more recently than this (7d).",
+    help="Keep what was touched more recently than this; default: 7d.",
 )
 @click.option(
     "--this-namespace-only",
     is_flag=True,
-    help="Look for jobs in one namespace. Whatever jobs of others have below URI counts as left behind.",
+    help="Look for jobs in this namespace only. Work areas below URI that belong to jobs of other namespaces then "
+    "count as left behind, and --yes removes them.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Remove them; without it they are only listed.")
 @options.output
@@ -63,7 +66,7 @@ def prune(
 ) -> None:
     """Remove the work areas (checkpoints, prepared rows) of jobs that are gone.
 
-    Looks below URI, an `output.uri`, an `output.workUri` or a folder above many. Results are never touched. Jobs of
+    Looks below URI, a `spec.output.uri`, a `spec.output.workUri` or a folder above many. Results are never touched. Jobs of
     another cluster that write below URI are not known here: leave those folders alone.
     """
     keys = bucket.decoded(cluster.secret(secret)) if secret else {}
@@ -77,13 +80,16 @@ def prune(
     if json_wanted:
         screen.as_json({"items": [_document(area) for area in gone], "removed": yes})
         return
+    if not gone:
+        untouched = amounts.duration(older_than.total_seconds())
+        screen.note(
+            f"nothing to remove: no work area below {uri} belongs to a job that is gone and has been untouched for {untouched}"
+        )
+        return
     _tell(gone, now, removed=yes)
 
 
 def _tell(gone: Sequence[WorkArea], now: datetime, *, removed: bool) -> None:
-    if not gone:
-        screen.note("no job that is gone has left a work area here")
-        return
     for area in gone:
         untouched = amounts.duration((now - area.touched).total_seconds())
         screen.say(f"{amounts.size(area.size):>9}  {untouched:>6}  {area.uri}")

@@ -28,7 +28,7 @@ FULL = "ScratchFull"
     "root",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder for work and logs (NAME.finetune).",
+    help="Folder for work and logs; default: NAME.finetune.",
 )
 @click.option(
     "--to",
@@ -41,7 +41,7 @@ FULL = "ScratchFull"
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Any field of the spec: training.maxSteps=5; =null removes it.",
+    help="Set any field of the spec: training.maxSteps=5; =null removes it.",
 )
 @options.stand_ins
 @options.output
@@ -67,11 +67,12 @@ def run(
     made = manifest.read(file)
     manifest.changed(made.setdefault("spec", {}), settings)
     if to is not None:
-        made["spec"]["output"] = {**(made["spec"].get("output") or {}), "uri": f"file://{to.absolute()}"}
-    folder = Folder(root or Path(f"{(made.get('metadata') or {}).get('name')}.finetune"))
+        made["spec"].setdefault("output", {"uri": f"file://{to.absolute()}"})
+    manifest.named(made)
+    folder = Folder(root or Path(f"{made['metadata']['name']}.finetune"))
     folder.root.mkdir(parents=True, exist_ok=True)
     resolved = resolve.resolved(
-        made, machine.here(folder.root), beside=manifest.beside(file), secrets=at_hand.secrets
+        made, machine.here(folder.root), beside=manifest.beside(file), secrets=at_hand.secrets, to=to
     )
     folder.make(resolved)
     folder.mount(at_hand)

@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Ask this and end; may be given several times."
 )
 @click.option("--system", metavar="TEXT", help="System prompt of the conversation.")
-@click.option("--only", type=click.Choice(SIDES), help="Ask one of the two alone.")
+@click.option("--only", type=click.Choice(SIDES), help="Ask only the base model, or only the tuned one.")
 @click.option(
     "--max-new-tokens",
     type=click.IntRange(1),
@@ -162,7 +162,7 @@ def _columns(said: dict[Side, str]) -> Table:
     type=click.Choice(["auto", "transformers", "vllm"]),
     default="auto",
     show_default=True,
-    help="On this machine; auto: vLLM where it and a GPU are.",
+    help="Server on this machine; auto: vLLM if it is installed and there is a GPU, else transformers.",
 )
 @options.to_cluster_if_needed
 def serve(
@@ -181,7 +181,10 @@ def serve(
     The tuned model is called by the job's name, the other one `base`.
     """
     if port and not machine.is_free(host, port):
-        raise errors.Outside(f"cannot listen on {host}:{port}; choose another --port")
+        raise errors.Outside(
+            f"cannot listen on {host}:{port} (taken, not allowed, or not an address of this machine); choose another "
+            "--port or --host"
+        )
     is_here = Path(place).is_dir() or in_cluster is False
     if engine == "vllm" and not is_here:
         raise errors.Mistake("--engine vllm works on this machine: use --here; the pod has no vLLM")

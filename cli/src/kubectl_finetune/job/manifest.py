@@ -1,7 +1,5 @@
 """The YAML of a FineTuneJob: read, changed by PATH=VALUE, checked field by field, written."""
 
-import difflib
-import json
 import re
 import sys
 from collections.abc import Iterable
@@ -18,7 +16,7 @@ from finetune_operator.api.profile import FineTuneProfileSpec
 from finetune_operator.errors import FineTuneError
 from finetune_operator.plan import not_yet, run_config
 from kubectl_finetune import errors
-from kubectl_finetune.job import rules
+from kubectl_finetune.job import rules, wording
 
 Manifest = dict[str, Any]
 SET = re.compile(r"^(?:spec\.)?(?P<path>[A-Za-z0-9_]+(?:\[\d+\]|\.[A-Za-z0-9_]+)*)=(?P<value>.*)$", re.DOTALL)
@@ -34,7 +32,7 @@ def read(path: Path) -> Manifest:
         raise errors.NotThere(f"there is no file {path}; correct the path") from error
     except UnicodeDecodeError as error:
         raise errors.Mistake(f"{path} is not UTF-8 text ({error}); save the YAML as UTF-8") from error
-    return parsed(text, str(path))
+    return parsed(text, "stdin" if str(path) == STDIN else str(path))
 
 
 def beside(file: Path) -> Path:
@@ -56,7 +54,8 @@ def parsed(text: str, where: str) -> Manifest:
         raise errors.Mistake(
             f"{where} holds {len(jobs) or 'no'} FineTuneJob{'s' * (len(jobs) > 1)}; exactly one is needed"
         )
-    return dict(jobs[0])
+    job = jobs[0]
+    return {**job, "metadata": job.get("metadata") or {}, "spec": job.get("spec") or {}}
 
 
 def of(name: str, spec: dict[str, Any], *, namespace: str | None = None) -> Manifest:
@@ -91,7 +90,7 @@ def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
             _remove(spec, parts) if said is None else _put(spec, parts, said)
         except (TypeError, AttributeError, LookupError) as error:
             raise errors.Mistake(
-                f"--set {setting}: there is no such field to set; `kubectl explain finetunejob.spec` lists them"
+                f"--set {setting}: there is no such field or list entry; `kubectl explain finetunejob.spec` lists the fields"
             ) from error
 
 
@@ -128,18 +127,24 @@ def checked(manifest: Manifest) -> FineTuneJobSpec:
         raise errors.Mistake(str(error)) from error
 
 
+def named(manifest: Manifest) -> None:
+    """`Mistake` where it has no name, or one that cannot be."""
+    if wrong := _metadata(manifest):
+        raise errors.Mistake("\n".join(wrong))
+
+
 def _metadata(manifest: Manifest) -> list[str]:
     version, metadata = manifest.get("apiVersion"), manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     wrong = []
     if version != names.API_VERSION:
-        wrong.append(f"apiVersion: must be {names.API_VERSION}, not {_shown(version)}")
+        wrong.append(f"apiVersion: must be {names.API_VERSION}, not {wording.shown(version)}")
     if name is None:
         wrong.append("metadata.name: must be set")
     elif not isinstance(name, str) or not re.fullmatch(JOB_NAME, name) or len(name) > MAX_NAME_LENGTH:
         wrong.append(
-            f"metadata.name: {_shown(name)} must begin with a letter and hold only a-z, 0-9 and '-', at most "
-            f"{MAX_NAME_LENGTH} of them"
+            f"metadata.name: {wording.shown(name)} must hold only a-z, 0-9 and '-', begin with a letter, end with a letter or "
+            f"digit, and be at most {MAX_NAME_LENGTH} characters long"
         )
     return wrong
 
@@ -149,35 +154,8 @@ def _shape(spec: Any) -> list[str]:
     try:
         FineTuneJobSpec.model_validate(spec if spec is not None else {})
     except pydantic.ValidationError as error:
-        return [_sentence(one) for one in error.errors(include_url=False)]
+        return wording.sentences(error.errors(include_url=False))
     return []
-
-
-def _sentence(wrong: Any) -> str:
-    path = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in wrong["loc"])
-    match wrong["type"]:
-        case "missing":
-            return f"{path}: must be set"
-        case "extra_forbidden":
-            near = difflib.get_close_matches(str(wrong["loc"][-1]), _fields_beside(wrong["loc"]), n=1)
-            return f"{path}: there is no such field" + (f"; did you mean {near[0]}?" if near else "")
-    message = wrong["msg"][0].lower() + wrong["msg"][1:]
-    return f"{path}: {message}, not {_shown(wrong['input'])}"
-
-
-def _shown(value: Any) -> str:
-    """A value of the YAML as its author may have written it: null and true, not None and True."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _fields_beside(place: tuple[str | int, ...]) -> list[str]:
-    """The fields that the API has where the unknown one stands."""
-    node = rules.shape()
-    for part in place[:-1]:
-        node = (
-            node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(str(part), {})
-        )
-    return list(node.get("properties", {}))
 
 
 def _fields(model: type[pydantic.BaseModel]) -> list[str]:

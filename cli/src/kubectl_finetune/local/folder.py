@@ -134,8 +134,6 @@ def keys(file: Path) -> dict[str, str]:
             continue
         key, equals, value = said.partition("=")
         if not equals or not key.replace("_", "").isalnum():
-            raise errors.Mistake(
-                f"{file} line {number}: is not KEY=VALUE; write one key and its value a line"
-            )
+            raise errors.Mistake(f"{file} line {number}: is not KEY=VALUE; write one KEY=VALUE on each line")
         found[key] = value.strip().strip("'\"")
     return found

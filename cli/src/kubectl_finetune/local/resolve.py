@@ -30,26 +30,53 @@ IMAGE = "this machine"
 GIB = 1 << 30
 FAMILY = uuid.UUID("6b8f1c1e-0d6c-4b0a-9a55-2f6a8f3f7f10")
 """Of the uids of local jobs."""
+OF_A_CLUSTER = ("profile", "serviceAccountName")
+"""Fields of the spec that mean nothing here."""
+JOBS = {
+    ("model", "adapterFrom"): "name its adapter by its address in spec.model.adapterFrom.uri",
+    ("checkpoint", "resumeFrom"): "leave spec.checkpoint.resumeFrom out",
+}
+"""Where a spec refers to another job, and what to do instead."""
 Run = dict[str, Any]
 
 
 def resolved(
-    manifest: Manifest, machine: Machine | None, *, beside: Path, secrets: Collection[str] = ()
+    manifest: Manifest,
+    machine: Machine | None,
+    *,
+    beside: Path,
+    secrets: Collection[str] = (),
+    to: Path | None = None,
 ) -> Run:
     """run.json of the job. Paths that are not absolute are read from the folder `beside`.
 
     `machine`: whose sizes take the place of `spec.resources`; None leaves them as the YAML has them. `secrets`: those at hand;
-    where another one is named, this machine's own identity is used. `Mistake` with the field that is wrong.
+    where another one is named, this machine's own identity is used. `to`: the folder that the result goes to instead of
+    `spec.output.uri`, whose Secret is the sources' all the same. `Mistake` with the field that is wrong.
     """
     masked = copy.deepcopy(manifest)
     masked["spec"] = _texts(masked.get("spec"), lambda text: _on_the_claim(text, beside))
     if machine is not None and isinstance(masked["spec"], dict):
         masked["spec"] = _sized(masked["spec"], machine)
     manifests.checked(masked)
-    masked["spec"].pop("profile", None)
+    for field in OF_A_CLUSTER:
+        masked["spec"].pop(field, None)
+    _refuse_jobs(masked["spec"])
     accepted = _accepted(masked, machine)
     run: Run = _texts(_without_secrets(accepted, secrets), lambda text: text.replace(CLAIM + "/", FILE + "/"))
+    if to is not None:
+        run["output"] = {**run["output"], "uri": f"{FILE}{to.absolute()}"}
     return {**run, "job": {**run["job"], "uid": _uid(run)}}
+
+
+def _refuse_jobs(spec: dict[str, Any]) -> None:
+    """A job of a cluster is not here."""
+    for (part, field), cure in JOBS.items():
+        place = (spec.get(part) or {}).get(field)
+        if place and "jobRef" in place:
+            raise errors.Mistake(
+                f"spec.{part}.{field}.jobRef: a job of a cluster cannot be read from this machine; {cure}"
+            )
 
 
 def _accepted(manifest: Manifest, machine: Machine | None) -> Run:
@@ -103,7 +130,7 @@ def _on_the_claim(text: str, beside: Path) -> str:
     path = (beside / text.removeprefix(FILE)).absolute().resolve()
     if any(letter.isspace() for letter in str(path)):
         raise errors.Mistake(
-            f"{text}: the path {path} holds a blank, which no URI may; move it, or link to it from another place"
+            f"{text}: the path {path} contains a space, which a URI may not; move it, or link to it from a path without spaces"
         )
     return f"{CLAIM}{path}"
 

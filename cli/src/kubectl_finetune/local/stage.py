@@ -21,7 +21,13 @@ LOOK = 0.5
 """Seconds between two looks at the progress document."""
 ANSWER = 2.0
 LARGEST = 64 * 1024
+KEYS = "on this machine, keys come from --secret NAME=FILE or from its own identity (AWS_ACCESS_KEY_ID, ...)"
 Tell = Callable[[dict[str, Any]], object]
+
+
+def hint(word: LastWord | None) -> str:
+    """What is otherwise on this machine than in a pod, of which the trainer's sentence speaks."""
+    return f"; {KEYS}" if word and word.reason == "AccessDenied" else ""
 
 
 def is_available() -> bool:
@@ -33,7 +39,7 @@ def available() -> None:
     """`Outside` where the trainer is not installed here."""
     if not is_available():
         raise errors.Outside(
-            "the trainer is not installed here; install kubectl-finetune[local], which brings it"
+            "the trainer is not installed here; install it from a checkout of this project: uv tool install './cli[local]'"
         )
 
 

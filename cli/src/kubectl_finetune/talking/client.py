@@ -85,7 +85,7 @@ class Client:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise errors.Outside(
-                f"the model's server has gone in the middle of an answer ({error}); run the same command again"
+                f"the model's server stopped in the middle of an answer ({error}); run the same command again"
             ) from error
         return said.strip()
 
@@ -121,7 +121,12 @@ def _pieces(lines: Iterator[bytes]) -> Iterator[str]:
             break
         event = _document(data)
         if error := event.get("error"):
-            raise errors.Mistake(str(error.get("message")))
+            raise errors.Mistake(
+                str(
+                    error.get("message")
+                    or "the model's server refused the question and did not say why; ask another one"
+                )
+            )
         yield event["choices"][0]["delta"].get("content") or ""
     if not ended:
         raise ConnectionError("the stream broke off")

@@ -85,4 +85,4 @@ def _text(path: Path) -> str | None:
 def _lines(folder: Folder) -> str:
     """What it wrote last, where it has left no word."""
     lines = (_text(folder.root / "log") or "").strip().splitlines()
-    return f"the model's server ended and did not say why, its last line is {json.dumps(lines[-1] if lines else '')}"
+    return f"the model's server ended and did not say why; its last line was {json.dumps(lines[-1] if lines else '')}"

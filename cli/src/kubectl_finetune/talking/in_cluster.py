@@ -101,6 +101,9 @@ def _remove(cluster: Cluster, name: str) -> None:
         )
 
 
+STARTS = "it starts; where its image is not on the node yet, that takes minutes"
+
+
 def _running(cluster: Cluster, name: str, image: str) -> None:
     """Wait until the pod runs. `Outside` with why it does not start."""
     until, told = time.monotonic() + START_SECONDS, ""
@@ -113,12 +116,13 @@ def _running(cluster: Cluster, name: str, image: str) -> None:
             events = cluster.events(found.uid)
         hopeless, why = pods.stuck(found, events) or (False, "")
         if hopeless:
-            raise errors.Outside(f"the pod {name} cannot start: {why}; mend that, or use --here")
+            raise errors.Outside(f"the pod {name} cannot start: {why}; correct that, or use --here")
         if time.monotonic() > until:
             raise errors.Outside(
-                f"the pod {name} did not start within {START_SECONDS / 60:.0f} minutes: {why or 'nobody says why'}; "
+                f"the pod {name} did not start within {START_SECONDS / 60:.0f} minutes: {why or 'no reason is known'}; "
                 "try again later, or use --here"
             )
+        why = why or STARTS
         if why != told:
             screen.note(f"waiting for the pod: {why}")
         told = why
@@ -138,13 +142,13 @@ def alive(cluster: Cluster, name: str, image: str) -> PodSeen:
         raise errors.StageEnded(word, code=found.exit_code or 1)
     if found.killed_for_memory:
         raise errors.StageEnded(
-            "the pod's memory did not suffice for the models; give it more with --memory", code=86
+            "the pod has too little memory for the models; give it more with --memory", code=86
         )
     if found.exit_code == NOT_FOUND:
         raise errors.Outside(
             f"the image {image} cannot serve, it is older than this command; name a newer trainer image with --image"
         )
     why = found.said or (
-        "nobody had asked anything for minutes" if found.exit_code == 0 else f"exit code {found.exit_code}"
+        "nobody asked anything for some minutes" if found.exit_code == 0 else f"exit code {found.exit_code}"
     )
     raise errors.Outside(f"the pod {name} has ended ({why}); run the same command again")

@@ -45,7 +45,7 @@ def at(place: Path) -> Result:
         )
     except FileNotFoundError as error:
         raise errors.NotThere(
-            f"{place} holds no result (there is no {MANIFEST}); give the folder of one"
+            f"{place} holds no result (there is no {MANIFEST}); give the folder of a result"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise errors.Mistake(

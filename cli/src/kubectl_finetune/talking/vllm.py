@@ -17,7 +17,7 @@ def command(program: str, result: Result, base: tuple[str, str | None], *, host:
     rank = next((one for one in VLLM_RANKS if one >= (result.rank or 1)), None)
     if rank is None:
         raise errors.Mistake(
-            f"vLLM takes adapters of rank {VLLM_RANKS[-1]} at most, this one has {result.rank}; use --engine transformers"
+            f"vLLM takes adapters up to rank {VLLM_RANKS[-1]}, and this one has rank {result.rank}; use --engine transformers"
         )
     chosen = ("--revision", revision) if revision else ()
     adapter = (

@@ -5,6 +5,7 @@ from datetime import datetime
 MINUTE, HOUR, DAY = 60, 3600, 86400
 UNITS = ("B", "KB", "MB", "GB", "TB")
 STEP = 1000
+MIB, GIB = 1 << 20, 1 << 30
 WHOLE = 10000
 """From here on nobody needs a fraction."""
 
@@ -26,12 +27,17 @@ def age(stamp: str | None, now: datetime) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as bills and disks have them."""
+    """Bytes of files in decimal units, as bills and disks have them."""
     for unit in UNITS:
         if count < STEP or unit == UNITS[-1]:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= STEP
     raise AssertionError
+
+
+def memory(count: float) -> str:
+    """Bytes of memory in GiB, as YAML and machines have them; little of it in MiB."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB"
 
 
 def number(value: float) -> str:

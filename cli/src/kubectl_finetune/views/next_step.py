@@ -3,10 +3,28 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from finetune_operator.errors.reasons import Reason
 from kubectl_finetune.views.job import Job
 
 UNSEEN_SECONDS = 60
 """A job that nobody has looked at for so long has no operator."""
+NOT_TAKEN = {Reason.INADMISSIBLE, Reason.QUEUE_NOT_NAMED, Reason.WORKLOAD_MISSING, Reason.DEACTIVATED}
+"""A queue has the job, and will not let it run before somebody does something."""
+CANNOT_START = {
+    Reason.API_DENIED,
+    Reason.CLAIM_MISSING,
+    Reason.CONFIG_MAP_MISSING,
+    Reason.CREATE_CONTAINER_FAILED,
+    Reason.IMAGE_PULL_FAILED,
+    Reason.POD_REJECTED,
+    Reason.PRIORITY_CLASS_MISSING,
+    Reason.QUOTA_EXCEEDED,
+    Reason.SECRET_MISSING,
+    Reason.SERVICE_ACCOUNT_MISSING,
+    Reason.UNSCHEDULABLE,
+    Reason.VOLUME_FAILED,
+}
+"""A pod does not start before somebody does something."""
 Row = tuple[Callable[[Job, datetime], bool], Callable[[Job], str]]
 
 
@@ -47,8 +65,16 @@ def whole(job: Job) -> str:
 ROWS: tuple[Row, ...] = (
     (lambda job, _: job.is_local and job.succeeded, lambda _: ""),
     (
+        lambda job, _: job.is_local and job.state == "Suspended",
+        _type("run the same command again; it goes on from the last checkpoint"),
+    ),
+    (
         lambda job, _: job.is_local and job.settled,
         _type("correct what the sentence above names, and run the same command again"),
+    ),
+    (
+        lambda job, _: job.is_local and job.state == "Preparing",
+        _type("nothing to do; Ctrl-C stops it, and the same command begins again"),
     ),
     (
         lambda job, _: job.is_local,
@@ -70,8 +96,9 @@ ROWS: tuple[Row, ...] = (
     (
         lambda job, _: job.settled and _has_checkpoint(job),
         _type(
-            "correct what the sentence above names, then `kubectl finetune retry {name} --from-checkpoint` goes on from the "
-            "last checkpoint under a new name"
+            "correct what the sentence above names; `kubectl finetune retry {name} --from-checkpoint --set FIELD=VALUE` goes on "
+            "from the last checkpoint if data, model, spec.tuning and spec.training stay the same; without --from-checkpoint it "
+            "starts over"
         ),
     ),
     (
@@ -83,18 +110,34 @@ ROWS: tuple[Row, ...] = (
     (lambda job, _: job.suspended, _type("`kubectl finetune resume {name}` lets it go on")),
     (
         _unseen,
-        _type("no operator has looked at it: ask the cluster's admin whether finetune-operator runs"),
+        _type(
+            "no operator has looked at this job yet; ask the cluster's admin whether finetune-operator runs and serves this "
+            "namespace"
+        ),
+    ),
+    (
+        lambda job, _: job.says[0] in NOT_TAKEN,
+        _type(
+            "the queue cannot take it as things stand; do what the sentence above says (queues can be changed between "
+            "`kubectl finetune suspend {name}` and `kubectl finetune resume {name}`)"
+        ),
     ),
     (
         lambda job, _: job.truth("Queued") == "True",
-        _type("it waits for its turn, nothing to do; `kubectl finetune watch {name}` tells when it starts"),
+        _type(
+            "it waits for its turn in the queue, and there is nothing to do; `kubectl finetune watch {name}` shows when it starts"
+        ),
     ),
     (
         lambda job, _: job.truth("Accepted") == "False",
         _type("it waits for what the sentence above names, and goes on by itself when that is there"),
     ),
     (
+        lambda job, _: job.says[0] in CANNOT_START,
+        _type("do what the sentence above says; then it goes on by itself"),
+    ),
+    (
         lambda *_: True,
-        _type("`kubectl finetune watch {name}` follows it, `kubectl finetune logs {name} -f` its log"),
+        _type("`kubectl finetune watch {name}` follows the job, `kubectl finetune logs {name} -f` its log"),
     ),
 )

@@ -199,7 +199,7 @@ def _needs(job: Job) -> str:
         return ""
     memory = seen.gpu_memory_bytes or seen.memory_bytes
     known = (
-        f"{amounts.size(memory)} of {'GPU ' if seen.gpu_memory_bytes else ''}memory" if memory else "",
+        f"{amounts.memory(memory)} of {'GPU ' if seen.gpu_memory_bytes else ''}memory" if memory else "",
         amounts.duration(seen.duration_seconds) if seen.duration_seconds else "",
         f"{seen.cost:.2f} {seen.currency or ''}".strip() if seen.cost is not None else "",
     )

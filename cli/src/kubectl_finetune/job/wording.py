@@ -1,0 +1,130 @@
+"""What pydantic finds wrong with a spec, in sentences for its author: no types of Python, no regular expressions. Pure."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from finetune_operator.api.base import JOB_NAME, QUANTITY
+from kubectl_finetune.job import rules
+
+Wrong = Any
+"""One of pydantic's `ErrorDetails`."""
+
+PATTERNS = {
+    QUANTITY: "must be a quantity as Kubernetes writes it, for example 500m, 4, 16Gi or 16G",
+    JOB_NAME: "must hold only a-z, 0-9 and '-', begin with a letter, and end with a letter or digit",
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or digit",
+    r"^[a-z][A-Za-z0-9]*$": "must hold only letters and digits, and begin with a small letter",
+    r"^[^/\s]+/[^/\s]+$": "must be two parts with a slash between them, for example my-team/support-bot or nvidia.com/gpu",
+}
+"""What the API's patterns ask for."""
+
+WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "missing": lambda _: "must be set",
+    "bool": lambda _: "must be true or false",
+    "dict": lambda _: "must be a mapping of fields",
+    "float": lambda _: "must be a number",
+    "int": lambda _: "must be a whole number",
+    "list": lambda _: "must be a list",
+    "model": lambda _: "must be a mapping of fields",
+    "string": lambda _: "must be a text; put it in quotes",
+    "finite": lambda _: "must be a finite number",
+    "greater_than": lambda at: f"must be greater than {at['gt']:g}",
+    "greater_than_equal": lambda at: f"must be at least {at['ge']:g}",
+    "less_than": lambda at: f"must be less than {at['lt']:g}",
+    "less_than_equal": lambda at: f"must be at most {at['le']:g}",
+    "literal_error": lambda at: f"must be {at['expected'].replace(chr(39), '')}",
+    "string_pattern_mismatch": lambda at: PATTERNS[at["pattern"]],
+    "string_too_long": lambda at: f"must be at most {at['max_length']} characters long",
+    "string_too_short": lambda at: (
+        f"must be at least {at['min_length']} character{'s' * (at['min_length'] > 1)} long"
+    ),
+    "too_long": lambda at: f"must have at most {at['max_length']} entries, and has {at['actual_length']}",
+    "too_short": lambda at: (
+        f"must have at least {at['min_length']} entr{'ies' if at['min_length'] > 1 else 'y'}"
+    ),
+}
+"""pydantic's kinds of error, or their beginnings up to `_`, and what to say."""
+
+
+COUNTED = {"too_long", "too_short"}
+"""Of lists, whose entries say nothing about it."""
+SHOWN = 60
+"""Characters of a wrong value that are repeated."""
+
+
+def sentences(wrong: Iterable[Wrong]) -> list[str]:
+    """One for each field, in order; where a field may be of several kinds, it is told them all."""
+    told: dict[str, list[Wrong]] = {}
+    for one in wrong:
+        told.setdefault(path(_of_the_api(one["loc"])), []).append(one)
+    return [_sentence(field, several) for field, several in told.items()]
+
+
+def path(parts: Sequence[str | int]) -> str:
+    """`spec.dataset.train[0].uri`."""
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+
+
+def shown(value: Any) -> str:
+    """A value of the YAML as its author may have written it: null and true, not None and True."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _short(value: Any) -> str:
+    whole = shown(value)
+    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}..."
+
+
+def _sentence(field: str, several: Sequence[Wrong]) -> str:
+    first = several[0]
+    if first["type"] == "missing":
+        return f"{field}: must be set"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _beside(first["loc"]), n=1)
+        return f"{field}: there is no such field" + (
+            f"; did you mean {near[0]}?" if near else "; leave it out"
+        )
+    asked = " or ".join(_asked(one).removeprefix("must be " if at else "") for at, one in enumerate(several))
+    if first["type"] in COUNTED:
+        return f"{field}: {asked}"
+    said, _, cure = asked.partition("; ")
+    return f"{field}: {said}, not {_short(first['input'])}" + (f"; {cure}" if cure else "")
+
+
+def _asked(one: Wrong) -> str:
+    kind = one["type"]
+    words = WORDS.get(kind) or WORDS.get(kind.partition("_")[0])
+    if words is None:  # a validator of ours, whose sentence it is
+        message = str(one["msg"]).removeprefix("Value error, ")
+        return message[0].lower() + message[1:]
+    return words(one.get("ctx") or {})
+
+
+def _of_the_api(loc: Sequence[str | int]) -> list[str | int]:
+    """`loc` as far as the API has such fields: which kind of a union was tried is nothing that anybody wrote."""
+    found: list[str | int] = []
+    node = rules.shape()
+    for at, part in enumerate(loc):
+        inner = node.get("items") if isinstance(part, int) else _field(node, part)
+        is_last_field = at == len(loc) - 1 and not isinstance(part, int) and "properties" in node
+        if inner is None and not is_last_field:
+            break
+        found.append(part)
+        node = inner or {}
+    return found
+
+
+def _field(node: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The schema of the field `name`; None where there is none."""
+    found: dict[str, Any] | None = node.get("properties", {}).get(name, node.get("additionalProperties"))
+    return found
+
+
+def _beside(place: Sequence[str | int]) -> list[str]:
+    """The fields that the API has where the unknown one stands."""
+    node = rules.shape()
+    for part in place[:-1]:
+        node = (node.get("items") if isinstance(part, int) else _field(node, str(part))) or {}
+    return list(node.get("properties", {}))
