@@ -176,9 +176,41 @@ def test_one_file_runs_on_a_laptop_and_then_on_the_cluster_unchanged(shell, buck
     decided = json.loads(config_map["data"]["run.json"])
     same = ("method", "model", "dataset", "tuning", "training", "evaluation", "checkpoint")
     assert {part: run[part] for part in same} == {part: decided[part] for part in same}
-    assert here["dataset"] == there["dataset"]
-    losses = [[one["evaluation"][side]["loss"] for side in ("base", "tuned")] for one in (here, there)]
+    assert (here["data"], here["baseModel"]) == (there["data"], there["baseModel"])
+    losses = [
+        [one["result"]["evaluation"][side]["loss"] for side in ("base", "tuned")] for one in (here, there)
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("size", ["8k", "60k", "1600k", "3m"])
+def test_a_disk_that_is_full_from_the_start_or_becomes_so(cluster, tmp_path, size):
+    """A small one, in a mount namespace of its own: nothing of it stays."""
+    if not cluster["nodes"]:
+        pytest.skip("mounts a small disk, for which the local cluster's rights are needed")
+    terminal.laptop(tmp_path)
+    (tmp_path / "small").mkdir()
+    run = f"{sys.executable} -m kubectl_finetune run --local ../job.yaml --to out"
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            f"mount -t tmpfs -o size={size} none small && cd small && exec {run}",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(real_cluster.ROOT / "cli" / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert (done.returncode, done.stderr) == (
+        74,
+        "error: the disk is full at counting.finetune; make room and run the same command again, or name another place\n",
+    )
 
 
 def test_from_flags_to_a_report(shell, bucket):

@@ -13,7 +13,9 @@ LOOKS = (["status", "nobody"], ["watch", "nobody"], ["logs", "nobody"], ["report
          ["resume", "nobody"], ["retry", "nobody"], ["diff", "nobody", "nobody"])  # fmt: skip
 
 
-@pytest.mark.parametrize("words", LOOKS, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [*LOOKS, ["chat", "nobody"], ["serve", "nobody", "--port", "0"]], ids=lambda words: words[0]
+)
 async def test_no_such_job(shell, words):
     done = await shell.run(*words)
 
@@ -25,19 +27,110 @@ async def test_no_such_job(shell, words):
     )
 
 
-def test_no_cluster(tmp_path):
-    done = terminal.Terminal.at(tmp_path, "http://127.0.0.1:9").type("list")
+ASKING = (
+    *LOOKS,
+    ["list"],
+    ["list", "-A"],
+    ["chat", "nobody"],
+    ["chat", "nobody", "--here"],
+    ["serve", "nobody", "--port", "0"],
+    ["prune", "s3://team-a/adapters"],
+    ["create", "nobody", "--model", "hf://a/b", "--data", "s3://a/b", "--to", "s3://a/c"],
+)
+"""Every command that speaks to a cluster."""
+
+
+def test_every_command_that_takes_a_kubeconfig_is_among_them():
+    told = {words[0] for words in ASKING}
+    assert told == {name for name in command.program.commands if terminal.takes_kubeconfig((name,))}
+
+
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+def test_no_cluster(tmp_path, words):
+    done = terminal.Terminal.at(tmp_path, "http://127.0.0.1:9").type(*words)
 
     assert done.exit_code == 69
     assert done.stderr.startswith("error: the cluster at http://127.0.0.1:9 does not answer (")
     assert done.stderr.count("\n") == 1
 
 
-def test_no_kubeconfig(tmp_path):
-    done = terminal.Terminal(tmp_path, tmp_path / "none").type("list")
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+def test_no_kubeconfig(tmp_path, words):
+    done = terminal.Terminal(tmp_path, tmp_path / "none").type(*words)
 
     assert done.exit_code == 69
     assert done.stderr.startswith("error: no cluster: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("", "error: no cluster: "), ("clusters: [", "error: no cluster: "), ("- 1\n", "error: no cluster: "),
+    ("\x00\xff", "error: no cluster: "), ("apiVersion: v1\nkind: Config\n", "error: no cluster: "),
+])  # fmt: skip
+def test_a_kubeconfig_that_is_none(tmp_path, text, said):
+    (tmp_path / "config").write_text(text, encoding="latin-1")
+
+    done = terminal.Terminal(tmp_path, tmp_path / "config").type("list")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (69, 1), done.stderr
+    assert done.stderr.startswith(said)
+
+
+@pytest.mark.parametrize("words", ASKING, ids=" ".join)
+async def test_no_rights(server, shell, words):
+    for verb in ("GET", "LIST", "POST"):
+        server.faults.append(fake_api_server.Fault(verb, "finetunejobs", 403, times=9, message="because"))
+
+    done = await shell.run(*words)
+
+    assert done.exit_code == 77
+    assert done.stderr.startswith("error: you may not ")
+    assert done.stderr.count("\n") == 1
+
+
+NEED_ITS_END = (["report"], ["retry"], ["chat"], ["chat", "--here"], ["serve", "--port", "0"])
+
+
+@pytest.mark.parametrize("words", NEED_ITS_END, ids=" ".join)
+async def test_a_job_that_still_runs(server, shell, words):
+    terminal.job(server)
+
+    done = await shell.run(words[0], "support-bot", *words[1:])
+
+    assert done.exit_code == 75
+    assert done.stderr.startswith("error: support-bot has not ended yet (Running)")
+    assert done.stderr.count("\n") == 1
+
+
+READERS = (["create", "-f"], ["run", "--local"], ["check"], ["estimate"])
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("kind: [FineTuneJob\n", 64, "job.yaml line 2: this is not valid YAML"),
+        ("", 64, "job.yaml holds no FineTuneJob; exactly one is needed"),
+        ("just words\n", 64, "job.yaml holds no FineTuneJob; exactly one is needed"),
+        ("kind: Pod\n", 64, "job.yaml holds no FineTuneJob; exactly one is needed"),
+        ("kind: FineTuneJob\n---\nkind: FineTuneJob\n", 64, "job.yaml holds 2 FineTuneJobs; exactly one is needed"),
+        ("kind: FineTuneJob\nmetadata:\nspec:\n", 64, ""),
+        ("kind: FineTuneJob\nmetadata: [1]\nspec: 3\n", 64, "job.yaml: metadata must be a mapping of fields, not [1]"),
+        ("\xff\xfe\x00", 64, "job.yaml is not UTF-8 text"),
+        (None, 66, "there is no file job.yaml; correct the path"),
+    ],
+)  # fmt: skip
+def test_a_broken_yaml(tmp_path, words, text, code, said):
+    if text is not None:
+        (tmp_path / "job.yaml").write_bytes(text.encode("latin-1"))
+
+    done = terminal.Terminal(tmp_path, tmp_path / "none").type(*words, "job.yaml")
+
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"] * (text is not None), "nothing is left"
 
 
 async def test_another_context_that_does_not_exist(shell):

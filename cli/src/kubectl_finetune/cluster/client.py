@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import urllib3.exceptions
+import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
@@ -24,6 +25,15 @@ WATCH_SECONDS = 300
 """How long one watch lasts before it is begun anew."""
 JOBS = (names.GROUP, names.VERSION)
 GONE = 410
+NO_KUBECONFIG = (
+    *(config.ConfigException, yaml.YAMLError, OSError),
+    *(
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ),  # the client's own, of a file that is something else
+)
 
 
 class Cluster:
@@ -48,7 +58,7 @@ class Cluster:
             _, active = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # the client is half typed
             config.load_kube_config(kubeconfig, context, client_configuration=settings)  # type: ignore[no-untyped-call]  # same
             named = _context(kubeconfig, context) if context else active
-        except (config.ConfigException, OSError, ValueError, TypeError) as error:
+        except NO_KUBECONFIG as error:
             raise errors.Outside(
                 f"no cluster: {' '.join(str(error).split())}; set KUBECONFIG, or use --kubeconfig and --context"
             ) from error

@@ -175,6 +175,7 @@ def _prepared(
         code, word = stage.run(folder, "prepare", tell=lambda _: None)
         if code == seen.INTERRUPTED:
             raise errors.Stopped("stopped")
+        stage.check_disk(folder, code, word)
         if code != 0 or word is None:
             told = (
                 f"{word.reason}: {word.message}{stage.hint(word)}"

@@ -16,9 +16,6 @@ from kubectl_finetune.local.folder import Folder, StandIns
 from kubectl_finetune.views import curve
 from kubectl_finetune.views.job import Job
 
-FULL = "ScratchFull"
-"""The trainer's reason where its scratch disk is: here the disk of this machine, whatever spec.resources say."""
-
 
 @click.command(short_help="Run the job of a YAML file on this machine.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="JOB.YAML")
@@ -71,6 +68,7 @@ def run(
     manifest.named(made)
     folder = Folder(root or Path(f"{made['metadata']['name']}.finetune"))
     folder.root.mkdir(parents=True, exist_ok=True)
+    stage.check_room(folder)
     resolved = resolve.resolved(
         made, machine.here(folder.root), beside=manifest.beside(file), secrets=at_hand.secrets, to=to
     )
@@ -118,16 +116,11 @@ class _Run:
             raise errors.NotYet(
                 f"{word.message if word else 'interrupted'}; run the same command again, and it goes on from there"
             )
-        if word and word.reason == FULL:
-            raise errors.DiskFull(
-                f"the disk is full at {self._folder.root}; make room and run the same command again, or name another place "
-                "with --dir"
-            )
+        stage.check_disk(self._folder, code, word)
         if code != 0:
             log = self._folder.logs("train" if "prepared" in known else "prepare")[-1]
-            raise errors.StageEnded(
-                f"{following.ending(job, json_wanted=self._json)} (log: {log})", code=code
-            )
+            told = f"{following.ending(job, json_wanted=self._json)}{stage.hint(word)}"
+            raise errors.StageEnded(f"{told} (log: {log})", code=code)
         return job
 
     def _job(self, **known: Any) -> Job:

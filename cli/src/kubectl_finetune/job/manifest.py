@@ -54,8 +54,12 @@ def parsed(text: str, where: str) -> Manifest:
         raise errors.Mistake(
             f"{where} holds {len(jobs) or 'no'} FineTuneJob{'s' * (len(jobs) > 1)}; exactly one is needed"
         )
-    job = jobs[0]
-    return {**job, "metadata": job.get("metadata") or {}, "spec": job.get("spec") or {}}
+    parts = {part: jobs[0].get(part) or {} for part in ("metadata", "spec")}
+    if wrong := [part for part, said in parts.items() if not isinstance(said, dict)]:
+        raise errors.Mistake(
+            f"{where}: {wrong[0]} must be a mapping of fields, not {wording.shown(parts[wrong[0]])}; correct it"
+        )
+    return {**jobs[0], **parts}
 
 
 def of(name: str, spec: dict[str, Any], *, namespace: str | None = None) -> Manifest:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,10 @@ LOOK = 0.5
 """Seconds between two looks at the progress document."""
 ANSWER = 2.0
 LARGEST = 64 * 1024
+FULL = "ScratchFull"
+"""The trainer's reason where its scratch disk is: here the disk of this machine, whatever spec.resources say."""
+ROOM = 64 * 1024
+"""Bytes that a stage needs to end properly."""
 KEYS = "on this machine, keys come from --secret NAME=FILE or from its own identity (AWS_ACCESS_KEY_ID, ...)"
 Tell = Callable[[dict[str, Any]], object]
 
@@ -72,6 +77,26 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
         except KeyboardInterrupt:
             _stop(process)
     return process.returncode, folder.said()
+
+
+def check_disk(folder: Folder, code: int, word: LastWord | None) -> None:
+    """`DiskFull` where a stage ended for that: it says so, or has found no room to say anything."""
+    if code != 0 and word is None:
+        check_room(folder)
+    if code != 0 and word and word.reason == FULL:
+        raise _full(folder)
+
+
+def check_room(folder: Folder) -> None:
+    """`DiskFull` where not even a last word would find room."""
+    if shutil.disk_usage(folder.root).free < ROOM:
+        raise _full(folder)
+
+
+def _full(folder: Folder) -> errors.DiskFull:
+    return errors.DiskFull(
+        f"the disk is full at {folder.root}; make room and run the same command again, or name another place"
+    )
 
 
 def _follow(process: "subprocess.Popen[bytes]", port: int, tell: Tell) -> None:
