@@ -12,6 +12,11 @@ def of(error: ApiException, doing: str, *, namespace: str | None, job: str | Non
     said = _message(error)
     where = f"in the namespace {namespace!r}" if namespace else "in all namespaces"
     match error.status:
+        case 0 if "SSL" in str(error.reason):
+            return errors.Outside(
+                f"the cluster's certificate is not trusted ({_last(str(error.reason))}); correct certificate-authority in the "
+                "kubeconfig"
+            )
         case 401:
             return errors.Denied(
                 f"the cluster does not know you ({said}); log in again, or choose another --context"
@@ -63,6 +68,11 @@ def _message(error: ApiException) -> str:
         return str(json.loads(body).get("message") or "")
     except (ValueError, AttributeError):
         return " ".join(str(body).split())[:300]
+
+
+def _last(text: str) -> str:
+    """The last line of it."""
+    return " ".join(text.strip().splitlines()[-1].split())[:200]
 
 
 def _short(error: Exception) -> str:

@@ -78,7 +78,7 @@ def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
     last = None
     try:
         with following.follower(lambda job: _points(cluster, job), json_wanted=json_wanted) as show:
-            for raw in cluster.watch(name):
+            for raw in cluster.watch(name, lost=lambda why: screen.note(f"{why}; watching goes on")):
                 last = Job.of(raw)
                 show.tell(last)
                 if last.settled:
@@ -126,8 +126,8 @@ def _name(pod: Object) -> str:
 
 
 @click.command()
-@click.argument("first", metavar="A", shell_complete=options.job_names)
-@click.argument("second", metavar="B", shell_complete=options.job_names)
+@options.job_called("first", "A")
+@options.job_called("second", "B")
 @options.output
 @options.to_cluster
 def diff(cluster: Cluster, first: str, second: str, *, json_wanted: bool) -> None:
@@ -155,6 +155,7 @@ def report(cluster: Cluster, name: str, *, to: Path | None, opened: bool, json_w
     uri = published_at(job)
     page = bucket.read(uri, REPORT, keys_of(cluster, job))
     path = to or Path(f"{name}-{REPORT}")
+    path = path / f"{name}-{REPORT}" if path.is_dir() else path
     path.write_bytes(page)
     if json_wanted:
         screen.as_json({"file": str(path), "uri": f"{uri}/{REPORT}"})
@@ -186,8 +187,8 @@ def keys_of(cluster: Cluster, job: Job) -> dict[str, str]:
         return {}
     try:
         return bucket.decoded(cluster.secret(secret))
-    except errors.Denied:
-        screen.note(f"you may not read the Secret {secret!r}; trying with this machine's own keys")
+    except (errors.Denied, errors.NotThere) as error:
+        screen.note(f"trying with this machine's own keys instead of the Secret {secret!r}: {error}")
         return {}
 
 

@@ -2,35 +2,55 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from finetune_operator.api.base import JOB_NAME
 from kubectl_finetune import errors
 from kubectl_finetune.cluster import Cluster
 from kubectl_finetune.local.folder import StandIns, keys
 
 Command = Callable[..., Any]
-Connect = Callable[..., Cluster]
+OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+"""Of a Secret, a claim, a ConfigMap."""
+COMPLETION = (2, 3)
+"""Seconds that somebody waits who presses Tab."""
+
+
+@dataclass(frozen=True)
+class Connect:
+    """How to reach the cluster; called by what needs one."""
+
+    kubeconfig: str | None
+    context: str | None
+    namespace: str | None
+    """As it was typed."""
+
+    def __call__(self, of_file: str | None = None) -> Cluster:
+        """Nothing is asked of it yet. `of_file`: the namespace that a file names, which counts where none was typed."""
+        if of_file and self.namespace and of_file != self.namespace:
+            raise errors.Mistake(
+                f"metadata.namespace is {of_file!r}, and -n says {self.namespace!r}; leave one of them out"
+            )
+        return Cluster.connect(
+            kubeconfig=self.kubeconfig, context=self.context, namespace=self.namespace or of_file
+        )
 
 
 def to_cluster_if_needed(command: Command) -> Command:
-    """`command` is called with `cluster`, a function that connects: what needs no cluster asks for none.
-
-    It may be given the namespace that a file names, which counts where none was typed.
-    """
+    """`command` is called with `cluster`, which connects when it is called: what needs no cluster asks for none."""
 
     @click.option("-n", "--namespace", metavar="NAME", help="Namespace; default: the kubeconfig's.")
     @click.option("--context", metavar="NAME", help="Context of the kubeconfig to use.")
     @click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file to use.")
     @functools.wraps(command)
     def connected(*, namespace: str | None, context: str | None, kubeconfig: str | None, **given: Any) -> Any:
-        def connect(of_file: str | None = None) -> Cluster:
-            return Cluster.connect(kubeconfig=kubeconfig, context=context, namespace=namespace or of_file)
-
-        return command(cluster=connect, **given)
+        return command(cluster=Connect(kubeconfig, context, namespace), **given)
 
     return connected
 
@@ -103,7 +123,7 @@ def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) ->
     found = {}
     for one in given:
         name, equals, path = one.partition("=")
-        if not equals or not name or not path:
+        if not equals or not re.fullmatch(OBJECT_NAME, name) or not path:
             raise errors.Mistake(
                 f"--{option.name} {one}: is not NAME=PATH; write it like --{option.name} data=./folder"
             )
@@ -115,11 +135,23 @@ def job_names(context: click.Context, _: click.Parameter, incomplete: str) -> li
     """Names of FineTuneJobs for the shell's completion; none where the cluster does not answer."""
     with contextlib.suppress(Exception):
         given = {name: context.params.get(name) for name in ("kubeconfig", "context", "namespace")}
-        names = [job["metadata"]["name"] for job in Cluster.connect(**given).jobs()]
+        names = [job["metadata"]["name"] for job in Cluster.connect(**given, patience=COMPLETION).jobs()]
         return [name for name in names if name.startswith(incomplete)]
     return []
 
 
 def job(command: Command) -> Command:
     """The argument NAME, completed by the shell."""
-    return click.argument("name", metavar="NAME", shell_complete=job_names)(command)
+    return job_called("name", "NAME")(command)
+
+
+def job_called(argument: str, metavar: str) -> Callable[[Command], Command]:
+    """The same under another name."""
+    return click.argument(argument, metavar=metavar, shell_complete=job_names, callback=_job_name)
+
+
+def _job_name(_: click.Context, argument: click.Parameter, said: str) -> str:
+    """An empty one is mostly a variable that nobody has set."""
+    if not re.fullmatch(JOB_NAME, said):
+        raise errors.Mistake(f"{argument.metavar}: {said!r} is not the name of a FineTuneJob; correct it")
+    return said
