@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_paths_of_this_machine_are_files_to_the_trainer():
     assert run.output.uri == "file:///home/me/job/out"
 
 
+KINDS = {"pvc": "--claim data=DIR", "configmap": "--configmap data=DIR"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_in_a_cluster_needs_somebody_to_stand_for_it(kind):
+    with pytest.raises(errors.Mistake, match=KINDS[kind]):
+        resolved({**LOCAL, "dataset": {"train": [{"uri": f"{kind}://data/rows.jsonl"}]}})
+
+
 @pytest.mark.parametrize("where", JOBS)
 def test_every_example_runs_here_unchanged(where):
     job = JOBS[where]
@@ -53,7 +63,12 @@ def test_every_example_runs_here_unchanged(where):
             resolve.resolved(job, LAPTOP, beside=HERE)
         return
 
-    run = parsed(resolve.resolved(job, LAPTOP, beside=HERE))
+    names = {
+        kind: dict.fromkeys(re.findall(rf"{kind}://([^/\"]+)", json.dumps(job["spec"])), HERE)
+        for kind in KINDS
+    }
+    at_hand = StandIns(claims=names["pvc"], configmaps=names["configmap"])
+    run = parsed(resolve.resolved(job, LAPTOP, beside=HERE, at_hand=at_hand))
 
     assert (run.model.uri, run.output.uri) == (job["spec"]["model"]["uri"], job["spec"]["output"]["uri"])
     assert run.resources.accelerator == "cpu"
@@ -85,7 +100,7 @@ def test_only_secrets_at_hand_are_named():
     spec["output"]["credentialsSecretRef"] = {"name": "bucket"}
     spec["model"]["credentialsSecretRef"] = {"name": "hub"}
 
-    run = parsed(resolved(spec, secrets=["bucket"]))
+    run = parsed(resolved(spec, at_hand=StandIns(secrets={"bucket": {}})))
 
     assert run.model.credentials_secret_ref is None
     assert run.dataset.train[0].credentials_secret_ref.name == "bucket", "the output's, as in a cluster"
@@ -130,7 +145,11 @@ def test_a_result_that_goes_elsewhere_leaves_the_sources_their_secret(tmp_path):
         "output": {"uri": "s3://team-a/out", "credentialsSecretRef": {"name": "bucket"}},
     }
     run = resolve.resolved(
-        manifest.of("bot", spec), None, beside=tmp_path, secrets=["bucket"], to=tmp_path / "here"
+        manifest.of("bot", spec),
+        None,
+        beside=tmp_path,
+        at_hand=StandIns(secrets={"bucket": {}}),
+        to=tmp_path / "here",
     )
 
     assert run["dataset"]["train"][0]["credentialsSecretRef"] == {"name": "bucket"}

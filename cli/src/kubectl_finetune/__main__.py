@@ -1,17 +1,26 @@
 """`kubectl-finetune`, and as kubectl finds it: `kubectl finetune`."""
 
+import importlib
 import sys
 
-from kubectl_finetune import command
+INTERRUPTED = 130
+"""As errors.Exit has it, which is not imported yet."""
 
 
 def main() -> None:
     """The program. Ends the process with a documented exit code."""
-    command.program(prog_name="kubectl finetune", complete_var=command.VARIABLE)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows few letters shows ? for the others
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, outside of tests
+    try:
+        command = importlib.import_module("kubectl_finetune.command")
+        command.program(prog_name="kubectl finetune", complete_var=command.VARIABLE)
+    except KeyboardInterrupt:  # while all that is imported
+        sys.exit(INTERRUPTED)
 
 
 def complete() -> None:
     """`kubectl_complete-finetune`: kubectl asks it what could be typed next."""
+    command = importlib.import_module("kubectl_finetune.command")
     sys.stdout.write("\n".join(command.complete(sys.argv[1:])) + "\n")
 
 

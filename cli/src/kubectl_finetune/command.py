@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import os
 import sys
 import traceback
 from typing import Any
@@ -13,12 +14,25 @@ from kubectl_finetune import errors, screen
 from kubectl_finetune.commands import changing, creating, judging, looking, pruning, running, talking
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+OF_FILES: dict[type[errors.CliError], set[int]] = {
+    errors.NotThere: {errno.ENOENT},
+    errors.Mistake: {
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.ELOOP,
+    },
+    errors.Denied: {errno.EACCES, errno.EPERM, errno.EROFS},
+}
+"""What an operating system's error is to whoever typed the path; anything else is the machine's."""
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_KUBECTL_FINETUNE_COMPLETE"
 """By which a shell asks for completions; `click`'s way."""
 NAME = "kubectl-finetune"
-DIRECTIVE_NO_FILES = 4
-"""What kubectl expects at the end of a plug-in's completions (cobra's ShellCompDirectiveNoFileComp)."""
+DIRECTIVE_FILES, DIRECTIVE_NO_FILES = 0, 4
+"""What kubectl expects at the end of a plug-in's completions (cobra's ShellCompDirectiveDefault and NoFileComp)."""
 
 
 class Program(click.Group):
@@ -33,8 +47,10 @@ class Program(click.Group):
         """Run the command; an error of ours leaves as one sentence and its exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit):
             raise
+        except BrokenPipeError:
+            _leave_quietly(ctx)
         except (KeyboardInterrupt, click.Abort):  # Abort: the same at a question, or the end of its input
             _end(ctx, errors.Stopped("stopped; nothing more is done"))
         except errors.CliError as error:
@@ -50,6 +66,13 @@ class Program(click.Group):
                     f"this is a bug in kubectl finetune ({told}); please report it with the lines above"
                 ),
             )
+
+
+def _leave_quietly(ctx: click.Context) -> None:
+    """Whoever read the output has gone, and so has whoever could be told."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    ctx.exit(errors.Exit.UNREAD)
 
 
 def _end(ctx: click.Context, error: errors.CliError) -> None:
@@ -68,7 +91,8 @@ def _of_disk(error: OSError) -> errors.CliError:
     what = f" {error.filename}" if error.filename else ""
     if error.errno in FULL:
         return errors.DiskFull(f"the disk is full while writing{what}; make room and try again")
-    return errors.Denied(
+    kind = next((kind for kind, numbers in OF_FILES.items() if error.errno in numbers), errors.Outside)
+    return kind(
         f"cannot read or write{what}: {error.strerror or error}; correct the path, or ask for access to it"
     )
 
@@ -98,6 +122,8 @@ def complete(words: list[str]) -> list[str]:
     """What may stand last in `kubectl finetune WORDS...`, as kubectl asks its plug-ins."""
     *before, last = words or [""]
     found = ShellComplete(program, {}, NAME, VARIABLE).get_completions(before, last)
+    if any(one.type in {"file", "dir"} for one in found):
+        return [f":{DIRECTIVE_FILES}"]
     return [
         *(f"{one.value}\t{one.help}" if one.help else one.value for one in found),
         f":{DIRECTIVE_NO_FILES}",

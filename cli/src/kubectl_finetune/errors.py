@@ -43,6 +43,7 @@ class Exit(IntEnum):
     DENIED = 77, "you, or the keys that were given, may not do that"
     MEMORY = 86, "there was too little memory (a run on this machine)"
     STOPPED = 130, "stopped by Ctrl-C"
+    UNREAD = 141, "whoever read the output has gone"
 
 
 class CliError(Exception):

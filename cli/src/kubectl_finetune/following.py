@@ -40,7 +40,8 @@ def follower(points: Callable[[Job], Sequence[Point]], *, json_wanted: bool = Fa
 
 
 def _is_drawn(*, json_wanted: bool) -> bool:
-    return screen.console().is_terminal and not json_wanted
+    console = screen.console()
+    return console.is_terminal and not console.is_dumb_terminal and not json_wanted
 
 
 class Lines:

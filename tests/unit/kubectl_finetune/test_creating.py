@@ -228,7 +228,7 @@ async def test_an_estimate_without_a_right_to_the_secret_takes_this_machines_key
         (["bot", *SHORT, "--set", "training.epochs="], "--set training.epochs=: there is no value; give one, or null to remove"),
         (["bot", *SHORT, "--set", "dataset.eval[0]=null"], "dataset.eval[0]=null: there is no such field or list entry"),
         (["bot", *SHORT, "--set", "evaluation.tasks[0].limit=5"], "limit=5: there is no such field or list entry"),
-        (["bot", *SHORT, "--set", "training.seed=2026-13-45"], "13-45: the value is not valid YAML; put it in quotes"),
+        (["bot", *SHORT, "--set", "training.seed=2026-13-45"], 'spec.training.seed: must be a whole number, not "2026-13-45"'),
         (["bot", *SHORT, "--set", "model.uri.deep=null"], "--set model.uri.deep=null: there is no such field or list entry"),
         (["bot", *SHORT, "--set", "model.uri=null"], "give --model too"),
         (["bot", *SHORT, "--set", "training.epochs='2"], "--set training.epochs='2: the value is not valid YAML"),

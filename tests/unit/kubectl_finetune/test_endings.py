@@ -1,9 +1,12 @@
 """Every way to fail: one sentence on stderr, and the documented exit code."""
 
 import asyncio
+import http.server
 import json
+import threading
 
 import pytest
+import yaml
 
 import fake_api_server
 import terminal
@@ -74,6 +77,74 @@ def test_a_kubeconfig_that_is_none(tmp_path, text, said):
 
     assert (done.exit_code, done.stderr.count("\n")) == (69, 1), done.stderr
     assert done.stderr.startswith(said)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/status", "Big"])
+@pytest.mark.parametrize("command_name", ["status", "watch", "logs", "report", "suspend", "retry"])
+async def test_what_is_no_name_is_not_asked_for(server, shell, command_name, name):
+    done = await shell.run(command_name, name)
+
+    assert (done.exit_code, done.stderr) == (
+        64,
+        f"error: NAME: {name!r} is not the name of a FineTuneJob; correct it\n",
+    )
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("namespace", ["a/b", "..", "Big"])
+async def test_what_is_no_namespace_is_not_asked_for(server, shell, namespace):
+    done = await shell.run("list", "-n", namespace)
+
+    assert (done.exit_code, done.stderr) == (
+        64,
+        f"error: {namespace!r} is not the name of a namespace; correct it\n",
+    )
+    assert server.requests == []
+
+
+def test_a_program_for_logging_in_that_is_missing(tmp_path):
+    shell = terminal.Terminal.at(tmp_path, "http://127.0.0.1:9")
+    told = yaml.safe_load(shell.kubeconfig.read_text())
+    told["users"][0]["user"] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin",
+                                         "interactiveMode": "Never"}}  # fmt: skip
+    shell.kubeconfig.write_text(yaml.safe_dump(told))
+
+    done = shell.type("list")
+
+    assert done.exit_code == 69
+    assert done.stderr.startswith("error: no cluster: the kubeconfig's program for logging in failed: ")
+    assert "no-such-plugin" in done.stderr
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>log in</html>", b"{}", b"[1]", b'{"ok": 1}'])
+@pytest.mark.parametrize("words", [words for words in ASKING if words[0] != "prune"], ids=" ".join)
+def test_what_answers_is_no_api_server(tmp_path, words, body):
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PATCH = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        done = terminal.Terminal.at(tmp_path, address).type(*words)
+        server.shutdown()
+
+    assert done.exit_code == 69, done.output
+    assert (
+        done.stderr
+        == f"error: what answers at {address} is not a Kubernetes API server; choose another --context\n"
+    )
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("words", ASKING, ids=" ".join)

@@ -193,6 +193,56 @@ async def test_letters_of_a_log_that_come_in_two_pieces_are_whole(server, shell,
     assert done.stdout == "\N{EURO SIGN} and \N{GREEK SMALL LETTER ALPHA}\n"
 
 
+async def test_following_goes_from_pod_to_pod_until_the_job_has_ended(server, shell):
+    terminal.job(server, status={**terminal.RUNNING, "state": "Preparing"})
+    following = asyncio.create_task(shell.run("logs", "support-bot", "-f"))
+    await operator_lab.until(lambda: any(one.plural == "pods" for one in server.requests))
+    training_pod(server, stage="prepare")
+    await operator_lab.until(lambda: any("support-bot-prepare-1" in one.name for one in server.requests))
+    await asyncio.sleep(1.1)  # creation times are whole seconds
+    training_pod(server)
+    await operator_lab.until(lambda: any("support-bot-train-1" in one.name for one in server.requests))
+    server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.PUBLISHED))
+
+    done = await asyncio.wait_for(following, 20)
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "Prepared: 12000 rows\n" + LOG
+    assert done.stderr.startswith("waiting for a pod of support-bot (Running: ")
+
+
+async def test_watching_outlives_an_api_server_that_is_away(server, shell, monkeypatch):
+    monkeypatch.setattr("kubectl_finetune.cluster.client.PAUSES", (0.01,))
+    terminal.job(server)
+    following = asyncio.create_task(shell.run("watch", "support-bot"))
+    await operator_lab.until(lambda: server.watchers["finetunejobs"])
+    for code in (503, fake_api_server.RESET, 500):
+        server.faults += [
+            fake_api_server.Fault(verb, "finetunejobs", code, times=2) for verb in ("WATCH", "GET")
+        ]
+    server.cut_watches()
+    await operator_lab.until(lambda: not server.faults or all(one.times == 0 for one in server.faults))
+    server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.PUBLISHED))
+
+    done = await asyncio.wait_for(following, 20)
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == "Succeeded  Published: the adapter is published"
+    assert done.stderr.count("watching goes on") == 1
+
+
+async def test_watching_gives_up_at_last(server, shell, monkeypatch):
+    monkeypatch.setattr("kubectl_finetune.cluster.client.PAUSES", (0.01,))
+    monkeypatch.setattr("kubectl_finetune.cluster.client.LOST_SECONDS", 0.1)
+    terminal.job(server)
+    server.faults.append(fake_api_server.Fault("WATCH", "finetunejobs", 503, times=10**6))
+
+    done = await shell.run("watch", "support-bot")
+
+    assert done.exit_code == 69
+    assert "error: the cluster could not watch the FineTuneJob 'support-bot'" in done.stderr
+
+
 async def test_a_difference_names_settings_and_results(server, shell):
     terminal.job(server, status=terminal.PUBLISHED, training={"learningRate": 0.0002})
     worse = {**terminal.PUBLISHED, "evaluation": {"base": {"loss": 3.1}, "tuned": {"loss": 2.5}}}

@@ -46,8 +46,15 @@ def result(folder, base="hf://org/name", **given):
         ("s3://bucket/base", "./base", ("./base", None)),
     ],
 )
-def test_where_the_base_model_is(tmp_path, base, said, found):
+def test_where_the_base_model_is(tmp_path, monkeypatch, base, said, found):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
     assert base_of(result(tmp_path, base), said) == found
+
+
+def test_a_base_that_is_not_there_is_said_before_anything_is_loaded(tmp_path):
+    with pytest.raises(errors.NotThere, match="--base: there is no folder /nowhere"):
+        base_of(result(tmp_path), "/nowhere")
 
 
 def test_a_base_in_a_bucket_must_be_fetched(tmp_path):

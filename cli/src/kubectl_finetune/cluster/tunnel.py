@@ -15,19 +15,22 @@ SECONDS = 20.0
 """In which kubectl must have begun."""
 
 
+def program() -> str:
+    """Kubectl. `Outside` where there is none."""
+    found = shutil.which("kubectl")
+    if found is None:
+        raise errors.Outside("kubectl, which connects to the pod, is not on PATH; install it, or use --here")
+    return found
+
+
 class Tunnel:
     """Leads from `host`:`port` of this machine to `to` of a pod. Opened by `open`, and again where it broke."""
 
     def __init__(self, flags: Sequence[str], pod: str, *, to: int, host: str, port: int) -> None:
-        program = shutil.which("kubectl")
-        if program is None:
-            raise errors.Outside(
-                "kubectl, which connects to the pod, is not on PATH; install it, or use --here"
-            )
         self.host = host
         self.port = port
         """0 until it is open: any."""
-        self._words = [program, "port-forward", *flags, "--address", host, f"pod/{pod}"]
+        self._words = [program(), "port-forward", *flags, "--address", host, f"pod/{pod}"]
         self._to = to
         self._process: subprocess.Popen[str] | None = None
 

@@ -13,6 +13,9 @@ from kubectl_finetune.commands import options
 from kubectl_finetune.job import manifest
 from kubectl_finetune.views.job import Job
 
+NOT_KEPT = ("kubectl.kubernetes.io/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/",
+            "meta.helm.sh/", "app.kubernetes.io/managed-by", "app.kubernetes.io/instance")  # fmt: skip
+"""Labels and annotations by which somebody else takes the first job for theirs."""
 NUMBERED = re.compile(r"^(?P<stem>.*?)(?:-(?P<number>[0-9]+))?$")
 
 
@@ -45,9 +48,11 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
     if json_wanted:
         screen.as_json(changed)
     elif job.suspended == to:
-        screen.say(f"{name} is {'suspended' if to else 'not suspended'} already")
+        screen.say(f"{name} is suspended already" if to else f"{name} is not suspended, so nothing changes")
     elif to:
-        screen.say(f"{name} is suspended; `kubectl finetune resume {name}` lets it go on")
+        screen.say(
+            f"{name} saves a checkpoint and gives its GPUs back; `kubectl finetune resume {name}` lets it go on"
+        )
     else:
         screen.say(f"{name} goes on; `kubectl finetune watch {name}` follows it")
 
@@ -63,6 +68,7 @@ def _set_suspend(cluster: Cluster, name: str, *, to: bool, json_wanted: bool) ->
     metavar="FIELD=VALUE",
     help="What to change: training.learningRate=0.0001; =null removes a field.",
 )
+@click.option("--dry-run", is_flag=True, help="Print the YAML and create nothing.")
 @options.output
 @options.to_cluster
 def retry(
@@ -72,6 +78,7 @@ def retry(
     new_name: str | None,
     from_checkpoint: bool,
     settings: tuple[str, ...],
+    dry_run: bool,
     json_wanted: bool,
 ) -> None:
     """Run an ended job again, under a new name."""
@@ -89,6 +96,9 @@ def retry(
     new = again(job, new_name or next_name(name, taken), from_checkpoint=from_checkpoint)
     manifest.changed(new["spec"], settings)
     manifest.checked(new)
+    if dry_run:
+        screen.as_json(new) if json_wanted else screen.say(manifest.text(new).rstrip())
+        return
     made = cluster.create(new)
     if json_wanted:
         screen.as_json(made)
@@ -116,11 +126,20 @@ def again(job: Job, name: str, *, from_checkpoint: bool) -> Object:
     spec = copy.deepcopy(job.spec)
     output = spec["output"]
     parent, _, last = output["uri"].rstrip("/").rpartition("/")
-    output["uri"] = f"{parent}/{name}" if last == job.name else f"{parent}/{last}-{name}"
+    mine = last == job.name or last.endswith(f"-{job.name}")  # or names of earlier ones stand there for ever
+    output["uri"] = f"{parent}/{last.removesuffix(job.name)}{name}" if mine else f"{parent}/{last}-{name}"
     spec.get("runPolicy", {}).pop("suspend", None)
     if from_checkpoint:
         spec.setdefault("checkpoint", {})["resumeFrom"] = {"jobRef": {"name": job.name}}
-    return manifest.of(name, spec)
+    new = manifest.of(name, spec)
+    metadata = job.raw["metadata"]
+    for kind in ("labels", "annotations"):
+        kept = {
+            key: value for key, value in (metadata.get(kind) or {}).items() if not key.startswith(NOT_KEPT)
+        }
+        if kept:
+            new["metadata"][kind] = kept
+    return new
 
 
 COMMANDS: Iterable[click.Command] = (suspend, resume, retry)

@@ -86,7 +86,11 @@ def _job_of(data: str, model: str | None) -> manifest.Manifest:
 
 
 def _uri(place: str) -> str:
-    return place if place.startswith(URIS) else f"file://{Path(place).absolute()}"
+    if place.startswith(URIS):
+        return place
+    if not Path(place).exists():
+        raise errors.NotThere(f"there is no file or folder {place}; correct the path")
+    return f"file://{Path(place).absolute()}"
 
 
 @click.command(short_help="How much memory and time a job will need.")
@@ -169,7 +173,7 @@ def _prepared(
     with tempfile.TemporaryDirectory(prefix="kubectl-finetune-") as temporary:
         folder = Folder(Path(temporary))
         out = folder.root / "out"
-        found = resolve.resolved(made, None, beside=beside, secrets=at_hand.secrets, to=out)
+        found = resolve.resolved(made, None, beside=beside, at_hand=at_hand, to=out)
         folder.make({**found, "resources": {**found["resources"], **resources}})
         folder.mount(at_hand)
         code, word = stage.run(folder, "prepare", tell=lambda _: None)

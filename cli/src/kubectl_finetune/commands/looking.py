@@ -1,7 +1,9 @@
 """Commands that look and change nothing: list, status, watch, logs, diff, report."""
 
+import contextlib
+import time
 import webbrowser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from kubectl_finetune.views import curve, difference, listing, status
 from kubectl_finetune.views.job import Job
 
 REPORT = "report.html"
+PREPARE = "prepare"
+LOOK = 1.0
+"""Seconds between two looks for a job's next pod."""
 CURVE_LINES = 2000
 """Lines of a log that are read for the curve; the trainer writes one in five seconds."""
 
@@ -91,18 +96,22 @@ def watch(cluster: Cluster, name: str, *, json_wanted: bool) -> None:
         raise errors.JobFailed(f"{last.name} has failed: {following.ending(last, json_wanted=json_wanted)}")
 
 
-@click.command()
+@click.command(short_help="The log of a job's newest pod.")
 @options.job
-@click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log as it grows, from pod to pod.")
 @click.option(
-    "--stage", type=click.Choice(["prepare", "train"]), help="Stage whose log to show (the newest pod's)."
+    "--stage", type=click.Choice([PREPARE, "train"]), help="Stage whose log to show (the newest pod's)."
 )
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="The last N lines.")
 @options.to_cluster
 def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: int | None) -> None:
-    """The log of a job's newest pod."""
+    """The log of a job's newest pod, or with -f of each pod from then on until the job has ended."""
     job = Job.of(cluster.job(name))
     pods = _stage(cluster.pods(job.uid), stage)
+    if follow and (pods or not job.settled):
+        for line in _followed(cluster, job, stage, tail):
+            screen.say(line)
+        return
     if not pods:
         kind = f"{stage} pods" if stage else "pods"
         if job.settled:
@@ -113,8 +122,27 @@ def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: 
         raise errors.NotYet(
             f"{name} has no {kind} yet ({': '.join(job.says)}); `kubectl finetune watch {name}` follows the job"
         )
-    for line in cluster.log(_name(pods[-1]), follow=follow, tail=tail):
+    for line in cluster.log(_name(pods[-1]), tail=tail):
         screen.say(line)
+
+
+def _followed(cluster: Cluster, job: Job, stage: str | None, tail: int | None) -> Iterator[str]:
+    """The lines of the newest pod, and of each that comes after it; where there is none yet it is waited for."""
+    shown: set[str] = set()
+    while True:
+        new = [name for name in map(_name, _stage(cluster.pods(job.uid), stage)) if name not in shown]
+        for name in new if shown else new[-1:]:
+            with contextlib.suppress(errors.NotYet):  # it starts: looked at again
+                yield from cluster.log(name, follow=True, tail=tail)
+                shown |= {*new[: new.index(name) + 1]}
+        if not new:
+            if job.settled or (stage == PREPARE and job.truth("Prepared") == "True"):
+                return
+            if not shown:
+                screen.note(f"waiting for a pod of {job.name} ({': '.join(job.says)}) ...")
+                shown.add("")
+        time.sleep(LOOK)
+        job = Job.of(cluster.job(job.name))
 
 
 def _stage(pods: Sequence[Object], stage: str | None) -> list[Object]:

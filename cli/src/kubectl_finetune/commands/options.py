@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from finetune_operator.api.base import JOB_NAME
 from kubectl_finetune import errors
@@ -82,6 +83,25 @@ def output(command: Command) -> Command:
         return command(json_wanted=form == "json", **given)
 
     return formed
+
+
+class Folder(click.ParamType[Path]):
+    """A path, completed as a folder; an empty one is mostly a variable that nobody has set."""
+
+    name = "folder"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path that it says."""
+        if not str(value):
+            self.fail("an empty path is no folder", param, ctx)
+        return Path(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Left to the shell."""
+        del ctx, param
+        return [CompletionItem(incomplete, type="dir")]
 
 
 def stand_ins(command: Command) -> Command:

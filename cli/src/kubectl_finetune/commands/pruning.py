@@ -30,7 +30,10 @@ class Age(click.ParamType[timedelta]):
         found = AGE.fullmatch(value)
         if found is None:
             self.fail(f"{value!r} is not an age; write 7d or 12h", param, ctx)
-        return timedelta(**{UNITS[found[2]]: int(found[1])})
+        try:
+            return timedelta(**{UNITS[found[2]]: int(found[1])})
+        except OverflowError:
+            self.fail(f"{value!r} is longer ago than any job; write 7d or 12h", param, ctx)
 
 
 @click.command(short_help="Remove the work areas of jobs that are gone.")

@@ -12,7 +12,7 @@ from kubectl_finetune import errors, following, screen
 from kubectl_finetune.commands import options
 from kubectl_finetune.job import manifest
 from kubectl_finetune.local import machine, resolve, seen, stage
-from kubectl_finetune.local.folder import Folder, StandIns
+from kubectl_finetune.local.folder import Folder, StandIns, refuse_foreign
 from kubectl_finetune.views import curve
 from kubectl_finetune.views.job import Job
 
@@ -23,13 +23,13 @@ from kubectl_finetune.views.job import Job
 @click.option(
     "--dir",
     "root",
-    type=click.Path(path_type=Path),
+    type=options.Folder(),
     metavar="DIR",
     help="Folder for work and logs; default: NAME.finetune.",
 )
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=options.Folder(),
     metavar="DIR",
     help="Where the result goes, instead of spec.output.uri.",
 )
@@ -67,14 +67,15 @@ def run(
         made["spec"].setdefault("output", {"uri": f"file://{to.absolute()}"})
     manifest.named(made)
     folder = Folder(root or Path(f"{made['metadata']['name']}.finetune"))
-    folder.root.mkdir(parents=True, exist_ok=True)
-    stage.check_room(folder)
-    resolved = resolve.resolved(
-        made, machine.here(folder.root), beside=manifest.beside(file), secrets=at_hand.secrets, to=to
-    )
-    folder.make(resolved)
-    folder.mount(at_hand)
-    _end(_Run(made, resolved, folder, json_wanted=json_wanted).to_its_end(), folder, json_wanted=json_wanted)
+    here = machine.here(folder.root)
+    stage.check_room(here.folder)
+    resolved = resolve.resolved(made, here, beside=manifest.beside(file), at_hand=at_hand, to=to)
+    with folder.taken():
+        refuse_foreign(resolved["output"]["uri"])
+        folder.make(resolved)
+        folder.mount(at_hand)
+        ended = _Run(made, resolved, folder, json_wanted=json_wanted).to_its_end()
+    _end(ended, folder, json_wanted=json_wanted)
 
 
 class _Run:

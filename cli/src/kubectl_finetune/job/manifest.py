@@ -1,5 +1,6 @@
 """The YAML of a FineTuneJob: read, changed by PATH=VALUE, checked field by field, written."""
 
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -24,6 +25,16 @@ PART = re.compile(r"[A-Za-z0-9_]+")
 STDIN = "-"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: what looks like a date is a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def read(path: Path) -> Manifest:
     """The one FineTuneJob of a YAML file; `-` is stdin."""
     try:
@@ -43,7 +54,12 @@ def beside(file: Path) -> Path:
 def parsed(text: str, where: str) -> Manifest:
     """The same of a text; `where` is how a person calls it."""
     try:
-        documents = [one for one in yaml.safe_load_all(text) if one is not None]
+        documents = [one for one in yaml.load_all(text, _Loader) if one is not None]
+        json.dumps(documents)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list in itself
+        raise errors.Mistake(
+            f"{where}: this YAML holds what no FineTuneJob can ({error}); correct it"
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -87,8 +103,8 @@ def changed(spec: dict[str, Any], settings: Iterable[str]) -> None:
             raise errors.Mistake(f"--set {setting}: there is no value; give one, or null to remove the field")
         parts: list[str | int] = [int(one) if one.isdigit() else one for one in PART.findall(found["path"])]
         try:
-            said = yaml.safe_load(found["value"])
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
+            said = yaml.load(found["value"], _Loader)  # noqa: S506 - a safe one
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise errors.Mistake(f"--set {setting}: the value is not valid YAML; put it in quotes") from error
         try:
             _remove(spec, parts) if said is None else _put(spec, parts, said)
@@ -119,6 +135,7 @@ def _remove(holder: Any, parts: list[str | int]) -> None:
 def checked(manifest: Manifest) -> FineTuneJobSpec:
     """The spec as the operator reads it. `Mistake` with every field that is wrong, one a line."""
     wrong = [*_metadata(manifest), *_shape(manifest.get("spec"))]
+    wrong += [one for one in wording.unknown(manifest.get("spec")) if one not in wrong]
     if not wrong:
         wrong = rules.broken(manifest["spec"])
     if wrong:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from finetune_operator.api.base import JOB_NAME, QUANTITY
@@ -72,6 +72,28 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def unknown(spec: Any) -> list[str]:
+    """A sentence for each field that the API server does not know: pydantic takes Python's names of fields, too."""
+    return list(_unknown(spec, rules.shape(), []))
+
+
+def _unknown(value: Any, node: dict[str, Any], parts: list[str | int]) -> Iterator[str]:
+    if isinstance(value, dict) and "properties" in node:
+        for name, inner in value.items():
+            if name in node["properties"]:
+                yield from _unknown(inner, node["properties"][name], [*parts, name])
+            else:
+                yield _no_such(path([*parts, name]), str(name), list(node["properties"]))
+    if isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _unknown(inner, node.get("items", {}), [*parts, at])
+
+
+def _no_such(field: str, name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{field}: there is no such field" + (f"; did you mean {near[0]}?" if near else "; leave it out")
+
+
 def _short(value: Any) -> str:
     whole = shown(value)
     return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}..."
@@ -82,10 +104,7 @@ def _sentence(field: str, several: Sequence[Wrong]) -> str:
     if first["type"] == "missing":
         return f"{field}: must be set"
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _beside(first["loc"]), n=1)
-        return f"{field}: there is no such field" + (
-            f"; did you mean {near[0]}?" if near else "; leave it out"
-        )
+        return _no_such(field, str(first["loc"][-1]), _beside(first["loc"]))
     asked = " or ".join(_asked(one).removeprefix("must be " if at else "") for at, one in enumerate(several))
     if first["type"] in COUNTED:
         return f"{field}: {asked}"

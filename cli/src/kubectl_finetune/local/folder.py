@@ -1,8 +1,10 @@
 """The folder of one job on this machine: what stands for its pod's file system, the logs, and how far it is."""
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,19 @@ class Folder:
     def last_word(self) -> Path:
         """What stands for /dev/termination-log."""
         return self.pod / "termination-log"
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """While this process works in it nobody else does. `NotYet` where somebody does."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise errors.NotYet(
+                    f"another run works in {self.root} at this moment; wait until it has ended, or give another folder with --dir"
+                ) from error
+            yield
 
     def make(self, run: Mapping[str, Any]) -> None:
         """The folder with run.json in it. What an interrupted run of the same job has left stays."""
@@ -101,6 +116,19 @@ class Folder:
         return _word(self.last_word)
 
 
+def refuse_foreign(output: str) -> None:
+    """`Mistake` where a result on this machine would lie among files of somebody else: it would replace those of its names."""
+    if not output.startswith(FILE):
+        return
+    place = Path(output.removeprefix(FILE))
+    known = {".finetune", "finetune-manifest.json"}
+    found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if found and known.isdisjoint(found):
+        raise errors.Mistake(
+            f"{place} holds other files ({found[0]}), which the result could replace; name a folder of its own (--to DIR)"
+        )
+
+
 def _dataset(run: Mapping[str, Any], word: LastWord) -> Path | None:
     """Where the prepared rows lie; None where that is no folder of this machine."""
     output = run["output"]
@@ -127,6 +155,8 @@ def keys(file: Path) -> dict[str, str]:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise errors.NotThere(f"there is no file {file}; correct the path") from error
+    except UnicodeDecodeError as error:
+        raise errors.Mistake(f"{file} is not text; write one KEY=VALUE on each line") from error
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         said = line.strip().removeprefix("export ")

@@ -22,15 +22,20 @@ class Machine:
     """Free where the job runs."""
     gpu_memory_bytes: tuple[int, ...] = ()
     """Of each GPU."""
+    folder: Path = Path()
+    """Where that space is free: the nearest folder that there is."""
 
 
 def here(folder: Path) -> Machine:
-    """This one. `folder` must exist."""
+    """This one. `folder`: where work shall lie; it need not exist yet."""
+    while not folder.exists():
+        folder = folder.absolute().parent
     return Machine(
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         disk_bytes=shutil.disk_usage(folder).free,
         gpu_memory_bytes=_gpus(),
+        folder=folder,
     )
 
 

@@ -21,10 +21,13 @@ from finetune_operator.plan.accept import Installed, accept
 from kubectl_finetune import errors
 from kubectl_finetune.job import manifest as manifests
 from kubectl_finetune.job.manifest import Manifest
+from kubectl_finetune.local.folder import StandIns
 from kubectl_finetune.local.machine import Machine
 
-FILE, CLAIM = "file://", "pvc://this-machine"
-PROFILE = "this-machine"
+THIS = "this-machine"
+FILE, CLAIM = "file://", f"pvc://{THIS}"
+NOTHING = StandIns()
+PROFILE = THIS
 NAMESPACE = "local"
 IMAGE = "this machine"
 GIB = 1 << 30
@@ -45,14 +48,14 @@ def resolved(
     machine: Machine | None,
     *,
     beside: Path,
-    secrets: Collection[str] = (),
+    at_hand: StandIns = NOTHING,
     to: Path | None = None,
 ) -> Run:
     """run.json of the job. Paths that are not absolute are read from the folder `beside`.
 
-    `machine`: whose sizes take the place of `spec.resources`; None leaves them as the YAML has them. `secrets`: those at hand;
-    where another one is named, this machine's own identity is used. `to`: the folder that the result goes to instead of
-    `spec.output.uri`, whose Secret is the sources' all the same. `Mistake` with the field that is wrong.
+    `machine`: whose sizes take the place of `spec.resources`; None leaves them as the YAML has them. `at_hand`: what stands for
+    things of a cluster; where another Secret is named, this machine's own identity is used. `to`: the folder that the result
+    goes to instead of `spec.output.uri`, whose Secret is the sources' all the same. `Mistake` with the field that is wrong.
     """
     masked = copy.deepcopy(manifest)
     masked["spec"] = _texts(masked.get("spec"), lambda text: _on_the_claim(text, beside))
@@ -62,11 +65,28 @@ def resolved(
     for field in OF_A_CLUSTER:
         masked["spec"].pop(field, None)
     _refuse_jobs(masked["spec"])
+    read = {part: said for part, said in masked["spec"].items() if part != "output" or to is None}
+    _texts(read, lambda text: _at_hand(text, at_hand))
     accepted = _accepted(masked, machine)
-    run: Run = _texts(_without_secrets(accepted, secrets), lambda text: text.replace(CLAIM + "/", FILE + "/"))
+    run: Run = _texts(
+        _without_secrets(accepted, at_hand.secrets), lambda text: text.replace(CLAIM + "/", FILE + "/")
+    )
     if to is not None:
         run["output"] = {**run["output"], "uri": f"{FILE}{to.absolute()}"}
     return {**run, "job": {**run["job"], "uid": _uid(run)}}
+
+
+def _at_hand(text: str, at_hand: StandIns) -> str:
+    """`Mistake` where it lies on a claim or in a ConfigMap that nothing here stands for."""
+    scheme, _, rest = text.partition("://")
+    name = rest.partition("/")[0]
+    known = {"pvc": ("claim", {**at_hand.claims, THIS: ""}), "configmap": ("configmap", at_hand.configmaps)}
+    flag, there = known.get(scheme, ("", {name: ""}))
+    if name not in there:
+        raise errors.Mistake(
+            f"{text} is in a cluster; give the folder that stands for it here: --{flag} {name}=DIR"
+        )
+    return text
 
 
 def _refuse_jobs(spec: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """One stage of the trainer as a process of this machine: started, asked how far it is, told to end, heard out."""
 
+import ctypes
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -10,18 +12,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from finetune_operator.observe import words
 from finetune_operator.observe.words import LastWord
 from kubectl_finetune import errors, signals
 from kubectl_finetune.local import machine
-from kubectl_finetune.local.folder import Folder
+from kubectl_finetune.local.folder import FILE, Folder
 
 LOOK = 0.5
 """Seconds between two looks at the progress document."""
 ANSWER = 2.0
 LARGEST = 64 * 1024
+PR_SET_PDEATHSIG = 1
+"""prctl(2)."""
 FULL = "ScratchFull"
 """The trainer's reason where its scratch disk is: here the disk of this machine, whatever spec.resources say."""
 ROOM = 64 * 1024
@@ -71,31 +76,50 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
         *("--layout-root", str(folder.pod), "--port", str(port), *more),
     ]
     with log.open("wb") as written, signals.as_ctrl_c():
-        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - ours
+            command,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this program has one thread
+        )
         try:
             _follow(process, port, tell)
         except KeyboardInterrupt:
             _stop(process)
+        except BaseException:  # whoever told of it cannot any more: a pipe is closed, a disk is full
+            _stop(process)
+            raise
+    if process.returncode == -signal.SIGKILL:
+        raise errors.StageEnded(
+            f"the stage was killed, as a rule because this machine had too little memory; lower spec.training.maxLength, or "
+            f"use a smaller model (log: {log})",
+            code=errors.Exit.MEMORY,
+        )
     return process.returncode, folder.said()
 
 
 def check_disk(folder: Folder, code: int, word: LastWord | None) -> None:
     """`DiskFull` where a stage ended for that: it says so, or has found no room to say anything."""
-    if code != 0 and word is None:
-        check_room(folder)
-    if code != 0 and word and word.reason == FULL:
-        raise _full(folder)
+    if code == 0:
+        return
+    output = str(json.loads(folder.run.read_text(encoding="utf-8"))["output"]["uri"])
+    places = [folder.root, *([Path(output.removeprefix(FILE))] if output.startswith(FILE) else [])]
+    for place in places:
+        check_room(place)
+    if word and word.reason == FULL:
+        raise _full(folder.root)
 
 
-def check_room(folder: Folder) -> None:
+def check_room(place: Path) -> None:
     """`DiskFull` where not even a last word would find room."""
-    if shutil.disk_usage(folder.root).free < ROOM:
-        raise _full(folder)
+    if place.exists() and shutil.disk_usage(place).free < ROOM:
+        raise _full(place)
 
 
-def _full(folder: Folder) -> errors.DiskFull:
+def _full(place: Path) -> errors.DiskFull:
     return errors.DiskFull(
-        f"the disk is full at {folder.root}; make room and run the same command again, or name another place"
+        f"the disk is full at {place}; make room and run the same command again, or name another place"
     )
 
 
@@ -111,9 +135,18 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as again:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        raise errors.Stopped(
+            "ended at once, and what was not saved is lost; the same command goes on from the last checkpoint"
+        ) from again
+
+
+def _end_with_parent() -> None:
+    """In the stage's process: SIGTERM where this program is killed itself. Linux alone has a call for that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _progress(port: int) -> dict[str, Any] | None:

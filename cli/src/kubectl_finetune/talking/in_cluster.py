@@ -15,6 +15,7 @@ from finetune_operator.plan.run_plan import RunPlan
 from kubectl_finetune import errors, screen, signals
 from kubectl_finetune.cluster import Cluster
 from kubectl_finetune.cluster.tunnel import Tunnel
+from kubectl_finetune.cluster.tunnel import program as tunnel_program
 from kubectl_finetune.talking import pod as pods
 from kubectl_finetune.talking.here import said
 from kubectl_finetune.views.job import Job
@@ -52,6 +53,7 @@ class InPod:
 def serving(cluster: Cluster, job: Job, *, host: str, port: int, **wanted: Any) -> Iterator[InPod]:
     """A pod for the result of `job`, removed with the context. `port` 0: any. `wanted`: see `pod.manifest`."""
     owner = Owner(cluster.namespace, job.name, job.uid)
+    tunnel_program()  # before a pod is made
     plan = _plan(cluster, owner)
     scheduling = Scheduling.model_validate(job.spec.get("scheduling") or {})
     made = pods.manifest(owner, plan, scheduling, **wanted)

@@ -77,4 +77,8 @@ def base_of(result: Result, said: str | None) -> tuple[str, str | None]:
         return uri.removeprefix(FILE), None
     if "://" in uri:
         raise errors.Mistake(f"the base model lies at {uri}; fetch it, and give the folder with --base DIR")
+    if said and not Path(said).is_dir():
+        raise errors.NotThere(
+            f"--base: there is no folder {said}; correct the path, or name one of the Hub's: hf://org/model"
+        )
     return uri, None

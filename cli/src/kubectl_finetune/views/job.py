@@ -44,7 +44,7 @@ class Job:
     @property
     def state(self) -> str:
         """One word."""
-        return self.status.state or "Pending"
+        return "Deleting" if self.raw["metadata"].get("deletionTimestamp") else self.status.state or "Pending"
 
     @property
     def conditions(self) -> list[Condition]:

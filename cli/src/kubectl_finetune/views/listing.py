@@ -27,7 +27,7 @@ def table(jobs: Sequence[dict[str, Any]], now: datetime, *, namespaces: bool) ->
 def _row(job: dict[str, Any], now: datetime, *, namespaces: bool) -> list[str | Text]:
     metadata, seen = job["metadata"], status.parse(job.get("status") or {})
     progress, ended = seen.progress, is_settled(job.get("status") or {})
-    state = seen.state or "Pending"
+    state = "Deleting" if metadata.get("deletionTimestamp") else seen.state or "Pending"
     return [
         *([metadata["namespace"]] if namespaces else []),
         metadata["name"],

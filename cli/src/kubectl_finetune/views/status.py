@@ -14,6 +14,8 @@ from kubectl_finetune.views.job import Job
 TRUTHS = {"True": colours.GOOD, "False": "dim", "Unknown": colours.WORKING}
 BAR = 40
 """Characters of a full bar."""
+BESIDE = 36
+"""Columns for what stands beside it."""
 LABEL = 9
 """Columns of `data:` and its like."""
 
@@ -127,14 +129,15 @@ def _sentence(job: Job, width: int) -> Iterator[Text]:
     )
 
 
-def bar(progress: Progress) -> str:
+def bar(progress: Progress, width: int = 80) -> str:
     """`████████----  120/500  24%  4m10s left`; empty where nobody knows how many steps there are."""
+    size = min(BAR, max(width - BESIDE, 4))
     if not progress.total_steps or progress.step is None:
         return ""
     share = min(progress.step / progress.total_steps, 1.0)
-    full = int(share * BAR)
+    full = int(share * size)
     left = f"  {amounts.duration(progress.eta_seconds)} left" if progress.eta_seconds else ""
-    drawn = "█" * full + "░" * (BAR - full)
+    drawn = "█" * full + "░" * (size - full)
     return f"{drawn}  {progress.step}/{progress.total_steps}  {int(share * 100)}%{left}"
 
 
@@ -152,7 +155,7 @@ def _progress(job: Job, width: int) -> Iterator[Text]:
     progress = job.status.progress
     if progress is None or job.succeeded:
         return
-    if drawn := bar(progress):
+    if drawn := bar(progress, width):
         yield Text(drawn, style=colours.WORKING)
     if told := figures(progress):
         yield Text(told)
