@@ -78,18 +78,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"profile": "team/a"},
         INVALID
         + "spec.profile: Invalid value: \"team/a\": must hold only a-z, 0-9, '-' and '.', and begin and end with a letter "
-        "or a digit",
+        "or digit",
     ),
     "another job's name that no job can have": (
         {"checkpoint": {"resumeFrom": {"jobRef": {"name": "1st"}}}},
         INVALID
         + "spec.checkpoint.resumeFrom.jobRef.name: Invalid value: \"1st\": must hold only a-z, 0-9 and '-', begin with a "
-        "letter and end with a letter or a digit",
+        "letter and end with a letter or digit",
     ),
     "memory in a unit that is none of Kubernetes": (
         {"resources": {"memory": "16GB"}},
         INVALID
-        + 'spec.resources.memory: Invalid value: "16GB": must be a number, with a unit of Kubernetes or without one, for '
+        + 'spec.resources.memory: Invalid value: "16GB": must be a quantity as Kubernetes writes it, for '
         "example 500m, 4, 16Gi or 16G",
     ),
     "a GPU resource without its vendor": (
@@ -266,7 +266,7 @@ def test_a_name_of_41_characters(api, place):
 def test_a_name_that_no_host_can_have(api, place, name):
     assert api.refusal(real_cluster.finetunejob(place, name)) == (
         f"The FineTuneJob \"{name}\" is invalid: metadata.name: Invalid value: must hold only a-z, 0-9 and '-', "
-        "begin with a letter and end with a letter or a digit: host names are made from it"
+        "begin with a letter and end with a letter or digit: host names are made from it"
     )
 
 
@@ -324,7 +324,7 @@ def test_queue_and_priority_change_only_while_suspended(api, place):
         ({"prices": {"gpuHour": -1}}, "spec.prices.gpuHour in body should be greater than or equal to 0"),
         (
             {"defaults": {"memory": "16 GB"}},
-            'spec.defaults.memory: Invalid value: "16 GB": must be a number, with a unit of Kubernetes',
+            'spec.defaults.memory: Invalid value: "16 GB": must be a quantity as Kubernetes writes it',
         ),
         ({"hostPath": "/"}, 'unknown field "spec.hostPath"'),
     ],

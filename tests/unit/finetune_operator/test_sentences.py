@@ -117,11 +117,11 @@ def test_an_event_calls_a_stage_as_conditions_do(stage, called):
         ({"colour": "red"}, "spec.colour: there is no such field"),
         (
             {"resources": {"memory": "16GB"}},
-            "spec.resources.memory: must be a number, with a unit of Kubernetes or without one, for example 500m, 4, 16Gi or 16G",
+            "spec.resources.memory: must be a quantity as Kubernetes writes it, for example 500m, 4, 16Gi or 16G",
         ),
         (
             {"profile": "Team A"},
-            "spec.profile: must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or a digit",
+            "spec.profile: must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or digit",
         ),
     ],
 )

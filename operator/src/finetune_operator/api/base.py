@@ -97,14 +97,14 @@ class Form:
 
 JOB_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A FineTuneJob's name is part of host names: no dots, and a letter first (RFC 1035)."""
-OF_A_JOB = "must hold only a-z, 0-9 and '-', begin with a letter and end with a letter or a digit"
+OF_A_JOB = "must hold only a-z, 0-9 and '-', begin with a letter and end with a letter or digit"
 
 Name = Annotated[
     str,
     pydantic.Field(min_length=1, max_length=253),
     Form(
         "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-        "must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or a digit",
+        "must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or digit",
     ),
 ]
 """The name of a Kubernetes object."""
@@ -117,9 +117,7 @@ GpuResource = Annotated[
 """What a node calls its GPUs."""
 
 QUANTITY = "^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
-OF_A_QUANTITY = Form(
-    QUANTITY, "must be a number, with a unit of Kubernetes or without one, for example 500m, 4, 16Gi or 16G"
-)
+OF_A_QUANTITY = Form(QUANTITY, "must be a quantity as Kubernetes writes it, for example 500m, 4, 16Gi or 16G")
 
 
 def _text(value: Any) -> Any:
