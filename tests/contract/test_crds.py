@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from finetune_operator.api import job, profile, schema, status
-from finetune_operator.api.base import RULES
+from finetune_operator.api.base import JOB_NAME, RULES
 
 ROOT = Path(__file__).parents[2]
 SPEC_CLIENT_LIMIT = (
@@ -198,7 +198,9 @@ def test_rules_of_a_part_with_an_empty_default_hold_for_the_empty_part():
 def test_a_name_of_the_longest_kind_passes_the_rule_for_references():
     reference = dict(nodes(root_schema(schema.finetunejobs())))[".spec.checkpoint.resumeFrom.jobRef.name"]
     assert reference["maxLength"] == job.MAX_NAME_LENGTH
-    assert re.match(reference["pattern"], "a" * job.MAX_NAME_LENGTH)
+    (rule,) = reference[RULES]
+    assert rule["rule"] == f"self.matches('{JOB_NAME}')"
+    assert re.match(JOB_NAME, "a" * job.MAX_NAME_LENGTH)
 
 
 @pytest.mark.parametrize("given", [2, "2"])

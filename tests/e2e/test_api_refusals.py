@@ -10,7 +10,8 @@ from finetune_operator.api import schema
 from finetune_operator.api.job import FineTuneJobSpec
 
 CANNOT_CHANGE = (
-    "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
+    "this field cannot change once the job is created; to run the job with another value, apply it under a new "
+    "metadata.name"
 )
 INVALID = 'The FineTuneJob "support-bot" is invalid: '
 STRICT = (
@@ -53,7 +54,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"model": {"uri": "ftp://host/model"}},
         INVALID
         + 'spec.model.uri: Invalid value: "ftp://host/model": must be a URI that starts with one of: hf://, s3://, '
-        "gs://, az://, pvc://, oci://",
+        "gs://, az://, pvc://",
     ),
     "data of an unknown scheme": (
         {"dataset": {"train": [SOURCE, {"uri": "/data/tickets.jsonl"}]}},
@@ -71,12 +72,47 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
             }
         },
         INVALID
-        + "spec.dataset.train[0]: Invalid value: template names the columns itself: leave out format and columns",
+        + "spec.dataset.train[0]: Invalid value: template names the columns itself; leave out format and columns",
+    ),
+    "a name that is a path": (
+        {"profile": "team/a"},
+        INVALID
+        + "spec.profile: Invalid value: \"team/a\": must hold only a-z, 0-9, '-' and '.', and begin and end with a letter "
+        "or digit",
+    ),
+    "another job's name that no job can have": (
+        {"checkpoint": {"resumeFrom": {"jobRef": {"name": "1st"}}}},
+        INVALID
+        + "spec.checkpoint.resumeFrom.jobRef.name: Invalid value: \"1st\": must hold only a-z, 0-9 and '-', begin with a "
+        "letter and end with a letter or digit",
+    ),
+    "memory in a unit that is none of Kubernetes": (
+        {"resources": {"memory": "16GB"}},
+        INVALID
+        + 'spec.resources.memory: Invalid value: "16GB": must be a quantity as Kubernetes writes it, for '
+        "example 500m, 4, 16Gi or 16G",
+    ),
+    "a GPU resource without its vendor": (
+        {"resources": {"gpuResource": "gpu"}},
+        INVALID
+        + 'spec.resources.gpuResource: Invalid value: "gpu": must be the name of a resource with a slash, for example '
+        "nvidia.com/gpu",
+    ),
+    "a repository without its owner": (
+        {"output": OUTPUT | {"hub": {"repo": "support-bot"}}},
+        INVALID
+        + 'spec.output.hub.repo: Invalid value: "support-bot": must be org/name, for example my-team/support-bot',
+    ),
+    "a task's name with a hyphen": (
+        {"evaluation": {"tasks": [TASK | {"name": "my-quiz", "generate": {}}]}},
+        INVALID
+        + 'spec.evaluation.tasks[0].name: Invalid value: "my-quiz": must hold only letters and digits, and begin with a small '
+        "letter",
     ),
     "held-out rows with a weight": (
         {"dataset": {"train": [SOURCE], "eval": [SOURCE | {"weight": 2}]}},
         INVALID
-        + "spec.dataset: Invalid value: held-out rows are never weighted: weight belongs to the sources of train",
+        + "spec.dataset: Invalid value: held-out rows are never weighted; weight belongs to the sources of train",
     ),
     "an output on the Hub": (
         {"output": {"uri": "hf://org/name"}},
@@ -92,7 +128,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a micro-batch in words": (
         {"training": {"microBatchSize": "few"}},
         INVALID
-        + 'spec.training.microBatchSize: Invalid value: "few": must be Auto or a number of rows of at least 1',
+        + 'spec.training.microBatchSize: Invalid value: "few": must be Auto or a whole number of rows from 1 to 65536',
     ),
     "an adapter from two places": (
         {"model": {"uri": "hf://a/b", "adapterFrom": {"uri": "hf://a/c", "jobRef": {"name": "d"}}}},
@@ -137,19 +173,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "W&B offline, and a server": (
         {"tracking": {"wandb": {"project": "p", "mode": "Offline", "baseUrl": "https://wandb.example"}}},
         INVALID
-        + "spec.tracking.wandb: Invalid value: leave out credentialsSecretRef and baseUrl: with mode Offline nobody is asked",
+        + "spec.tracking.wandb: Invalid value: leave out credentialsSecretRef and baseUrl; with mode Offline no server is "
+        "contacted",
     ),
     "a tracker's files in the pod": (
         {"tracking": {"mlflow": {"trackingUri": "file:///scratch/mlruns"}}},
         INVALID
         + 'spec.tracking.mlflow.trackingUri: Invalid value: "file:///scratch/mlruns": must be an http:// or https:// address '
-        "without a user or password: those stand in the Secret",
+        "without a user or password; put those into the Secret of credentialsSecretRef",
     ),
     "a tracker's password in its address": (
         {"tracking": {"mlflow": {"trackingUri": "https://me:secret@mlflow.example"}}},
         INVALID
         + 'spec.tracking.mlflow.trackingUri: Invalid value: "https://me:secret@mlflow.example": must be an http:// or https:// '
-        "address without a user or password: those stand in the Secret",
+        "address without a user or password; put those into the Secret of credentialsSecretRef",
     ),
 }
 
@@ -228,8 +265,8 @@ def test_a_name_of_41_characters(api, place):
 @pytest.mark.parametrize("name", ["1st", "v1.5"])
 def test_a_name_that_no_host_can_have(api, place, name):
     assert api.refusal(real_cluster.finetunejob(place, name)) == (
-        f'The FineTuneJob "{name}" is invalid: metadata.name: Invalid value: must begin with a letter and hold only a-z, 0-9 '
-        "and '-', no dots: host names are made from it"
+        f"The FineTuneJob \"{name}\" is invalid: metadata.name: Invalid value: must hold only a-z, 0-9 and '-', "
+        "begin with a letter and end with a letter or digit: host names are made from it"
     )
 
 
@@ -285,7 +322,10 @@ def test_queue_and_priority_change_only_while_suspended(api, place):
     ("spec", "sentence"),
     [
         ({"prices": {"gpuHour": -1}}, "spec.prices.gpuHour in body should be greater than or equal to 0"),
-        ({"defaults": {"memory": "16 GB"}}, "spec.defaults.memory in body should match"),
+        (
+            {"defaults": {"memory": "16 GB"}},
+            'spec.defaults.memory: Invalid value: "16 GB": must be a quantity as Kubernetes writes it',
+        ),
         ({"hostPath": "/"}, 'unknown field "spec.hostPath"'),
     ],
 )

@@ -81,7 +81,7 @@ def test_dpo_goes_on_from_qlora_and_comes_out_merged(ran, tmp_path):
     first = ran.succeeded("library-sft")
 
     assert ran.waited == {
-        "spec.model.adapterFrom.jobRef: waits for the adapter of FineTuneJob 'library-sft', which has not ended yet"
+        "spec.model.adapterFrom.jobRef: FineTuneJob 'library-sft', whose adapter is needed, has not ended yet (this job waits)"
     }
     assert (first["adapter"]["type"], second["adapter"]["type"]) == ("QLoRA", "QLoRA")
     assert (first["dataset"]["rows"], first["dataset"]["evalRows"]) == (90, 10)

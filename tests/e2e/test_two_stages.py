@@ -48,7 +48,7 @@ def test_the_second_stage_waits_for_the_first_and_goes_on_from_its_adapter(kube,
     assert job["status"]["state"] == "Succeeded", stories.says(job)
     waited = dict(seen)
     assert waited["WaitingForJob"] == (
-        "spec.model.adapterFrom.jobRef: waits for the adapter of FineTuneJob 'first', which has not ended yet"
+        "spec.model.adapterFrom.jobRef: FineTuneJob 'first', whose adapter is needed, has not ended yet (this job waits)"
     )
     assert seen[-1][0] == "Accepted"
     done = kube.get("ftj", "first", namespace)["status"]

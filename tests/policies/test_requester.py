@@ -7,7 +7,7 @@ import pytest
 import real_cluster
 import stories
 
-NO_PODS = "and a FineTuneJob makes some; ask for the role edit there"
+NO_PODS = "and FineTuneJobs create pods; ask for the role edit there"
 NO_ACCOUNT = "spec.serviceAccountName: ada may not use the ServiceAccount trainer"
 PODS_AND_JOBS = ("--verb=get,create", "--resource=finetunejobs.finetune.dev", "--resource=pods")
 """Kubernetes' own role edit would not do: it may impersonate every ServiceAccount of the namespace."""
@@ -138,7 +138,7 @@ def in_state(kube, namespace, state):
 def test_a_job_that_trains_is_not_deleted_by_mistake(kube, namespace):
     in_state(kube, namespace, "Running")
     done = kube.run("kubectl", "delete", "ftj", "support-bot", "-n", namespace)
-    assert "suspend it first (spec.runPolicy.suspend: true)" in done.stderr
+    assert "suspend it first (kubectl finetune suspend, or spec.runPolicy.suspend: true)" in done.stderr
 
 
 @pytest.mark.parametrize("state", ["Pending", "Queued", "Suspended", "Succeeded", "Failed"])

@@ -137,11 +137,14 @@ TRAINING: list[list[Panel]] = [
         Panel(
             "Step",
             "short",
-            {"step": f"max(finetune_trainer_step{JOB})", "of": f"max(finetune_trainer_total_steps{JOB})"},
+            {
+                "step": f"max(finetune_trainer_step{JOB})",
+                "of all steps": f"max(finetune_trainer_total_steps{JOB})",
+            },
             "stat",
         ),
         Panel("Epoch", "short", {"epoch": f"max(finetune_trainer_epoch{JOB})"}, "stat"),
-        Panel("Still", "s", {"to the end": f"max(finetune_trainer_eta_seconds{JOB})"}, "stat"),
+        Panel("Time left", "s", {"to the end": f"max(finetune_trainer_eta_seconds{JOB})"}, "stat"),
         Panel("Attempt", "short", {"attempt": f"max(finetune_trainer_attempt{JOB})"}, "stat"),
         Panel(
             "Stage",
@@ -153,7 +156,7 @@ TRAINING: list[list[Panel]] = [
     ],
     [
         Panel(
-            "Loss (nats per token)",
+            "Loss (SFT: nats per token)",
             "short",
             {
                 "training": f"max(finetune_trainer_loss{JOB})",
@@ -166,7 +169,7 @@ TRAINING: list[list[Panel]] = [
         Panel("Tokens per second", "short", {"tokens/s": f"max(finetune_trainer_tokens_per_second{JOB})"}),
         Panel("Share of the GPUs' arithmetic", "percentunit", {"MFU": f"max(finetune_trainer_mfu{JOB})"}),
         Panel(
-            "Since the work last moved",
+            "Time since the work last moved",
             "s",
             {"{{pod}}": f"time() - finetune_trainer_updated_timestamp_seconds{JOB}"},
         ),

@@ -12,12 +12,12 @@ END = "<!-- trainer reasons: end -->"
 SKELETON = f"""\
 # Reasons
 
-A reason is the CamelCase word in a condition, an attempt or an Event. Words are stable: programs may go by them. The sentence
+A reason is the CamelCase word in a condition, an attempt or an Event. Words are stable: programs may rely on them. The sentence
 beside it is for people, and may change. `kubectl get ftj NAME -o yaml` shows all conditions, `kubectl get ftj -o wide` the reason
 of `Ready`.
 
 Beside each stands what to do about it. `NAME` is your job's name and `NAMESPACE` its namespace; `FIELD`, `VALUE` and other words in
-capitals are named by the sentence. A FineTuneJob never changes: `kubectl finetune retry` makes a new one of it ([how](cli.md)).
+capitals are named by the sentence. A FineTuneJob never changes: `kubectl finetune retry` makes a new one from it ([how](cli.md)).
 
 ## From the trainer
 
@@ -35,7 +35,7 @@ What a Prepare or training pod says when it ends. The exit code decides what hap
 
 GOOD = {
     "Prepared": "Data and model are checked; the prepared rows lie in the work area.",
-    "Published": "The adapter lies at the output, its manifest last.",
+    "Published": "The result (adapter or weights) is at the output, its manifest last.",
     "Trained": "A node other than 0 trained to the end; node 0 publishes.",
     "AlreadyPublished": "This very job's result already lies at the output; nothing was trained again.",
 }

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+import pytest
 import yaml
 
 from fake_api_server import Fault
@@ -60,6 +61,23 @@ async def test_a_missing_setting_is_named(lab, tmp_path):
     _, errors = await process.communicate()
     assert process.returncode == 2
     assert "FINETUNE_TRAINER_IMAGE" in errors.decode()
+
+
+@pytest.mark.parametrize("text", [None, "clusters: [", "apiVersion: v1"], ids=["none", "no YAML", "empty"])
+async def test_a_kubeconfig_that_cannot_be_used_is_told(text, lab, tmp_path):
+    env = environment(lab, tmp_path, trainer_image="registry/trainer:1")
+    file = tmp_path / "other"
+    if text is not None:
+        file.write_text(text)
+    process = await program(env | {"KUBECONFIG": str(file)})
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert "Traceback" not in errors.decode()
+    *_, told = errors.decode().splitlines()
+    assert told.startswith(
+        "finetune-operator: there is no service account of a pod, and no kubeconfig can be used ("
+    )
+    assert told.endswith("); set KUBECONFIG to one")
 
 
 async def test_help_and_version_tell_every_setting(lab, tmp_path):

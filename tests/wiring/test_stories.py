@@ -401,7 +401,10 @@ async def test_a_job_that_goes_on_from_another_waits_for_it_and_starts_at_its_en
         lab.create(name, **specs[name])
     await until(lambda: lab.condition("Running", "first").get("status") == "True")
     await until(lambda: lab.condition("Accepted", "second").get("reason") == "WaitingForJob")
-    assert "'first', which has not ended yet" in lab.condition("Ready", "second")["message"]
+    assert (
+        "'first', whose adapter is needed, has not ended yet (this job waits)"
+        in lab.condition("Ready", "second")["message"]
+    )
     lab.kubelet.script = happy
     lab.server.remove("jobs", child(lab, "first"))
     assert (await lab.settled("first"))["state"] == "Succeeded"

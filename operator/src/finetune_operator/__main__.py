@@ -14,7 +14,7 @@ import pydantic
 import uvloop
 
 from finetune_operator import settings as choices
-from finetune_operator.cluster.access import configuration
+from finetune_operator.cluster.access import NoAccess, configuration
 from finetune_operator.handlers.serve import Operator
 from finetune_operator.settings import Settings
 
@@ -80,7 +80,7 @@ async def _serve(settings: Settings) -> bool:
 
 
 def main() -> None:
-    """The program. 0: told to stop; 1: something ended that must not, and a restart is due; 2: settings."""
+    """The program. 0: told to stop; 1: something ended that must not, and a restart is due; 2: settings, the kubeconfig."""
     parser = argparse.ArgumentParser(
         prog="finetune-operator",
         description="Turns FineTuneJobs into training pods. Uses the pod's service account, or KUBECONFIG.",
@@ -95,8 +95,12 @@ def main() -> None:
         sys.stderr.writelines(f"finetune-operator: {one}\n" for one in choices.refusals(error))
         sys.exit(2)
     _logging(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        graceful = runner.run(_serve(settings))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            graceful = runner.run(_serve(settings))
+    except NoAccess as error:
+        sys.stderr.write(f"finetune-operator: {error}\n")
+        sys.exit(2)
     sys.exit(0 if graceful else 1)
 
 

@@ -40,6 +40,8 @@ RUN_KEY = "run.json"
 PODS_KEY = "pods.json"
 
 Stage = Literal["Prepare", "Train"]
+CALLED: dict[Stage, str] = {"Prepare": "Prepare", "Train": "training"}
+"""Each stage in a sentence: "the training pod"."""
 
 
 class Owner(NamedTuple):

@@ -94,8 +94,8 @@ def test_the_active_deadline_ends_training_and_says_what_stands():
     assert sim.step().rule == "active-deadline"
     assert sim.said("Stalled") == ("True", "ActiveDeadlineExceeded")
     told = sim.condition("Ready")["message"]
-    assert "1h0m" in told
-    assert "step 30 lies at s3://b/c/step-30" in told
+    assert "training ran for 1h in all attempts together" in told
+    assert told.endswith("to go on from the checkpoint of step 30 at s3://b/c/step-30")
     assert sim.job("train", 1) is None, "its pod holds a GPU no longer"
 
 
@@ -150,7 +150,7 @@ def test_three_interruptions_without_a_newer_checkpoint_are_no_progress():
         decision = interrupted(sim, number, saved(40, stamp(sim.now - 60)))
         assert decision.rule == ("no-progress" if number == 4 else "start-train")
     assert sim.said("Stalled") == ("True", "NoProgress")
-    assert "the newest one is of step 40" in sim.condition("Ready")["message"]
+    assert "the newest one is from step 40" in sim.condition("Ready")["message"]
 
 
 def test_a_newer_checkpoint_begins_the_count_anew():

@@ -66,7 +66,7 @@ def test_a_copy_on_the_hub_is_told_and_decides_nothing(copy, told):
     assert sim.said("Succeeded") == ("True", "Published")
     assert sim.status["hub"] == copy
     (message,) = [one["message"] for one in sim.status["conditions"] if one["type"] == "Published"]
-    assert message == f"the adapter is at {sim.status['adapter']['uri']}{told}"
+    assert message == f"the result is at {sim.status['adapter']['uri']}{told}"
 
 
 def test_training_gets_the_digest_that_prepare_left():
@@ -328,7 +328,10 @@ CANNOT_START = {
 }
 
 
-@pytest.mark.parametrize("stage", ["prepare", "train"])
+CALLED = {"prepare": "Prepare", "train": "training"}
+
+
+@pytest.mark.parametrize("stage", CALLED)
 @pytest.mark.parametrize("reason", CANNOT_START)
 def test_a_pod_that_cannot_start_is_told_in_plain_words(reason, stage):
     state, events = CANNOT_START[reason]
@@ -350,7 +353,7 @@ def test_a_pod_that_cannot_start_is_told_in_plain_words(reason, stage):
     sim.step()
     assert sim.said("Running") == ("False", reason)
     assert sim.condition("Running")["message"] == sim.condition("Ready")["message"]
-    assert sim.condition("Running")["message"].startswith(f"the {stage.capitalize()} pod cannot start: ")
+    assert sim.condition("Running")["message"].startswith(f"the {CALLED[stage]} pod cannot start: ")
     sim.rest()
     sim.runs(stage, 1, running=True)
     sim.step()
@@ -572,7 +575,7 @@ def test_what_an_earlier_attempt_left_running_is_stopped_and_waited_for():
     [
         (errors.Denied("admission says no"), "ApiDenied"),
         (errors.Denied('pods "x" is forbidden: exceeded quota: count'), "QuotaExceeded"),
-        (errors.NameTaken("the Job x belongs to somebody else"), "NameTaken"),
+        (errors.NameTaken("there is already a Job x"), "NameTaken"),
     ],
 )
 @pytest.mark.parametrize("accepted", [False, True])

@@ -72,7 +72,7 @@ def test_a_pod_that_cannot_be_scheduled_is_told_with_its_waiting_peers_until_the
     sim.step()
     assert sim.said("Running") == ("False", "Unschedulable")
     message = sim.condition("Running")["message"]
-    assert message.startswith("1 of 2 Train pods run and wait for the others; the pod support-bot-")
+    assert message.startswith("1 of 2 training pods run and wait for the others; the pod support-bot-")
     assert "Insufficient nvidia.com/gpu" in message
     sim.passes(600)
     sim.step()

@@ -80,13 +80,11 @@ def test_out_of_memory_is_told_with_the_estimate():
     last["result"]["estimate"] = {"gpuMemoryBytes": 19_220_000_000}
     sim.ends("prepare", 1, 0, last)
     sim.step()
-    sim.ends(
-        "train", 1, 86, word("Train", "OutOfMemory", "the GPU's memory does not suffice; lower maxLength")
-    )
+    sim.ends("train", 1, 86, word("Train", "OutOfMemory", "the GPU has too little memory; lower maxLength"))
     sim.step()
     assert sim.said("Stalled") == ("True", "OutOfMemory")
     assert sim.condition("Stalled")["message"] == (
-        "the GPU's memory does not suffice; lower maxLength (estimated were 17.9 GiB of one GPU; see status.estimate)"
+        "the GPU has too little memory; lower maxLength (the estimate was 17.9 GiB for each GPU; see status.estimate)"
     )
 
 

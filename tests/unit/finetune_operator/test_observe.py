@@ -69,7 +69,8 @@ def test_a_damaged_field_does_not_cost_the_others():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (59, "59s"), (250, "4m10s"), (3600, "1h0m"), (90061, "1d1h")]
+    ("seconds", "text"),
+    [(0, "0s"), (59, "59s"), (250, "4m10s"), (3600, "1h"), (86400, "1d"), (90061, "1d1h")],
 )
 def test_durations(seconds, text):
     assert results.duration(seconds) == text

@@ -43,8 +43,8 @@ def test_the_other_jobs_end_is_waited_for_and_its_adapter_taken_with_its_secret(
     for kind, truth in (("Accepted", "False"), ("Ready", "False"), ("Reconciling", "True")):
         assert sim.said(kind) == (truth, "WaitingForJob")
     assert sim.said("Stalled") is None
-    assert sentence(sim).startswith(
-        "spec.model.adapterFrom.jobRef: waits for the adapter of FineTuneJob 'sft'"
+    assert sentence(sim) == (
+        "spec.model.adapterFrom.jobRef: FineTuneJob 'sft', whose adapter is needed, has not ended yet (this job waits)"
     )
     sim.others = [other(status=ended(well=True))]
     sim.step()
@@ -84,7 +84,10 @@ def test_waiting_for_another_job_ends_at_the_pending_deadline():
     sim.passes(1)
     sim.step()
     assert sim.said("Stalled") == ("True", "PendingDeadlineExceeded")
-    assert "waits for the adapter of FineTuneJob 'sft'" in sentence(sim)
+    assert sentence(sim) == (
+        "gave up after waiting 1h (spec.runPolicy.pendingDeadlineSeconds): "
+        "spec.model.adapterFrom.jobRef: FineTuneJob 'sft', whose adapter is needed, has not ended yet"
+    )
 
 
 def test_a_suspended_job_does_not_wait():

@@ -108,8 +108,8 @@ async def test_a_pod_that_has_no_node_yet_is_waited_for(server, shell, job, beco
 
     done = await shell.run(*ASK)
 
-    assert "waiting for the pod: Unschedulable: no node has room for it; " in done.stderr
-    assert "or ask the admin: 0/3 nodes\n" in done.stderr
+    assert "waiting for the pod: Unschedulable: no node can take it; " in done.stderr
+    assert "or ask the cluster's admin (Kubernetes says: 0/3 nodes)\n" in done.stderr
     assert "somebody has removed the pod" in done.stderr
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from finetune_operator.api import schema
+from finetune_operator.api.base import QUANTITY
 from finetune_operator.api.job import FineTuneJobSpec
 
 Node = dict[str, Any]
@@ -22,6 +23,10 @@ def _one_of(first: str, second: str) -> Callable[[Any], bool]:
 
 def _not_both(first: str, second: str) -> Callable[[Any], bool]:
     return lambda value: not (first in value and second in value)
+
+
+def _quantity(value: Any) -> bool:
+    return isinstance(value, int) or re.search(QUANTITY, str(value)) is not None
 
 
 def _rows_or_auto(value: Any) -> bool:
@@ -44,6 +49,7 @@ COUNTERPARTS: dict[str, Callable[[Any], bool]] = {
     "has(self.bertScore) == (has(self.metrics) && self.metrics.exists(name, name == 'bertscore'))": lambda evaluation: (
         ("bertScore" in evaluation) == ("bertscore" in evaluation.get("metrics", []))
     ),
+    f"type(self) == int || self.matches('{QUANTITY}')": _quantity,
     "type(self) == int ? self >= 1 && self <= 65536 : self == 'Auto'": _rows_or_auto,
     "self.mode == 'Offline' || has(self.credentialsSecretRef)": lambda wandb: (
         wandb.get("mode") == "Offline" or "credentialsSecretRef" in wandb

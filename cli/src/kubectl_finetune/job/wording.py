@@ -5,20 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from finetune_operator.api.base import JOB_NAME, QUANTITY
 from kubectl_finetune.job import rules
 
 Wrong = Any
 """One of pydantic's `ErrorDetails`."""
-
-PATTERNS = {
-    QUANTITY: "must be a quantity as Kubernetes writes it, for example 500m, 4, 16Gi or 16G",
-    JOB_NAME: "must hold only a-z, 0-9 and '-', begin with a letter, and end with a letter or digit",
-    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or digit",
-    r"^[a-z][A-Za-z0-9]*$": "must hold only letters and digits, and begin with a small letter",
-    r"^[^/\s]+/[^/\s]+$": "must be two parts with a slash between them, for example my-team/support-bot or nvidia.com/gpu",
-}
-"""What the API's patterns ask for."""
 
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "missing": lambda _: "must be set",
@@ -35,7 +25,6 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "less_than": lambda at: f"must be less than {at['lt']:g}",
     "less_than_equal": lambda at: f"must be at most {at['le']:g}",
     "literal_error": lambda at: f"must be {at['expected'].replace(chr(39), '')}",
-    "string_pattern_mismatch": lambda at: PATTERNS[at["pattern"]],
     "string_too_long": lambda at: f"must be at most {at['max_length']} characters long",
     "string_too_short": lambda at: (
         f"must be at least {at['min_length']} character{'s' * (at['min_length'] > 1)} long"

@@ -1,10 +1,13 @@
 """What every value of the API has in common: camelCase on the wire, frozen in memory, nothing unknown."""
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pydantic
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Value(pydantic.BaseModel):
@@ -45,10 +48,11 @@ def with_rules(*them: Rule) -> pydantic.ConfigDict:
     return pydantic.ConfigDict(json_schema_extra=rules(*them))
 
 
-def uri_of(schemes: Iterable[str], *, max_length: int = 1024) -> Any:
-    """A URI of one of `schemes`, checked by the API server with a message that lists them."""
-    allowed = list(schemes)
-    listed = ", ".join(f"{scheme}://" for scheme in allowed)
+def uri_of(schemes: Iterable[str], *, max_length: int = 1024, unnamed: Iterable[str] = ()) -> Any:
+    """A URI of one of `schemes`, checked by the API server with a message that lists them; those of `unnamed` pass too."""
+    named = list(schemes)
+    allowed = [*named, *unnamed]
+    listed = ", ".join(f"{scheme}://" for scheme in named)
     alternatives = "|".join(allowed)
     return pydantic.Field(
         min_length=1,
@@ -62,16 +66,58 @@ def uri_of(schemes: Iterable[str], *, max_length: int = 1024) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class Form:
+    """A text of one form: who breaks it reads a sentence, not the regular expression, from the API server and from us alike."""
+
+    pattern: str
+    """As Python reads it."""
+    message: str
+
+    @property
+    def rule(self) -> Rule:
+        """For the API server: its texts know no backslash before an s."""
+        pattern = self.pattern.replace(r"\s", "[:space:]")
+        return rule(f"self.matches('{pattern}')", self.message)
+
+    def checked(self, text: str) -> str:
+        """`text`, if it has the form."""
+        if not re.fullmatch(self.pattern, text):
+            raise PydanticCustomError("form", "{message}", {"message": self.message})
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: pydantic.GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(core), **rules(self.rule)}
+
+
 JOB_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A FineTuneJob's name is part of host names: no dots, and a letter first (RFC 1035)."""
+OF_A_JOB = "must hold only a-z, 0-9 and '-', begin with a letter and end with a letter or digit"
 
 Name = Annotated[
     str,
-    pydantic.Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"),
+    pydantic.Field(min_length=1, max_length=253),
+    Form(
+        "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        "must hold only a-z, 0-9, '-' and '.', and begin and end with a letter or digit",
+    ),
 ]
 """The name of a Kubernetes object."""
 
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+GpuResource = Annotated[
+    str,
+    pydantic.Field(min_length=3, max_length=128),
+    Form(r"^[^/\s]+/[^/\s]+$", "must be the name of a resource with a slash, for example nvidia.com/gpu"),
+]
+"""What a node calls its GPUs."""
+
+QUANTITY = "^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+OF_A_QUANTITY = Form(QUANTITY, "must be a quantity as Kubernetes writes it, for example 500m, 4, 16Gi or 16G")
 
 
 def _text(value: Any) -> Any:
@@ -81,9 +127,16 @@ def _text(value: Any) -> Any:
 
 Quantity = Annotated[
     str,
+    pydantic.Field(min_length=1, max_length=32),
     pydantic.BeforeValidator(_text),
-    pydantic.Field(min_length=1, max_length=32, pattern=QUANTITY),
-    pydantic.WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": QUANTITY}),
+    OF_A_QUANTITY,
+    pydantic.WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            **rules(rule(f"type(self) == int || {OF_A_QUANTITY.rule['rule']}", OF_A_QUANTITY.message)),
+        }
+    ),
 ]
 """A Kubernetes quantity, for example `500m`, `2` or `8Gi`."""
 
@@ -98,5 +151,5 @@ class SecretRef(Value):
 class JobRef(Value):
     """Another FineTuneJob of the same namespace."""
 
-    name: Annotated[str, pydantic.Field(min_length=1, max_length=40, pattern=JOB_NAME)]
+    name: Annotated[str, pydantic.Field(min_length=1, max_length=40), Form(JOB_NAME, OF_A_JOB)]
     """Name of the FineTuneJob."""

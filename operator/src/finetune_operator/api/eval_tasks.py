@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from finetune_operator.api.base import SecretRef, Value, rule, uri_of, with_rules
+from finetune_operator.api.base import Form, SecretRef, Value, rule, uri_of, with_rules
 from finetune_operator.api.sources import DATA_SCHEMES, Column, Template
 
 Choice = Annotated[str, pydantic.Field(min_length=1, max_length=1024)]
@@ -14,11 +14,11 @@ class TaskData(Value):
     """The rows of a task."""
 
     uri: Annotated[str, uri_of(DATA_SCHEMES)]
-    """As of a data source: a file, a folder, a Hub dataset. The profile's `allowed.datasets` holds for it, too."""
+    """As for a data source: a file, a folder, a Hub dataset. The profile's `allowed.datasets` applies to it too."""
     credentials_secret_ref: SecretRef | None = None
     """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
     split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
-    """The files of one split, told by their names; absent: as of a data source."""
+    """The files of one split, recognised by their names. Absent: as for a data source."""
 
 
 class MultipleChoice(Value):
@@ -58,10 +58,14 @@ class EvalTask(Value):
         ),
     )
 
-    name: Annotated[str, pydantic.Field(min_length=1, max_length=32, pattern="^[a-z][A-Za-z0-9]*$")]
-    """Letters and digits, the first one small."""
+    name: Annotated[
+        str,
+        pydantic.Field(min_length=1, max_length=32),
+        Form("^[a-z][A-Za-z0-9]*$", "must hold only letters and digits, and begin with a small letter"),
+    ]
+    """Letters and digits; begins with a small letter."""
     data: TaskData
-    """Its rows."""
+    """The rows of the task."""
     prompt: Template
     """What the model reads: `{column}` stands for the row's value, `{{` and `}}` for braces. The answer follows after a space."""
     target: Column
@@ -71,6 +75,6 @@ class EvalTask(Value):
     generate: Generate | None = None
     """The answer is written freely."""
     few_shot: Annotated[int, pydantic.Field(ge=0, le=32)] = 0
-    """The first so many rows are shown, answered, before each prompt, and are never asked."""
+    """This many rows, the first ones, are shown with their answers before each prompt, and are not asked themselves."""
     limit: Annotated[int, pydantic.Field(ge=1, le=10000)] = 200
-    """Most rows that are asked: the first of those that remain."""
+    """At most this many rows are asked: the first ones after those of `fewShot`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from finetune_operator.api.base import JOB_NAME, Name, Rule, Value, rule, rules
+from finetune_operator.api.base import JOB_NAME, OF_A_JOB, Name, Rule, Value, rule, rules
 from finetune_operator.api.recipe import Checkpoint, Evaluation, Training, Tuning
 from finetune_operator.api.running import Resources, RunPolicy, Scheduling, Tracking
 from finetune_operator.api.sources import Dataset, Model, Output
@@ -20,7 +20,7 @@ ROOT_RULES = (
     ),
     rule(
         f"self.metadata.name.matches('{JOB_NAME}')",
-        "must begin with a letter and hold only a-z, 0-9 and '-', no dots: host names are made from it",
+        f"{OF_A_JOB}: host names are made from it",
         at=".metadata.name",
     ),
 )
@@ -30,7 +30,8 @@ MUTABLE = ("run_policy", "scheduling")
 
 
 CANNOT_CHANGE = (
-    "a FineTuneJob cannot change once it is created; to run it again, apply it under a new metadata.name"
+    "this field cannot change once the job is created; to run the job with another value, apply it under a new "
+    "metadata.name"
 )
 
 
@@ -73,7 +74,10 @@ def _immutability(spec: type[Value]) -> list[Rule]:
 
 
 class FineTuneJobSpec(Value):
-    """What is to be done. Immutable once created, but for `runPolicy` and, while suspended, `scheduling`."""
+    """What is to be done.
+
+    Once created, only `spec.runPolicy` (without `maxAttempts`) can change, and `spec.scheduling` while the job is suspended.
+    """
 
     profile: Name | None = None
     """Name of a FineTuneProfile. Absent: the cluster's default one."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from finetune_operator.api.base import Name, Quantity, Value
+from finetune_operator.api.base import Form, GpuResource, Name, Quantity, Value
 from finetune_operator.api.running import LabelValue, Toleration
 
 Prefix = Annotated[str, pydantic.Field(min_length=5, max_length=1024)]
@@ -20,7 +20,14 @@ class LocalRef(Value):
 class EnvVar(Value):
     """An environment variable of the pods. Plain values only: a Secret is never read across namespaces."""
 
-    name: Annotated[str, pydantic.Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    name: Annotated[
+        str,
+        pydantic.Field(min_length=1, max_length=128),
+        Form(
+            "^[A-Za-z_][A-Za-z0-9_]*$",
+            "must hold only letters, digits and '_', and begin with a letter or '_'",
+        ),
+    ]
     """Name."""
     value: Annotated[str, pydantic.Field(max_length=4096)] = ""
     """Value."""
@@ -65,9 +72,7 @@ class PodMaximum(Value):
 class Gpu(Value):
     """The GPUs behind this profile."""
 
-    resource: Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] = (
-        "nvidia.com/gpu"
-    )
+    resource: GpuResource = "nvidia.com/gpu"
     """Name of the resource."""
     memory: Quantity | None = None
     """Memory of one GPU."""
@@ -78,7 +83,7 @@ class Gpu(Value):
 
 
 class ModelCache(Value):
-    """A claim that keeps downloaded models."""
+    """A PersistentVolumeClaim that keeps downloaded models."""
 
     claim_name: Name
     """A PersistentVolumeClaim, looked up in the job's namespace."""
@@ -92,15 +97,15 @@ class Allowed(Value):
     datasets: Annotated[list[Prefix], pydantic.Field(max_length=64)] = pydantic.Field(default=[])
     """URI prefixes of data."""
     outputs: Annotated[list[Prefix], pydantic.Field(max_length=64)] = pydantic.Field(default=[])
-    """URI prefixes of outputs and work areas; `hf://org` for copies on the Hub (`output.hub`)."""
+    """URI prefixes of outputs and work areas; `hf://org` for copies on the Hub (`spec.output.hub`)."""
     endpoints: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=512)]], pydantic.Field(max_length=64)
     ] = pydantic.Field(default=[])
-    """Addresses of storage servers, hubs and trackers."""
+    """Addresses of storage servers, hubs and trackers. Not supported yet."""
     service_accounts: Annotated[list[Name], pydantic.Field(max_length=64)] = pydantic.Field(default=[])
     """ServiceAccounts that a job may name. Empty: none may be named."""
     trust_remote_code: bool = False
-    """Whether a job may run code that a model's repository ships."""
+    """Whether a job may run code that a model's repository ships. Not supported yet."""
     cpu: bool = True
     """Whether a job may train on CPU (`gpusPerNode: 0`)."""
 
@@ -118,11 +123,11 @@ class Prices(Value):
     """What things cost, for `status.usage` and `status.estimate`."""
 
     currency: Annotated[str, pydantic.Field(min_length=3, max_length=3)] = "USD"
-    """ISO 4217."""
+    """Currency, as an ISO 4217 code."""
     gpu_hour: Annotated[float, pydantic.Field(ge=0)] | None = None
     """Price of one GPU for an hour."""
     cpu_hour: Annotated[float, pydantic.Field(ge=0)] | None = None
-    """Price of one CPU for an hour."""
+    """Price of one CPU for an hour. Not supported yet."""
 
 
 class Placement(Value):
@@ -177,7 +182,7 @@ class FineTuneProfileSpec(Value):
     extra_ca: LocalRef | None = None
     """A ConfigMap with `ca.crt`, looked up in the job's namespace, trusted beside the usual authorities."""
     model_cache: ModelCache | None = None
-    """A claim that keeps downloaded models."""
+    """A PersistentVolumeClaim that keeps downloaded models."""
     mirrors: Mirrors = Mirrors()
     """Where the outside world is."""
     allowed: Allowed = Allowed()

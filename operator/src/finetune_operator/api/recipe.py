@@ -18,7 +18,7 @@ class Lora(Value):
     rank: Annotated[int, pydantic.Field(ge=1, le=1024)] = 16
     """Rank of the update (PEFT's `r`)."""
     alpha: Annotated[float, pydantic.Field(gt=0, le=4096)] | None = None
-    """Scale (PEFT's `lora_alpha`); twice the rank."""
+    """Scale (PEFT's `lora_alpha`). Absent: twice the rank."""
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
     """Dropout on the adapter's input."""
     target_modules: Annotated[list[ModuleName], pydantic.Field(min_length=1, max_length=64)] = pydantic.Field(
@@ -80,7 +80,7 @@ class Dpo(Value):
 
 
 class Training(Value):
-    """How the weights learn. What is not said is chosen from model, data and tuning type, and told in the status."""
+    """How the weights learn. What is not set is chosen from model, data and tuning type, and shown in the status."""
 
     model_config = with_rules(
         rule(
@@ -109,7 +109,7 @@ class Training(Value):
                 **rules(
                     rule(
                         "type(self) == int ? self >= 1 && self <= 65536 : self == 'Auto'",
-                        "must be Auto or a number of rows of at least 1",
+                        "must be Auto or a whole number of rows from 1 to 65536",
                     )
                 ),
             }
@@ -136,9 +136,9 @@ class Training(Value):
     activation_checkpointing: Literal["Auto", "On", "Off"] = "Auto"
     """Trade time for memory; Auto is On on GPU and Off on CPU."""
     group_by_length: bool = False
-    """Batch rows of like length."""
+    """Put rows of similar length into one batch."""
     seed: Annotated[int, pydantic.Field(ge=0, le=4294967295)] = 42
-    """Everything random comes from it."""
+    """Seed of everything random."""
     neftune_noise_alpha: Annotated[float, pydantic.Field(gt=0)] | None = None
     """Noise on the embeddings."""
     early_stopping: EarlyStopping | None = None
@@ -180,7 +180,7 @@ class Evaluation(Value):
     )
 
     every_steps: Positive | None = None
-    """Evaluate during training, too."""
+    """Optimiser steps between two evaluations during training. Absent: only before and after it."""
     metrics: Annotated[
         list[
             Literal["loss", "perplexity", "tokenAccuracy", "rouge", "bleu", "chrf", "exactMatch", "bertscore"]
@@ -193,7 +193,8 @@ class Evaluation(Value):
     ] = pydantic.Field(default=[])
     """Prompts answered by the base and by the tuned model."""
     max_answers: Annotated[int, pydantic.Field(ge=1, le=10000)] = 64
-    """Most held-out rows that are answered for rouge, bleu, chrf, exactMatch and bertscore; drawn by training.seed."""
+    """At most this many held-out rows are answered for rouge, bleu, chrf, exactMatch and bertscore; drawn with
+    `spec.training.seed`."""
     max_new_tokens: Annotated[int, pydantic.Field(ge=1, le=4096)] = 128
     """Longest answer (tokens)."""
     bert_score: BertScore | None = None
@@ -238,7 +239,7 @@ class Checkpoint(Value):
     )
 
     every_minutes: Annotated[float, pydantic.Field(gt=0)] | None = None
-    """Minutes between checkpoints (10)."""
+    """Minutes between checkpoints. Absent, and without `everySteps`: 10."""
     every_steps: Positive | None = None
     """Steps between checkpoints."""
     keep: Annotated[int, pydantic.Field(ge=1, le=100)] = 2

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from finetune_operator.api.base import Name, Quantity, SecretRef, Value, rule, rules, with_rules
+from finetune_operator.api.base import GpuResource, Name, Quantity, SecretRef, Value, rule, rules, with_rules
 
 Seconds = Annotated[int, pydantic.Field(ge=1, le=31536000)]
 LabelValue = Annotated[str, pydantic.Field(min_length=1, max_length=63)]
@@ -29,15 +29,13 @@ class ResourceClaim(Value):
 
 
 class Resources(Value):
-    """What the training pods ask for. What is not said comes from the profile."""
+    """What the training pods ask for. What is not set comes from the profile."""
 
     nodes: Annotated[int, pydantic.Field(ge=1, le=256)] | None = None
     """Pods that train together, one a node."""
     gpus_per_node: Annotated[int, pydantic.Field(ge=0, le=64)] | None = None
-    """GPUs of each pod. 0: train on CPU, the smoke mode."""
-    gpu_resource: (
-        Annotated[str, pydantic.Field(min_length=3, max_length=128, pattern=r"^[^/\s]+/[^/\s]+$")] | None
-    ) = None
+    """GPUs of each pod. 0: train on CPU, for a quick test."""
+    gpu_resource: GpuResource | None = None
     """Name of the GPU resource, for example `nvidia.com/gpu`."""
     cpu: Quantity | None = None
     """CPUs of each pod."""
@@ -46,13 +44,13 @@ class Resources(Value):
     scratch: Quantity | None = None
     """Local disk of each pod: model, data and checkpoints pass through it."""
     resource_claims: Annotated[list[ResourceClaim], pydantic.Field(max_length=8)] = pydantic.Field(default=[])
-    """Claims of Dynamic Resource Allocation."""
+    """Claims of Dynamic Resource Allocation. Not supported yet."""
     prepare: PrepareResources | None = None
     """What the Prepare pod asks for."""
 
 
 class Topology(Value):
-    """How near to each other the pods shall be, in Kueue's words."""
+    """How close to each other the pods should be, in Kueue's words."""
 
     model_config = with_rules(
         rule("has(self.required) != has(self.preferred)", "set exactly one of required and preferred"),
@@ -93,7 +91,7 @@ class Scheduling(Value):
     scheduler_name: Name | None = None
     """Scheduler of the pods. `volcano` is also told how many must start together."""
     topology: Topology | None = None
-    """How near to each other the pods of several nodes shall be; read by Kueue."""
+    """How close to each other the pods of several nodes should be; read by Kueue."""
     node_selector: Annotated[
         dict[str, Annotated[str, pydantic.Field(max_length=63)]], pydantic.Field(max_length=32)
     ] = pydantic.Field(default={})
@@ -103,20 +101,21 @@ class Scheduling(Value):
 
 
 class RunPolicy(Value):
-    """How long, how often. The only part of a spec that may change while the job runs."""
+    """How long, how often. The only part of a spec that may change while the job runs, but for `maxAttempts`."""
 
     suspend: bool = False
-    """Pause: the training Job is removed after a checkpoint, and made again when this is false."""
+    """Pause: the training Job is removed after a checkpoint, and created again when this is false."""
     max_attempts: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
-    """Runs that may fail by our fault or the machine's. Interruptions cost none."""
+    """How often Prepare, and training, may be run where they fail by a fault of the trainer or of the machine. Interruptions are
+    not counted."""
     active_deadline_seconds: Seconds | None = None
-    """Longest time in training."""
+    """Longest time in training (s)."""
     pending_deadline_seconds: Seconds | None = None
-    """Longest time without a running pod, and longest wait for something outside (86400)."""
+    """Longest time without a running pod, and longest wait for something outside (s). Absent: 86400."""
     stall_timeout_seconds: Seconds | None = None
-    """Longest silence of the training loop (900)."""
+    """Longest time in which training shows no progress (s). Absent: 900."""
     ttl_seconds_after_finished: Annotated[int, pydantic.Field(ge=0, le=31536000)] | None = None
-    """When the finished job's children are removed. The FineTuneJob itself stays."""
+    """Seconds after its end after which the job's pods and their logs are removed. The FineTuneJob itself stays."""
 
 
 Address = Annotated[
@@ -127,7 +126,8 @@ Address = Annotated[
         json_schema_extra=rules(
             rule(
                 "self.matches('^https?://[^[:space:]@]+$')",
-                "must be an http:// or https:// address without a user or password: those stand in the Secret",
+                "must be an http:// or https:// address without a user or password; put those into the Secret of "
+                "credentialsSecretRef",
             )
         ),
     ),
@@ -147,7 +147,7 @@ class Wandb(Value):
         ),
         rule(
             "self.mode == 'Online' || !(has(self.credentialsSecretRef) || has(self.baseUrl))",
-            "leave out credentialsSecretRef and baseUrl: with mode Offline nobody is asked",
+            "leave out credentialsSecretRef and baseUrl; with mode Offline no server is contacted",
         ),
     )
 
@@ -158,9 +158,10 @@ class Wandb(Value):
     mode: Literal["Online", "Offline"] = "Online"
     """Offline: nothing is sent; the run lies beside the result, for `wandb sync`."""
     base_url: Address | None = None
-    """Address of an own server."""
+    """Address of your own server."""
     credentials_secret_ref: SecretRef | None = None
-    """Secret with `WANDB_API_KEY`. Without it, nothing is told; the job runs all the same."""
+    """Secret with `WANDB_API_KEY`; must be set unless `mode` is Offline. If the Secret or its key is missing in the cluster,
+    nothing is sent, and the job runs all the same."""
 
 
 class Mlflow(Value):
@@ -169,7 +170,7 @@ class Mlflow(Value):
     tracking_uri: Address
     """Address of the server."""
     experiment: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
-    """Experiment (`Default`); it is made where there is none."""
+    """Experiment; it is created if there is none. Absent: `Default`."""
     credentials_secret_ref: SecretRef | None = None
     """Secret with `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`."""
 
@@ -178,7 +179,7 @@ class Tensorboard(Value):
     """TensorBoard event files beside the result."""
 
     enabled: bool = True
-    """Write them."""
+    """Write TensorBoard event files."""
 
 
 class Tracking(Value):

@@ -180,7 +180,7 @@ AGE = _column("AGE", ".metadata.creationTimestamp", "Time since it was created."
 JOB_COLUMNS = [
     _column("STATE", ".status.state", "One word."),
     _column("PROGRESS", ".status.progress.text", "Optimiser steps done, of all."),
-    _column("LOSS", ".status.progress.loss", "Training loss (nats per token).", kind="number"),
+    _column("LOSS", ".status.progress.loss", "Training loss (SFT: nats per token).", kind="number"),
     _column("ETA", ".status.progress.eta", "Time to the end of training."),
     AGE,
     _column("MODEL", ".spec.model.uri", "The base model.", wide=True),

@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from finetune_operator.api.base import JobRef, SecretRef, Value, rule, uri_of, with_rules
+from finetune_operator.api.base import Form, JobRef, SecretRef, Value, rule, uri_of, with_rules
 
 MODEL_SCHEMES = ("hf", "s3", "gs", "az", "pvc", "oci")
+LATER = ("oci",)
+"""Refused by Accept, by name (plan/not_yet.py)."""
 DATA_SCHEMES = ("hf", "s3", "gs", "az", "pvc", "configmap", "https", "http")
 OUTPUT_SCHEMES = ("s3", "gs", "az", "pvc")
 
@@ -36,7 +38,7 @@ class AdapterFrom(Value):
 class Model(Value):
     """The base model."""
 
-    uri: Annotated[str, uri_of(MODEL_SCHEMES)]
+    uri: Annotated[str, uri_of([one for one in MODEL_SCHEMES if one not in LATER], unnamed=LATER)]
     """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ..."""
     credentials_secret_ref: SecretRef | None = None
     """Secret for `uri`: `HF_TOKEN` for a gated model, `AWS_*` for a bucket. Absent: the output's when the bucket is the same, else
@@ -46,16 +48,16 @@ class Model(Value):
     chat_template: Annotated[str, pydantic.Field(min_length=1, max_length=32768)] | None = None
     """A Jinja chat template that replaces the model's own."""
     attention: Literal["Auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = "Auto"
-    """The attention implementation, in transformers' words."""
+    """The attention implementation, in transformers' words. The flash_attention values are not supported yet."""
     trust_remote_code: bool = False
-    """Run code that the model's repository ships. Only if the profile allows it."""
+    """Run code that the model's repository ships. Not supported yet."""
 
 
 class ScoringModel(Value):
     """A model that judges answers and is never trained."""
 
     uri: Annotated[str, uri_of(("hf", *OUTPUT_SCHEMES))]
-    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ... The profile's `allowed.models` holds for it, too."""
+    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, ... The profile's `allowed.models` applies to it too."""
     credentials_secret_ref: SecretRef | None = None
     """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
 
@@ -68,7 +70,7 @@ class Columns(Value):
     prompt: Column | None = None
     """What the model is asked (prompt-completion, preference, unpaired-preference)."""
     completion: Column | None = None
-    """What it shall answer (prompt-completion, unpaired-preference)."""
+    """What it should answer (prompt-completion, unpaired-preference)."""
     instruction: Column | None = None
     """The instruction (alpaca)."""
     input: Column | None = None
@@ -99,7 +101,7 @@ class PromptTemplate(Value):
     prompt: Template
     """What the model is asked, for example `Summarise:\\n{document}`."""
     completion: Template
-    """What it shall answer, for example `{title}`."""
+    """What it should answer, for example `{title}`."""
 
 
 class DataSource(Value):
@@ -108,7 +110,7 @@ class DataSource(Value):
     model_config = with_rules(
         rule(
             "!has(self.template) || (!has(self.columns) && (!has(self.format) || self.format == 'Auto'))",
-            "template names the columns itself: leave out format and columns",
+            "template names the columns itself; leave out format and columns",
         ),
     )
 
@@ -118,29 +120,30 @@ class DataSource(Value):
     credentials_secret_ref: SecretRef | None = None
     """Secret for `uri`. Absent: the output's when the bucket is the same, else the pod's own identity."""
     split: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
-    """The files of one split, told by their names: `train`, `validation`, `test`, ... Absent: `train` of a Hub dataset that has
-    one, else all files."""
+    """The files of one split, recognised by their names: `train`, `validation`, `test`, ... Absent: `train` of a Hub dataset that
+    has one, else all files."""
     format: Format = "Auto"
     """How a row is read. Auto, the default, looks at the columns of the first one, and at what `method` can learn from."""
     columns: Columns | None = None
     """Names of columns where they are not the usual ones."""
     template: Annotated[list[PromptTemplate], pydantic.Field(min_length=1, max_length=32)] | None = None
-    """The author's own wording. With several, each row draws one, by the seed and by what it says."""
+    """The author's own wording. Where there are several, each row gets one of them, drawn by `spec.training.seed` and the row's
+    text."""
     max_samples: Annotated[int, pydantic.Field(ge=1)] | None = None
     """Read at most this many rows."""
     weight: Annotated[float, pydantic.Field(gt=0, le=1000)] | None = None
-    """How often each training row of this source is seen in an epoch (1): 2 is twice, 0.5 a half of the rows, drawn by the seed.
-    Held-out rows are never weighted."""
+    """How often each training row of this source is seen in an epoch: 2 is twice, 0.5 is half of the rows, drawn by the seed.
+    Absent: 1. Held-out rows are never weighted."""
 
 
 class Duplicates(Value):
     """Duplicate rows."""
 
     exact: bool = True
-    """Drop rows that are the same as an earlier one."""
+    """Leave out rows that are the same as an earlier one."""
     near: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
-    """Drop rows at least this similar to an earlier one, and training rows as similar to one of `eval` (0..1; 0.8 finds rows
-    with a few words changed): the share of runs of five characters that both have, of all that one of them has, estimated.
+    """Leave out rows at least this similar to an earlier one, and training rows as similar to one of `eval` (0..1; 0.8 finds
+    rows with a few words changed): the share of runs of five characters that both have, of all that one of them has, estimated.
     Absent: near copies stay."""
 
 
@@ -152,9 +155,9 @@ class Quality(Value):
     min_tokens: Annotated[int, pydantic.Field(ge=0)] | None = None
     """Shortest row (tokens); shorter ones are left out."""
     max_tokens: Annotated[int, pydantic.Field(ge=1)] | None = None
-    """Longest row (tokens); longer ones are left out. Those longer than `training.maxLength` are cut, not left out."""
+    """Longest row (tokens); longer ones are left out. Those longer than `spec.training.maxLength` are cut, not left out."""
     max_repetition: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
-    """Largest share of an answer's phrases of three words that stood there before (0..1)."""
+    """Rows are left out if a larger share than this of an answer's three-word phrases is repeated in it (0..1)."""
     blocklist: Annotated[
         list[Annotated[str, pydantic.Field(min_length=1, max_length=256)]], pydantic.Field(max_length=1000)
     ] = pydantic.Field(default=[])
@@ -167,7 +170,7 @@ class Dataset(Value):
     model_config = with_rules(
         rule(
             "!has(self.eval) || self.eval.all(source, !has(source.weight))",
-            "held-out rows are never weighted: weight belongs to the sources of train",
+            "held-out rows are never weighted; weight belongs to the sources of train",
         ),
     )
 
@@ -176,7 +179,8 @@ class Dataset(Value):
     eval: Annotated[list[DataSource], pydantic.Field(max_length=32)] = pydantic.Field(default=[])
     """Held-out data. Empty: `evalFraction` of the training data is held out."""
     eval_fraction: Annotated[float, pydantic.Field(ge=0, le=0.5)] | None = None
-    """Share of the training rows held out where `eval` is empty (0.05; at least one row, at most 500). 0: nothing is held out."""
+    """Share of the training rows held out where `eval` is empty. Absent: 0.05, at least one row and at most 500. 0: nothing is
+    held out."""
     quality: Quality = Quality()
     """Rows to leave out."""
 
@@ -184,7 +188,11 @@ class Dataset(Value):
 class Hub(Value):
     """A copy on the Hugging Face Hub, beside the output."""
 
-    repo: Annotated[str, pydantic.Field(min_length=3, max_length=200, pattern=r"^[^/\s]+/[^/\s]+$")]
+    repo: Annotated[
+        str,
+        pydantic.Field(min_length=3, max_length=200),
+        Form(r"^[^/\s]+/[^/\s]+$", "must be org/name, for example my-team/support-bot"),
+    ]
     """`org/name`."""
     private: bool = True
     """Make a new repository private."""
@@ -202,11 +210,12 @@ class Output(Value):
     overwrite: bool = False
     """Replace the result of another job that lies there."""
     work_uri: Annotated[str, uri_of(OUTPUT_SCHEMES)] | None = None
-    """Where work in progress lies (`output.uri`)."""
+    """Where work in progress lies. Absent: `spec.output.uri`."""
     merged: bool = False
     """Publish the adapter merged into the base model's weights too, below `merged/`."""
     dtype: Literal["Auto", "bf16", "fp32"] = "Auto"
-    """Numbers of the published weights; they are rounded before they are measured. Auto: an adapter's as they were learned, of all
-    weights (`tuning.type: Full`) as the base model's. `merged/` keeps the base model's."""
+    """Number format of the published weights; they are rounded before they are measured. Auto: an adapter keeps the format it was
+    trained in, and all weights (`spec.tuning.type: Full`) get that of the base model. `merged/` always has that of the base
+    model."""
     hub: Hub | None = None
     """A copy on the Hub."""

@@ -61,7 +61,7 @@ class Condition(Value):
     last_transition_time: Time
     """When `status` last changed."""
     observed_generation: int = 0
-    """The generation this was said of."""
+    """The generation that this was said about."""
 
 
 class ProfileSeen(Value):
@@ -87,7 +87,7 @@ class Attempt(Value):
     reason: Word | None = None
     """Why it ended."""
     message: Sentence | None = None
-    """The same as a sentence."""
+    """The same in a sentence."""
     exit_code: int | None = None
     """Exit code of the trainer container."""
     node: Annotated[str, pydantic.Field(max_length=253)] | None = None
@@ -95,7 +95,7 @@ class Attempt(Value):
     nodes: (
         Annotated[list[Annotated[str, pydantic.Field(max_length=253)]], pydantic.Field(max_length=256)] | None
     ) = None
-    """Where it ran, by rank, where that were several."""
+    """The nodes it ran on, in the pods' order, where there were several."""
     checkpoint_step: int | None = None
     """Step of the newest verified checkpoint when it ended: what the next run goes on from."""
     start_time: Time | None = None
@@ -130,9 +130,9 @@ class Progress(Value):
     eta_seconds: int | None = None
     """Time to the end of training (s)."""
     warnings: Annotated[list[Sentence], pydantic.Field(max_length=8)] | None = None
-    """What goes wrong beside the training and does not stop it: a tracker that does not answer."""
+    """What goes wrong beside the training and does not stop it, for example a tracker that does not answer."""
     updated_at: Time | None = None
-    """When the trainer said so."""
+    """When the trainer reported this."""
     text: Annotated[str, pydantic.Field(max_length=32)] | None = None
     """For the printer column: `120/500`."""
     eta: Annotated[str, pydantic.Field(max_length=32)] | None = None
@@ -155,21 +155,21 @@ class DatasetSeen(Value):
     dropped: Annotated[dict[str, int], pydantic.Field(max_length=32)] | None = None
     """Rows left out, by reason."""
     truncated: int | None = None
-    """Rows cut to `maxLength`."""
+    """Rows cut to `spec.training.maxLength`."""
     tokens: int | None = None
     """Tokens of one pass over the training rows."""
     supervised_tokens: int | None = None
-    """Those of them that are learned."""
+    """Tokens of one pass over the training rows that are learned."""
     packs: int | None = None
-    """Sequences that those rows share, where `training.packing` is set."""
+    """Packs (sequences that several rows share), where `spec.training.packing` is set."""
     fill_rate: float | None = None
-    """Tokens among the positions of those packs, were each as long as `maxLength` (0..1)."""
+    """How full the packs are: tokens divided by packs times `spec.training.maxLength` (0..1)."""
     advice: Annotated[list[Sentence], pydantic.Field(max_length=8)] | None = None
     """What a person would tell you about this data."""
 
 
 class Resolved(Value):
-    """The training settings in force, what was not said chosen by the trainer."""
+    """The training settings in force; what was not set is chosen by the trainer."""
 
     epochs: float | None = None
     """Passes over the data."""
@@ -182,7 +182,7 @@ class Resolved(Value):
     micro_batch_size: int | None = None
     """Rows (with packing: packs) per forward pass of one process; what is left where training ran out of memory."""
     out_of_memory: int | None = None
-    """How often training ran out of the accelerator's memory and went on with half as many rows per forward pass."""
+    """How often training ran out of the GPU's memory and went on with half as many rows per forward pass."""
     max_length: int | None = None
     """Longest row (tokens)."""
     target_modules: Annotated[list[Word], pydantic.Field(max_length=32)] | None = None
@@ -199,13 +199,13 @@ class Estimate(Value):
     memory_bytes: int | None = None
     """Memory of one process, where training is on CPU."""
     parts: Annotated[dict[str, int], pydantic.Field(max_length=16)] | None = None
-    """That memory by what it is for: weights, adapter, gradients, optimizer, activations, logits, overhead (bytes)."""
+    """Memory by what it is for: weights, adapter, gradients, optimizer, activations, logits, overhead (bytes)."""
     duration_seconds: int | None = None
-    """Time in training."""
+    """Time from the start of the first training pod to the published result (s)."""
     cost: float | None = None
     """Money, in `currency`."""
     currency: Annotated[str, pydantic.Field(max_length=3)] | None = None
-    """ISO 4217."""
+    """Currency, as an ISO 4217 code."""
 
 
 class CheckpointSeen(Value):
@@ -236,11 +236,11 @@ class EvaluationSeen(Value):
     rows: int | None = None
     """Held-out rows."""
     answered: int | None = None
-    """Those of them whose answers were compared with their own."""
+    """Held-out rows whose answers were compared with the expected ones."""
     base: Metrics | None = None
     """The base model."""
     start: Metrics | None = None
-    """The base model with the adapter of `model.adapterFrom`; absent where training began a new one."""
+    """The base model with the adapter of `spec.model.adapterFrom`; absent where training began a new one."""
     tuned: Metrics | None = None
     """The tuned model."""
 
@@ -261,7 +261,7 @@ class AdapterSeen(Value):
     base_revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
     """Revision of the base model."""
     step: int | None = None
-    """Optimiser step whose weights these are: the last, or with `evaluation.keepBest` the best."""
+    """Optimiser step whose weights these are: the last, or with `spec.evaluation.keepBest` the best."""
     size_bytes: int | None = None
     """Size of all files."""
     beyond: Annotated[list[Word], pydantic.Field(max_length=8)] | None = None
@@ -283,24 +283,24 @@ class HubSeen(Value):
     revision: Annotated[str, pydantic.Field(max_length=256)] | None = None
     """The commit that holds the whole copy; absent where there is none."""
     reason: Word | None = None
-    """Why there is none."""
+    """Why there is no copy."""
     message: Sentence | None = None
-    """The same as a sentence."""
+    """The same in a sentence."""
 
 
 class Usage(Value):
     """What training took, over all of its attempts that have ended."""
 
     seconds: float | None = None
-    """Time that training ran (s), however many its pods; `runPolicy.activeDeadlineSeconds` bounds it."""
+    """Time that training ran (s), however many its pods; `spec.runPolicy.activeDeadlineSeconds` bounds it."""
     gpu_seconds: float | None = None
     """GPUs times seconds, of all pods together."""
     wasted_gpu_seconds: float | None = None
-    """Those of them whose work was lost: from the newest checkpoint to the end of an attempt that did not succeed."""
+    """GPU seconds whose work was lost: from the newest checkpoint to the end of an attempt that did not succeed."""
     cost: float | None = None
     """Money, in `currency`."""
     currency: Annotated[str, pydantic.Field(max_length=3)] | None = None
-    """ISO 4217."""
+    """Currency, as an ISO 4217 code."""
 
 
 class FineTuneJobStatus(Value):
@@ -324,7 +324,7 @@ class FineTuneJobStatus(Value):
     )
     """The last ten runs of pods."""
     failures: int | None = None
-    """Training runs that cost an attempt (of `runPolicy.maxAttempts`)."""
+    """Training runs that cost an attempt (of `spec.runPolicy.maxAttempts`)."""
     progress: Progress | None = None
     """How far training is."""
     dataset: DatasetSeen | None = None
@@ -338,9 +338,9 @@ class FineTuneJobStatus(Value):
     evaluation: EvaluationSeen | None = None
     """Base against tuned."""
     adapter: AdapterSeen | None = None
-    """The published adapter."""
+    """The published result."""
     hub: HubSeen | None = None
-    """The copy on the Hub, where `output.hub` asks for one."""
+    """The copy on the Hub, where `spec.output.hub` asks for one."""
     usage: Usage | None = None
     """What the job took."""
     start_time: Time | None = None

@@ -3,6 +3,8 @@
 import enum
 from typing import Self
 
+WAITS = "The job waits for it, at most `spec.runPolicy.pendingDeadlineSeconds`."
+
 
 class Reason(enum.StrEnum):
     """A stable word, and what it means to the person who reads it."""
@@ -20,11 +22,11 @@ class Reason(enum.StrEnum):
     ACCEPTED = "Accepted", "Spec and profile fit; the resolved run is written to an immutable ConfigMap."
     SPEC_INVALID = (
         "SpecInvalid",
-        "The spec says something that cannot be; the message names the field.",
+        "The spec asks for something that is not possible; the message names the field.",
     )
     NOT_YET_SUPPORTED = (
         "NotYetSupported",
-        "The field's behaviour is not there yet. The message says what works today.",
+        "The field, or what it says, is not supported yet, so the job is refused. The message says what works today.",
     )
     POLICY_DENIED = (
         "PolicyDenied",
@@ -32,19 +34,19 @@ class Reason(enum.StrEnum):
     )
     PROFILE_NOT_FOUND = (
         "ProfileNotFound",
-        "No FineTuneProfile of that name. The job waits for it until `pendingDeadlineSeconds`.",
+        f"No FineTuneProfile of that name. {WAITS}",
     )
     PROFILE_INVALID = (
         "ProfileInvalid",
-        "The FineTuneProfile cannot be read by this version of the operator. The job waits for it until `pendingDeadlineSeconds`.",
+        f"The FineTuneProfile cannot be read by this version of the operator. {WAITS}",
     )
     JOB_NOT_FOUND = (
         "JobNotFound",
-        "No FineTuneJob of the name that a `jobRef` gives, in this namespace. The job waits for it until `pendingDeadlineSeconds`.",
+        f"No FineTuneJob of the name that a `jobRef` gives, in this namespace. {WAITS}",
     )
     WAITING_FOR_JOB = (
         "WaitingForJob",
-        "The FineTuneJob that a `jobRef` names has not ended yet. The job waits for it until `pendingDeadlineSeconds`.",
+        f"The FineTuneJob that a `jobRef` names has not ended yet. {WAITS}",
     )
     REFERENCED_JOB_FAILED = (
         "ReferencedJobFailed",
@@ -56,13 +58,16 @@ class Reason(enum.StrEnum):
     )
     RUN_LOST = (
         "RunLost",
-        "The resolved run's ConfigMap was deleted; no other attempt would be the same run.",
+        "The resolved run's ConfigMap was deleted; another attempt could not repeat exactly this run.",
     )
-    NAME_TAKEN = "NameTaken", "The name of a child is held by an object of somebody else. The job waits."
+    NAME_TAKEN = (
+        "NameTaken",
+        "An object that is not this job's has a name that this job needs (a Job, Service or ConfigMap). The job waits.",
+    )
 
     # On the way
     PREPARING = "Preparing", "The Prepare pod checks model, data and access, and tokenises. No GPU is held."
-    PREPARED = "Prepared", "Data and model are checked; the prepared rows lie in the bucket."
+    PREPARED = "Prepared", "Data and model are checked; the prepared rows lie in the work area."
     ALREADY_PUBLISHED = (
         "AlreadyPublished",
         "This job's result already lies at the output; nothing was trained again.",
@@ -72,13 +77,13 @@ class Reason(enum.StrEnum):
     RUNNING = "Running", "The training pod runs."
     PROGRESS_UNAVAILABLE = (
         "ProgressUnavailable",
-        "The training pod runs, but does not answer on port 8080. Training itself is not touched by that.",
+        "The training pod runs, but does not answer on port 8080. Training itself is not affected.",
     )
     ENDING = "Ending", "Pods of an earlier attempt are still ending; the next one starts after them."
     RETRYING = "Retrying", "The last attempt ended early; the next one starts after a pause."
     QUEUED = (
         "Queued",
-        "The Job is suspended by a queue (Kueue), and starts when there is room. `Queued` has Kueue's own reason and message.",
+        "The Job is held back by a queue (Kueue), and starts when there is room. `Queued` has Kueue's own reason and message.",
     )
     QUEUE_NOT_NAMED = (
         "QueueNotNamed",
@@ -104,11 +109,14 @@ class Reason(enum.StrEnum):
     SUSPENDED = "Suspended", "`spec.runPolicy.suspend` is true: nothing runs, and the last checkpoint stands."
     RESUMED = "Resumed", "`spec.runPolicy.suspend` is false again."
     NOT_PUBLISHED = "NotPublished", "Nothing is published yet."
-    PUBLISHED = "Published", "The adapter lies at the output, whole, with its manifest."
+    PUBLISHED = "Published", "The result (adapter or weights) is at the output, complete, with its manifest."
 
     # A pod that cannot start
     IMAGE_PULL_FAILED = "ImagePullFailed", "The node cannot pull the trainer image."
-    UNSCHEDULABLE = "Unschedulable", "No node has room for the pod; the message is the scheduler's."
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node can take the pod: too little room, or other labels or taints than it asks for. The message is the scheduler's.",
+    )
     QUOTA_EXCEEDED = "QuotaExceeded", "A ResourceQuota of the namespace forbids the pod."
     POD_REJECTED = "PodRejected", "An admission rule of the cluster forbids the pod."
     SERVICE_ACCOUNT_MISSING = (
@@ -116,10 +124,13 @@ class Reason(enum.StrEnum):
         "The ServiceAccount of the pod does not exist in the job's namespace.",
     )
     PRIORITY_CLASS_MISSING = "PriorityClassMissing", "The PriorityClass does not exist."
-    SECRET_MISSING = "SecretMissing", "A Secret that the pod mounts does not exist in the job's namespace."
+    SECRET_MISSING = (
+        "SecretMissing",
+        "A Secret that the training pod mounts has been removed from the job's namespace.",
+    )
     CONFIG_MAP_MISSING = (
         "ConfigMapMissing",
-        "A ConfigMap that the pod mounts does not exist in the job's namespace.",
+        "The ConfigMap that the profile's `extraCa` names does not exist in the job's namespace.",
     )
     CLAIM_MISSING = "ClaimMissing", "A PersistentVolumeClaim of the job does not exist, or is not bound."
     VOLUME_FAILED = "VolumeFailed", "The node cannot mount a volume of the pod."
@@ -130,11 +141,14 @@ class Reason(enum.StrEnum):
     GATE_NOT_MET = "GateNotMet", "Exit 65, and the reason is lost: the evaluation gate was not met."
     NOT_THERE_YET = (
         "NotThereYet",
-        "Exit 69, and the reason is lost: something outside is not there yet. It is tried again until `pendingDeadlineSeconds`.",
+        (
+            "Exit 69, and the reason is lost: something outside is not there yet. It is tried again for at most "
+            "`spec.runPolicy.pendingDeadlineSeconds`."
+        ),
     )
     INTERRUPTED = (
         "Interrupted",
-        "Exit 75: stopped from outside after a checkpoint. Resumed; costs no attempt.",
+        "Exit 75: stopped from outside; the newest checkpoint stands, if there is one. Resumed; costs no attempt.",
     )
     ACCESS_DENIED = (
         "AccessDenied",
@@ -142,19 +156,22 @@ class Reason(enum.StrEnum):
     )
     GPU_OUT_OF_MEMORY = (
         "GpuOutOfMemory",
-        "Exit 86, and the reason is lost: the GPU's memory does not suffice.",
+        "Exit 86, and the reason is lost: the GPU has too little memory.",
     )
     TRAINER_FAILED = (
         "TrainerFailed",
-        "The trainer ended with another exit code: its fault or the machine's. Tried `spec.runPolicy.maxAttempts` times.",
+        (
+            "The trainer ended with another exit code: a fault of the trainer or of the machine. It is tried again, up to "
+            "`spec.runPolicy.maxAttempts` times in all."
+        ),
     )
     MEMORY_KILLED = (
         "ContainerOutOfMemory",
-        "The kernel killed the container for memory.",
+        "The container was killed because it needed more memory than it has.",
     )
     SCRATCH_EXCEEDED = (
         "ScratchExceeded",
-        "The kubelet evicted the pod for the size of its own scratch disk.",
+        "The pod was evicted because it filled its own scratch disk.",
     )
     NO_LAST_WORD = (
         "NoLastWord",
@@ -169,7 +186,7 @@ class Reason(enum.StrEnum):
     JOB_DELETED = "JobDeleted", "Somebody deleted the child Job. Resumed; costs no attempt."
     PENDING_DEADLINE_EXCEEDED = (
         "PendingDeadlineExceeded",
-        "Nothing ran for `pendingDeadlineSeconds`; the message says what it waited for.",
+        "Nothing ran for `spec.runPolicy.pendingDeadlineSeconds`; the message says what the job waited for.",
     )
 
     ACTIVE_DEADLINE_EXCEEDED = (
@@ -184,10 +201,16 @@ class Reason(enum.StrEnum):
     # The API server
     API_DENIED = (
         "ApiDenied",
-        "The API server refused to create a child; the message is its own. It is tried again.",
+        "The API server refused a request of the operator's for this job; the message is the API server's. It is tried again.",
     )
     STATUS_REFUSED = (
         "StatusRefused",
-        "An Event alone: the API server refuses the job's status (an older CRD?). It says what was before.",
+        (
+            "Only an Event: the API server refuses the job's new status (perhaps the CRDs are older than the operator), so the "
+            "status still says what it said before."
+        ),
     )
-    API_UNAVAILABLE = "ApiUnavailable", "The API server did not answer. It is tried again."
+    API_UNAVAILABLE = (
+        "ApiUnavailable",
+        "The API server did not answer; only the operator's log says so. It is tried again.",
+    )

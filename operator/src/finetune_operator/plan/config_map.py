@@ -17,7 +17,8 @@ def config_map(owner: Owner, plan: RunPlan) -> dict[str, Any]:
     if len(run.encode()) > MAX_RUN_BYTES:
         raise RunTooLarge(
             f"the resolved run takes {len(run.encode())} bytes of at most {MAX_RUN_BYTES}; "
-            "shorten spec.evaluation.samples, spec.dataset.quality.blocklist or the templates"
+            "shorten spec.evaluation.samples, spec.dataset.quality.blocklist, spec.model.chatTemplate or the templates of "
+            "spec.dataset.train"
         )
     return {
         "apiVersion": "v1",

@@ -28,26 +28,31 @@ JOB: tuple[Row, ...] = (
     (
         "spec.model.trustRemoteCode",
         lambda s: s.model.trust_remote_code,
-        "models that transformers knows work today",
+        "leave it out; models that transformers itself knows work today",
     ),
     (
         "spec.model.attention",
         lambda s: s.model.attention.startswith("flash"),
         "Auto, sdpa and eager work today",
     ),
-    ("spec.resources.resourceClaims", lambda s: s.resources.resource_claims, "ask for GPUs by gpusPerNode"),
+    (
+        "spec.resources.resourceClaims",
+        lambda s: s.resources.resource_claims,
+        "leave it out, and ask for GPUs with spec.resources.gpusPerNode",
+    ),
 )
 
+ADMINS = "ask the cluster's admin to remove it from the profile, and run the job again"
 PROFILE: tuple[tuple[str, Callable[[FineTuneProfileSpec], Any], str], ...] = (
     (
         "spec.allowed.endpoints",
         lambda p: p.allowed.endpoints,
-        "leave it out; a NetworkPolicy can say where pods may connect to",
+        f"{ADMINS} (a NetworkPolicy can say where pods may connect to)",
     ),
     (
         "spec.prices.cpuHour",
         lambda p: p.prices.cpu_hour is not None,
-        "leave it out; training is priced by gpuHour",
+        f"{ADMINS} (training is priced by spec.prices.gpuHour)",
     ),
 )
 

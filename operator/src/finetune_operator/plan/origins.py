@@ -80,7 +80,7 @@ def _adapter(name: str, spec: FineTuneJobSpec, others: Mapping[str, OtherSeen]) 
         )
     if other.ended is None:
         raise WaitingForJob(
-            f"{field}: waits for the adapter of FineTuneJob {other.name!r}, which has not ended yet"
+            f"{field}: FineTuneJob {other.name!r}, whose adapter is needed, has not ended yet"
         )
     if other.ended == "Failed":
         raise ReferencedJobFailed(
@@ -97,7 +97,7 @@ def _work(name: str, spec: FineTuneJobSpec, others: Mapping[str, OtherSeen]) -> 
     other = _found(CHECKPOINT, asked.job_ref.name, name, others)
     if other.ended is None:
         raise WaitingForJob(
-            f"{CHECKPOINT}: waits for the end of FineTuneJob {other.name!r}, which goes on from its checkpoints by itself"
+            f"{CHECKPOINT}: FineTuneJob {other.name!r} has not ended yet, and goes on from its checkpoints by itself"
         )
     if other.ended == "Succeeded":
         raise ReferencedJobFailed(
@@ -122,7 +122,8 @@ def _found(field: str, wanted: str, name: str, others: Mapping[str, OtherSeen]) 
         )
     if wanted not in others:
         raise JobNotFound(
-            f"{field}: there is no FineTuneJob {wanted!r} in this namespace; the job waits for it"
+            f"{field}: there is no FineTuneJob {wanted!r} in this namespace; create it, or apply this job under a new name with "
+            "the right jobRef"
         )
     return others[wanted]
 

@@ -23,7 +23,7 @@ class Asked:
 
 
 Rule = Callable[[Asked], Iterator[str]]
-CURE = "change that and apply the job under a new name, or ask the admin for another profile"
+CURE = "change that and apply the job under a new name, or ask the cluster's admin for another profile"
 
 
 def check(asked: Asked, profile_name: str) -> None:

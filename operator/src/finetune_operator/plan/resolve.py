@@ -1,9 +1,11 @@
 """Which profile a job gets, and what its defaults make of the job's resources."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 from finetune_operator.api.job import FineTuneJobSpec
 from finetune_operator.api.profile import FineTuneProfileSpec
@@ -49,7 +51,10 @@ class Sizes:
 def chosen(name: str | None, profiles: Mapping[str, ProfileSeen]) -> Chosen:
     """The profile named; else the first by name that says `default: true`; else the built-in one."""
     if name is not None and name not in profiles:
-        raise ProfileNotFound(f"spec.profile: there is no FineTuneProfile {name!r}; the job waits for it")
+        raise ProfileNotFound(
+            f"spec.profile: there is no FineTuneProfile {name!r}; ask the cluster's admin for it, or apply the job under a new "
+            "name with another one"
+        )
     if name is None:
         name = next((one for one in sorted(profiles) if profiles[one].spec.get("default") is True), None)
     if name is None:
@@ -63,7 +68,7 @@ def _parsed(profile: ProfileSeen) -> FineTuneProfileSpec:
         return FineTuneProfileSpec.model_validate(profile.spec)
     except pydantic.ValidationError as error:
         raise ProfileInvalid(
-            f"FineTuneProfile {profile.name!r}: {first_error(error)}; the job waits until it is corrected"
+            f"FineTuneProfile {profile.name!r}: {first_error(error)}; ask the cluster's admin to correct it"
         ) from error
 
 
@@ -87,4 +92,24 @@ def first_error(error: pydantic.ValidationError) -> str:
     """The first thing that is wrong, with its field in the API's own spelling."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    return f"spec{path}: {first['msg']}"
+    return f"spec{path}: {_plain(first)}"
+
+
+def _plain(wrong: ErrorDetails) -> str:
+    """Pydantic's sentence as one of ours: `must be greater than 0` for `Input should be greater than 0`."""
+    if wrong["type"] in PLAIN:
+        return PLAIN[wrong["type"]]
+    said = SHOULD.sub("must", wrong["msg"]).replace(" after validation", "")
+    return said[:1].lower() + said[1:]
+
+
+PLAIN = {
+    "missing": "must be set",
+    "extra_forbidden": "there is no such field",
+    "model_type": "must be a mapping of fields",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+}
+"""By pydantic's word for what is wrong."""
+SHOULD = re.compile(r"^[A-Z]\w+ should\b")
+"""How pydantic begins: `Input should`, `String should`, `List should`."""

@@ -37,7 +37,8 @@ def place(uri: str, field: str) -> Place:
         or not parts[0]
     ):
         raise SpecInvalid(
-            f"{field}: {uri!r} has an empty host, or a segment `.`, `..` or with an encoded slash; write it out plainly"
+            f"{field}: {uri!r} names no bucket, claim or host, or its path holds `.`, `..`, a backslash or an encoded slash; "
+            "write the whole path without them"
         )
     return Place(scheme.lower(), parts[0], tuple(part for part in parts[1:] if part))
 

@@ -44,7 +44,7 @@ def accepting(found: Case) -> Decision | None:
         if not world.run_looked:
             return Decision(
                 "accept", look="run"
-            )  # a run that was accepted is asked nothing anew: its status was lost
+            )  # a run that was accepted is asked nothing again: its status was lost
         return _refused(found, error) if isinstance(error, Refused) else _waits(found, error)
     return Decision("accept", actions=(CreateRun(manifest),), again=True)
 
@@ -69,7 +69,8 @@ def _waits(found: Case, error: FineTuneError) -> Decision:
         reason = Reason.PENDING_DEADLINE_EXCEEDED
         says = {**failed(reason, message), "Accepted": Says("False", error.reason, str(error))}
         return found.decided("accept-deadline", "Failed", says, completion_time=stamp(world.now))
-    says = {**on_the_way(error.reason, str(error)), "Accepted": Says("False", error.reason, str(error))}
+    message = f"{error} (this job waits)"
+    says = {**on_the_way(error.reason, message), "Accepted": Says("False", error.reason, message)}
     return found.decided("waits-to-be-accepted", "Pending", says, after=min(left, error.retry_after or left))
 
 

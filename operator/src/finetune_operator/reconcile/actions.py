@@ -196,5 +196,6 @@ def _owned_plan(job: JobSeen, raw: Object) -> RunPlan:
 
 def _taken(kind: str, name: str) -> errors.NameTaken:
     return errors.NameTaken(
-        f"the {kind} {name} belongs to somebody else; delete it, so that this job's own can be created"
+        f"there is already a {kind} {name} that is not this job's; have it removed, and the job goes on, or apply the job under a "
+        "new name"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune_operator.api.status import Attempt, Estimate, State
 from finetune_operator.errors.reasons import Reason
-from finetune_operator.names import Stage
+from finetune_operator.names import CALLED, Stage
 from finetune_operator.observe import times
 from finetune_operator.observe.child import ChildSeen
 from finetune_operator.plan.accept import spec_of
@@ -64,9 +64,7 @@ def leftovers(found: Case) -> Decision | None:
         return None
     if not found.world.confirmed:
         return Decision("leftovers", look="children")
-    message = (
-        f"waiting for the end of {', '.join([*(one.name for one in children), *pods])}, of an earlier attempt"
-    )
+    message = f"waiting until what is left of an earlier attempt has ended: {', '.join([*(one.name for one in children), *pods])}"
     stop = tuple(DeleteJob(one.name, one.uid) for one in children if not one.deleting)
     says: Talk = {
         **on_the_way(Reason.ENDING, message),
@@ -97,11 +95,11 @@ def no_progress(found: Case, fruitless: Sequence[Attempt]) -> Decision:
     """Interruptions cost the author no attempt, but not for ever."""
     why = ", ".join(dict.fromkeys(one.reason or Reason.INTERRUPTED for one in fruitless))
     step = fruitless[-1].checkpoint_step
-    stands = f"the newest one is of step {step}" if step else "there is none yet"
+    stands = f"the newest one is from step {step}" if step else "there is none yet"
     message = (
         f"training was interrupted {len(fruitless)} times in a row ({why}) without a newer checkpoint ({stands}); "
-        "save more often (spec.checkpoint.everyMinutes), or let it run where it is left alone for longer, "
-        "and apply the job under a new name"
+        "save more often (spec.checkpoint.everyMinutes), or run it where it is interrupted less often, and apply the job under a "
+        "new name"
     )
     return ending_rules.fail(found, "no-progress", Reason.NO_PROGRESS, message)
 
@@ -211,9 +209,9 @@ def _priced(estimate: Estimate | None, plan: RunPlan | None) -> Estimate | None:
 
 def _retrying(last: Attempt) -> Talk:
     """Why the last attempt ended, and that another comes."""
-    said = last.message or last.reason or ""
     reason = last.reason or Reason.RETRYING
-    message = f"{said} ({last.stage} attempt {last.number} ended; it is tried again)"
+    said = last.message or reason
+    message = f"{said} ({CALLED[last.stage]} attempt {last.number} ended; it is tried again)"
     says: Talk = {**on_the_way(reason, message), "Queued": None}
     if last.stage == "Prepare":
         says["Prepared"] = Says("False", reason, said)

@@ -112,7 +112,7 @@ class Caches:
         return old != profile
 
     def drop_profile(self, profile: ProfileSeen) -> None:
-        """It was deleted. One that was made anew under its name since then stays."""
+        """It was deleted. One that was made again under its name since then stays."""
         old = self.profiles.get(profile.name)
         if old is not None and old.version <= profile.version:
             del self.profiles[profile.name]

@@ -77,17 +77,20 @@ def uncounted(found: Case) -> Decision | None:
 
 
 def out_of_time(found: Case) -> Decision | None:
-    """Training has run as long as it may. The clock is that of all attempts: it does not begin anew."""
+    """Training has run as long as it may. The clock is that of all attempts: it does not start again."""
     most = active_deadline(found)
     if most is None or found.active_seconds < most:
         return None
     saved = found.saved
-    stands = f"; the checkpoint of step {saved.step} lies at {saved.uri}" if saved is not None else ""
+    further = (
+        f", and with spec.checkpoint.resumeFrom to go on from the checkpoint of step {saved.step} at {saved.uri}"
+        if saved is not None
+        else ""
+    )
     message = (
-        f"training ran for {results.duration(int(found.active_seconds))}, all attempts together, and may run for "
-        f"{results.duration(most)} (spec.runPolicy.activeDeadlineSeconds){stands}; apply the job under a new "
-        "name with a later deadline, "
-        "fewer steps or more GPUs"
+        f"training ran for {results.duration(int(found.active_seconds))} in all attempts together, and may run for at most "
+        f"{results.duration(most)} (spec.runPolicy.activeDeadlineSeconds, or the profile's maximum); apply the job under a new "
+        f"name with a later deadline, fewer steps or more GPUs{further}"
     )
     return fail(found, "active-deadline", Reason.ACTIVE_DEADLINE_EXCEEDED, message)
 
@@ -113,7 +116,9 @@ def _estimated(found: Case) -> str:
     estimate = found.old.estimate
     if estimate is None or estimate.gpu_memory_bytes is None:
         return ""
-    return f" (estimated were {estimate.gpu_memory_bytes / 2**30:.1f} GiB of one GPU; see status.estimate)"
+    return (
+        f" (the estimate was {estimate.gpu_memory_bytes / 2**30:.1f} GiB for each GPU; see status.estimate)"
+    )
 
 
 def fail(found: Case, rule: str, reason: str, message: str, *, judged: Judged | None = None) -> Decision:
@@ -160,7 +165,7 @@ def pending_deadline(found: Case) -> float:
 
 
 def waiting_since(found: Case, last: Attempt) -> float:
-    """Since when nothing has run. A suspension by the author is no wait: after it the clock begins anew."""
+    """Since when nothing has run. A suspension by the author is no wait: after it the clock starts again."""
     return max(_wait_began(found, last), resumed(found))
 
 
@@ -208,4 +213,4 @@ def overdue(found: Case, last: Attempt, what: str) -> Decision | None:
 
 def gave_up(deadline: float, what: str) -> str:
     """That a wait has lasted longer than `deadline` (s)."""
-    return f"gave up after {results.duration(int(deadline))} (spec.runPolicy.pendingDeadlineSeconds) of waiting: {what}"
+    return f"gave up after waiting {results.duration(int(deadline))} (spec.runPolicy.pendingDeadlineSeconds): {what}"

@@ -5,6 +5,7 @@ from typing import Any
 from finetune_operator.api.status import Attempt, State
 from finetune_operator.errors import Denied, Invalid
 from finetune_operator.errors.reasons import Reason
+from finetune_operator.names import CALLED
 from finetune_operator.observe.words import ProgressSeen
 from finetune_operator.reconcile import ending_rules
 from finetune_operator.reconcile.case import Case
@@ -32,7 +33,7 @@ def trouble(found: Case) -> Decision:
     """Tell the author in the API server's words, and try again; what can never be made ends the job."""
     error = found.world.trouble
     if isinstance(error, Invalid):
-        message = f"the API server refuses what this spec makes: {error}; correct it and apply the job under a new name"
+        message = f"the API server refuses what this spec asks for: {error}; correct it and apply the job under a new name"
         return ending_rules.fail(found, "invalid", error.reason, message)
     message, reason = str(error), error.reason if error is not None else Reason.API_DENIED
     if isinstance(error, Denied) and reason is Reason.API_DENIED:
@@ -90,7 +91,7 @@ def starting(found: Case) -> Decision | None:
     if obstacle is None:
         says = _usual(found, live)
         wait = installed.start_grace - age if age < installed.start_grace else min(PATIENCE, max(age, 1.0))
-        return overdue(found, live, "the pod did not start") or found.decided(
+        return overdue(found, live, _silent(live)) or found.decided(
             "starting", state, says, after=soon(found, live, wait)
         )
     message = f"{_who(live)} cannot start: {obstacle.message}"
@@ -145,7 +146,11 @@ def _running(found: Case, live: Judged) -> Says:
     seen = _heard(found, live)
     where = f"training attempt {live.number} runs on {_nodes(live)}"
     if seen is not None and seen.failures >= PROGRESS_FAILURES:
-        return Says("True", Reason.PROGRESS_UNAVAILABLE, f"{where}; it does not answer on port 8080")
+        return Says(
+            "True",
+            Reason.PROGRESS_UNAVAILABLE,
+            f"{where}; its progress cannot be read (no answer on port 8080), and training goes on all the same",
+        )
     return Says("True", Reason.RUNNING, where)
 
 
@@ -188,7 +193,7 @@ def ending(found: Case) -> Decision | None:
 
 def _waiting_for_the_end(found: Case, live: Judged) -> Decision:
     """The Job was deleted, and its pod still saves a checkpoint."""
-    message = f"the Job of {live.stage} attempt {live.number} was deleted; the next attempt starts when its pod has ended"
+    message = f"the Job of {CALLED[live.stage]} attempt {live.number} was deleted; the next attempt starts when its pod has ended"
     says = {**talk(Reason.ENDING, message), "Queued": None}
     return found.decided("ending", found.old.state or "Pending", says, after=PATIENCE)
 
@@ -201,9 +206,14 @@ def _who(live: Judged) -> str:
     """The pod that does not start, and that others wait for it: they hold their GPUs meanwhile."""
     size = live.child.size if live.child is not None else 1
     if size == 1:
-        return f"the {live.stage} pod"
+        return f"the {CALLED[live.stage]} pod"
     which = f"the pod {live.pod.name}" if live.pod is not None else "a pod that does not exist yet"
-    return f"{_at_work(live)} of {size} {live.stage} pods run and wait for the others; {which}"
+    return f"{_at_work(live)} of {size} {CALLED[live.stage]} pods run and wait for the others; {which}"
+
+
+def _silent(live: Judged) -> str:
+    """That it did not start, where nothing is known to be wrong."""
+    return f"{_who(live)} did not start, and Kubernetes did not say why; ask the cluster's admin to look at the nodes"
 
 
 def _at_work(live: Judged) -> int:
@@ -243,8 +253,8 @@ def preparing(found: Case) -> Talk:
         "Queued": None,
     }
     if ended:
-        message = ended[-1].message or ""
         reason = ended[-1].reason or Reason.PREPARING
+        message = ended[-1].message or reason
         return {**says, **on_the_way(reason, message), "Prepared": Says("False", reason, message)}
     message = "the Prepare pod checks model, data and access"
     return {

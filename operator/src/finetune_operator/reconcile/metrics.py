@@ -88,13 +88,13 @@ class Metrics:
         )
         self.wasted_gpu_seconds = prometheus.Counter(
             "finetunejob_wasted_gpu_seconds",
-            "Those of them whose work was lost.",
+            "GPU seconds of training attempts whose work was lost, by namespace and outcome.",
             ["namespace", "outcome"],
             registry=self.registry,
         )
         self.cost = prometheus.Counter(
             "finetunejob_cost",
-            "Their price, where the profile tells one.",
+            "Price of training attempts that ended, by namespace, outcome and currency, where the profile names one.",
             ["namespace", "outcome", "currency"],
             registry=self.registry,
         )

@@ -1,12 +1,19 @@
 """Rules for an attempt whose Job a queue holds back. Only the queue writes `spec.suspend` of such a Job, never we."""
 
 from finetune_operator.errors.reasons import Reason
+from finetune_operator.names import CALLED, Stage
 from finetune_operator.reconcile import attempt_rules, ending_rules, live_rules
 from finetune_operator.reconcile.case import Case
 from finetune_operator.reconcile.world import Decision
 from finetune_operator.status import attempts, held
 from finetune_operator.status.conditions import Says
 from finetune_operator.status.judge import Judged
+
+WHAT_COMES: dict[Stage, str] = {
+    "Prepare": "starts over when there is room again",
+    "Train": "saves a checkpoint now",
+}
+"""Of an attempt that a queue stops."""
 
 
 def stopped_in_vain(found: Case) -> Decision | None:
@@ -49,13 +56,13 @@ def queued(found: Case) -> Decision | None:
 
 
 def _stopping(found: Case, live: Judged) -> Decision:
-    """The queue took the place back, and the pod saves a checkpoint in its grace period."""
+    """The queue took the place back, and the pod uses its grace period: training saves a checkpoint."""
     workload = found.world.workload_of(live.child)
     reason = (
         Reason.PREEMPTED if workload is not None and workload.evicted == Reason.PREEMPTED else Reason.EVICTED
     )
     why = workload.evicted_message if workload is not None else ""
-    message = f"the queue stops {live.stage} attempt {live.number}, which saves a checkpoint now"
+    message = f"the queue stops {CALLED[live.stage]} attempt {live.number}, which {WHAT_COMES[live.stage]}"
     if why:
         message += f": {why}"
     says = live_rules.talk(reason, message)

@@ -92,13 +92,19 @@ TABLE: tuple[Row, ...] = (
             ),
             Outcome(
                 "accept-deadline",
-                "and it was not for `pendingDeadlineSeconds`",
+                "and that for `pendingDeadlineSeconds` already",
                 "Failed",
                 Reason.PENDING_DEADLINE_EXCEEDED,
             ),
             Outcome("suspended", "and `spec.runPolicy.suspend` is true", "Suspended", Reason.SUSPENDED),
             Outcome("trouble", "the API server refuses the ConfigMap", says=SERVERS),
-            Outcome("invalid", "what the spec makes can never be (422)", "Failed", Reason.SPEC_INVALID, STOP),
+            Outcome(
+                "invalid",
+                "the spec asks for an object that the API server can never accept (422)",
+                "Failed",
+                Reason.SPEC_INVALID,
+                STOP,
+            ),
         ),
     ),
     Row(
@@ -138,7 +144,10 @@ TABLE: tuple[Row, ...] = (
         (
             Outcome(
                 "failed-for-good",
-                "an attempt ended as no other could better: exit 64, 65, 77 or 86, or killed for memory",
+                (
+                    "an attempt ended in a way that no other attempt would change: exit 64, 65, 77 or 86, killed for memory, or "
+                    "evicted for a full scratch disk"
+                ),
                 "Failed",
                 OWN,
                 STOP,
@@ -173,12 +182,18 @@ TABLE: tuple[Row, ...] = (
         live_rules.trouble_if_any,
         (
             Outcome("trouble", "the API server refused the last request: tries again later", says=SERVERS),
-            Outcome("invalid", "what the spec makes can never be (422)", "Failed", Reason.SPEC_INVALID, STOP),
+            Outcome(
+                "invalid",
+                "the spec asks for an object that the API server can never accept (422)",
+                "Failed",
+                Reason.SPEC_INVALID,
+                STOP,
+            ),
         ),
     ),
     Row(
         ending_rules.unclear,
-        (Outcome("unclear", "what the watches told cannot be: lists Jobs and pods again"),),
+        (Outcome("unclear", "what the watches reported contradicts itself: lists Jobs and pods again"),),
     ),
     Row(
         live_rules.suspended,
@@ -209,7 +224,7 @@ TABLE: tuple[Row, ...] = (
         (
             Outcome(
                 "stopping",
-                "a queue suspended the Job, and its pod still saves a checkpoint",
+                "a queue suspended the Job, and its pod is still ending (training saves a checkpoint)",
                 "Queued",
                 "`Preempted` or `Evicted`",
             ),
@@ -228,7 +243,7 @@ TABLE: tuple[Row, ...] = (
         (
             Outcome(
                 "starting",
-                "the pod does not run yet; after a grace, reads Events to know why",
+                "the pod does not run yet; after a short wait, reads Events to know why",
                 says="`Preparing`, `Starting`, or what Prepare waited for before; the state with it",
             ),
             Outcome(
@@ -264,7 +279,7 @@ TABLE: tuple[Row, ...] = (
         (
             Outcome(
                 "leftovers",
-                "Jobs or pods of an earlier attempt are still there: two live ones must never be",
+                "Jobs or pods of an earlier attempt are still there: there must never be two live ones",
                 says=Reason.ENDING,
                 does=(DeleteJob,),
             ),
@@ -273,7 +288,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         attempt_rules.given_up,
         (
-            Outcome("given-up", "`maxAttempts` are spent by real failures", "Failed", OWN, STOP),
+            Outcome("given-up", "real failures have used up `maxAttempts`", "Failed", OWN, STOP),
             Outcome(
                 "no-progress",
                 "three interruptions in a row left no newer checkpoint",

@@ -38,7 +38,7 @@ def _nodes(judged: Judged) -> list[str] | None:
 
 
 def _at_work(judged: Judged) -> bool:
-    """Whether the node is worth a write before the end: where a GPU is at work, or a queue may stop the pod and begin anew."""
+    """Whether the node is worth a write before the end: where a GPU is at work, or a queue may stop the pod and begin again."""
     if judged.pod is None or not judged.pod.running:
         return False
     return judged.stage == "Train" or (judged.child is not None and bool(judged.child.queue))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from finetune_operator.errors.reasons import Reason
+from finetune_operator.names import CALLED
 from finetune_operator.observe import words
 from finetune_operator.observe.pod import PodSeen
 from finetune_operator.observe.words import LastWord
@@ -15,19 +16,19 @@ Outcome = Literal["Running", "Succeeded", "Failed", "Interrupted", "Waiting"]
 FINAL = {
     64: (
         Reason.INPUT_REFUSED,
-        "the trainer refused the spec or the data (exit code 64), and its reason is lost; see the pod's log",
+        "the trainer refused the spec or the data (exit code 64), and its reason is lost; see `kubectl finetune logs`",
     ),
     65: (
         Reason.GATE_NOT_MET,
-        "the evaluation gate was not met (exit code 65), so nothing was published; see the pod's log for the figures",
+        "the evaluation gate was not met (exit code 65), so nothing was published; `kubectl finetune logs` shows the figures",
     ),
     77: (
         Reason.ACCESS_DENIED,
-        "access was denied (exit code 77); check the Secrets and what they may read and write",
+        "access was denied (exit code 77); check the keys in the Secrets, and what they may read and write",
     ),
     86: (
         Reason.GPU_OUT_OF_MEMORY,
-        "the GPU's memory does not suffice (exit code 86); lower spec.training.maxLength, or use a smaller model or a larger GPU",
+        "the GPU has too little memory (exit code 86); lower spec.training.maxLength, or use a smaller model or a larger GPU",
     ),
 }
 WAITING, INTERRUPTED = 69, 75
@@ -81,14 +82,14 @@ def _memory(ended: Ended) -> Ending:
     return Ending(
         "Failed",
         Reason.MEMORY_KILLED,
-        f"the {ended.pod.stage} pod was killed because its memory did not suffice; raise {field} and apply "
+        f"the {CALLED[ended.pod.stage]} pod was killed because it needed more memory than it has; raise {field} and apply "
         "the job under a new name",
         final=True,
     )
 
 
 def _scratch(ended: Ended) -> Ending:
-    message = f"the pod filled its scratch disk; raise spec.resources.scratch and apply the job under a new name: {ended.pod.said}"
+    message = f"the pod filled its scratch disk ({ended.pod.said}); raise spec.resources.scratch and apply the job under a new name"
     return Ending("Failed", Reason.SCRATCH_EXCEEDED, message, final=True)
 
 
@@ -116,7 +117,7 @@ ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] =
             e,
             "Waiting",
             Reason.NOT_THERE_YET,
-            "something that the pod needs is not there yet (exit code 69); see the pod's log",
+            "something that the pod needs is not there yet (exit code 69); see `kubectl finetune logs`",
         ),
     ),
     (
@@ -132,7 +133,7 @@ ENDINGS: tuple[tuple[Callable[[Ended], bool], Callable[[Ended], Ending]], ...] =
             e,
             "Failed",
             Reason.TRAINER_FAILED,
-            f"the trainer ended with exit code {e.pod.exit_code}; see the log of pod {e.pod.name}",
+            f"the trainer ended with exit code {e.pod.exit_code}; see the log of the pod {e.pod.name} with `kubectl finetune logs`",
         ),
     ),
 )

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from finetune_operator.errors.reasons import Reason
-from finetune_operator.names import Stage
+from finetune_operator.names import CALLED, Stage
 from finetune_operator.observe.child import ChildSeen
 from finetune_operator.observe.workload import WorkloadSeen
 
@@ -30,7 +30,7 @@ class Held(NamedTuple):
 
 def held(stage: Stage, child: ChildSeen, workload: WorkloadSeen | None, *, kueue: bool, late: bool) -> Held:
     """`kueue`: all Workloads are known. `late`: Kueue has had time enough to make one."""
-    where = f"the {stage} Job waits in {f'queue {child.queue!r}' if child.queue else 'a queue'}"
+    where = f"the {CALLED[stage]} Job waits in {f'queue {child.queue!r}' if child.queue else 'a queue'}"
     if workload is not None and not workload.active:
         return _deactivated(stage, workload)
     if kueue and not child.queue:
@@ -46,7 +46,8 @@ def held(stage: Stage, child: ChildSeen, workload: WorkloadSeen | None, *, kueue
     message = f"{where}: {workload.waiting_message or workload.waiting_reason}"
     if NO_QUEUE.search(workload.waiting_message):
         message += (
-            f"; create the LocalQueue in the job's namespace, or correct spec.scheduling.{FIELDS[stage]}"
+            f"; suspend the job, correct spec.scheduling.{FIELDS[stage]} and resume it, or ask the cluster's admin to create the "
+            "LocalQueue in the job's namespace"
         )
     return Held(workload.waiting_reason, ours, message)
 
@@ -61,13 +62,13 @@ def _deactivated(stage: Stage, workload: WorkloadSeen) -> Held:
     if workload.evicted.startswith(FOR_GOOD):
         why = workload.evicted_message or "it says no more"
         message = (
-            f"Kueue has given up on the {stage} Job ({workload.evicted}): {why}; correct that and apply the job "
+            f"Kueue has given up on the {CALLED[stage]} Job ({workload.evicted}): {why}; correct that and apply the job "
             "under a new name"
         )
         return Held(workload.evicted, Reason.DEACTIVATED, message, for_good=True)
     message = (
-        f"somebody deactivated the {stage} Job: spec.active of Workload {workload.name!r} is false; "
-        "the job goes on when it is true again"
+        f"somebody deactivated the {CALLED[stage]} Job; have spec.active of Workload {workload.name!r} set to true again, "
+        "and the job goes on"
     )
     return _said(Reason.DEACTIVATED, message)
 
@@ -75,8 +76,9 @@ def _deactivated(stage: Stage, workload: WorkloadSeen) -> Held:
 def _not_named(stage: Stage) -> str:
     field = FIELDS[stage]
     return (
-        f"the {stage} Job is suspended and names no queue: this cluster's Kueue seems to manage every Job; "
-        f"set spec.scheduling.{field}, or have the admin set queues.{field} of the profile, and apply the job under a new name"
+        f"the {CALLED[stage]} Job is held back and names no queue: this cluster's Kueue seems to manage every Job; suspend the "
+        f"job, set spec.scheduling.{field} and resume it, or have the cluster's admin set queues.{field} in the profile and apply "
+        "the job under a new name"
     )
 
 
@@ -85,4 +87,4 @@ def _missing(stage: Stage, child: ChildSeen) -> str:
         why = f"see whether there is a WorkloadPriorityClass {child.priority!r} (spec.scheduling.workloadPriorityClassName)"
     else:
         why = "ask the cluster's admin whether its controller runs"
-    return f"Kueue holds the {stage} Job back, and has made no Workload for it; {why}"
+    return f"Kueue holds the {CALLED[stage]} Job back, and has made no Workload for it; {why}"

@@ -166,7 +166,10 @@ def is_lost(pod: PodSeen, now: float) -> bool:
 
 def _lost(base: Judged, pod: PodSeen, now: float) -> Judged:
     """The node is dead, or cut off. Its pod can commit nothing once the next run has started."""
-    message = f"node {pod.node or 'unknown'} no longer answers: the pod {pod.name} should have ended, and nobody says how"
+    message = (
+        f"node {pod.node or 'unknown'} no longer answers, so nobody knows how the pod {pod.name} ended; it counts as "
+        "interrupted"
+    )
     return replace(
         base,
         outcome="Interrupted",

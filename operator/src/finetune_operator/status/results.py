@@ -50,7 +50,7 @@ class Published:
     @property
     def sentence(self) -> str:
         """Where everything lies, for a person."""
-        found = f"the adapter is at {self.adapter.uri}"
+        found = f"the result is at {self.adapter.uri}"
         if self.hub is None:
             return found
         if self.hub.revision:
@@ -123,14 +123,14 @@ def in_force(old: Resolved | None, told: Any) -> Resolved | None:
 
 
 def duration(seconds: int) -> str:
-    """`4m10s`; two units are enough for a person."""
+    """`4m10s`, `1h`: two units are enough for a person, and a zero in the second says nothing."""
     left = max(0, seconds)
-    parts: list[str] = []
+    counts: list[tuple[int, str]] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, size)
-        if count or parts:
-            parts.append(f"{count}{unit}")
-    return "".join(parts[:2]) or "0s"
+        if count or counts:
+            counts.append((count, unit))
+    return "".join(f"{count}{unit}" for count, unit in counts[:2] if count) or "0s"
 
 
 def _percent(seen: Progress) -> int | None:

@@ -34,52 +34,67 @@ TEXTS: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
     (
         re.compile(r'secret "([^"]+)" not found'),
         Reason.SECRET_MISSING,
-        "create the Secret {0!r} in the job's namespace, or correct the name",
+        "there is no Secret {0!r} in the job's namespace any more; create it again",
     ),
     (
         re.compile(r'configmap "([^"]+)" not found'),
         Reason.CONFIG_MAP_MISSING,
-        "create the ConfigMap {0!r} in the job's namespace, or correct the name",
+        (
+            "there is no ConfigMap {0!r} in the job's namespace, which the profile names (extraCa); create it with the key "
+            "ca.crt, or ask the cluster's admin"
+        ),
     ),
     (
         re.compile(r'persistentvolumeclaim "([^"]+)" not found'),
         Reason.CLAIM_MISSING,
-        "create the PersistentVolumeClaim {0!r} in the job's namespace, or correct the name",
+        (
+            "there is no PersistentVolumeClaim {0!r} in the job's namespace; create it, or apply the job under a new name with "
+            "the right pvc:// address"
+        ),
     ),
     (
         re.compile(
             r'persistentvolumeclaim "([^"]+)" is being deleted|unbound immediate PersistentVolumeClaims'
         ),
         Reason.CLAIM_MISSING,
-        "wait until every PersistentVolumeClaim of the job is bound; `kubectl describe pvc` says why one is not",
+        "a PersistentVolumeClaim of the job is not bound; wait, or see with `kubectl describe pvc` why it is not",
     ),
     (
         re.compile(r"Multi-Attach error"),
         Reason.VOLUME_FAILED,
-        "a claim of the job can be used on one node only, and the pods run on several: use one that is ReadWriteMany, or a bucket",
+        (
+            "a PersistentVolumeClaim of the job can be used on one node only, and the pods run on several; use one that is "
+            "ReadWriteMany, or a bucket"
+        ),
     ),
     (
         re.compile(r"exceeded quota|failed quota"),
         Reason.QUOTA_EXCEEDED,
-        "ask for less, wait for other pods to end, or ask the cluster's admin for more",
+        "the namespace's quota is used up; ask for less, wait for other pods to end, or ask the cluster's admin for more",
     ),
     (
         re.compile(
             r'serviceaccount "([^"]+)" not found|service account \S+/(\S+) was not found', re.IGNORECASE
         ),
         Reason.SERVICE_ACCOUNT_MISSING,
-        "create the ServiceAccount in the job's namespace, or correct the name",
+        (
+            "there is no ServiceAccount {0!r} in the job's namespace; create it, or apply the job under a new name with the "
+            "right spec.serviceAccountName"
+        ),
     ),
     (
         re.compile(r"no PriorityClass with name (\S+) was found", re.IGNORECASE),
         Reason.PRIORITY_CLASS_MISSING,
-        "correct spec.scheduling.priorityClassName",
+        "there is no PriorityClass {0!r}; suspend the job, correct spec.scheduling.priorityClassName, and resume it",
     ),
 )
-"""What a message of Kubernetes means; first match wins."""
+"""What a message of Kubernetes means, and what to do; first match wins."""
 
 OTHERWISE = {
-    Reason.UNSCHEDULABLE: "no node has room for it; wait for other pods to end, ask for less (spec.resources), or ask the admin",
+    Reason.UNSCHEDULABLE: (
+        "no node can take it; wait for other pods to end, ask for less (spec.resources), correct spec.scheduling.nodeSelector or "
+        "spec.scheduling.tolerations, or ask the cluster's admin"
+    ),
     Reason.POD_REJECTED: "a rule of the cluster forbids it; change what the rule names, or ask the cluster's admin",
     Reason.VOLUME_FAILED: "the node cannot mount a volume; ask the cluster's admin if it stays so",
     Reason.CREATE_CONTAINER_FAILED: "the node cannot start the container; ask the cluster's admin",
@@ -89,14 +104,19 @@ OTHERWISE = {
 
 
 def explained(text: str, otherwise: Reason) -> Obstacle:
-    """A message of Kubernetes with what to do about it."""
-    for pattern, reason, advice in TEXTS:
+    """A message of Kubernetes: what it means, what to do about it, and its own words."""
+    for pattern, reason, sentence in TEXTS:
         found = pattern.search(text)
         if found:
             names = [one for one in found.groups() if one]
-            return Obstacle(reason, f"{advice.format(*names or [''])}: {text}")
-    cure = OTHERWISE.get(otherwise)
-    return Obstacle(otherwise, f"{cure}: {text}" if cure else text)
+            return Obstacle(reason, _quoted(sentence.format(*names or [""]), text))
+    known = OTHERWISE.get(otherwise)
+    return Obstacle(otherwise, _quoted(known, text) if known else text)
+
+
+def _quoted(sentence: str, text: str) -> str:
+    """Our sentence with the words of Kubernetes behind it."""
+    return f"{sentence} (Kubernetes says: {text})"
 
 
 def obstacle(pod: PodSeen | None, events: Sequence[EventSeen] | None) -> Obstacle | None:
@@ -107,7 +127,10 @@ def obstacle(pod: PodSeen | None, events: Sequence[EventSeen] | None) -> Obstacl
         said = pod.waiting_message or pod.waiting_reason
         return Obstacle(
             Reason.IMAGE_PULL_FAILED,
-            f"the trainer image cannot be pulled; ask the cluster's admin to check its name and the pull secrets: {said}",
+            _quoted(
+                "the trainer image cannot be pulled; ask the cluster's admin to check its name and the pull secrets",
+                said,
+            ),
         )
     if pod.waiting_reason in CONTAINER:
         return explained(pod.waiting_message or pod.waiting_reason, Reason.CREATE_CONTAINER_FAILED)

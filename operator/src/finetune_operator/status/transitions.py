@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from finetune_operator.api.status import Attempt, Condition, FineTuneJobStatus
+from finetune_operator.names import CALLED
 from finetune_operator.status.conditions import clipped
 
 MAX_NOTE = 1000  # the API's bound is 1024
@@ -82,5 +83,6 @@ def _ended(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Iterator[Told]:
 
 def _sentence(one: Attempt) -> str:
     return clipped(
-        f"{one.stage} attempt {one.number} ended ({one.outcome}): {one.message or one.reason or ''}", MAX_NOTE
+        f"{CALLED[one.stage]} attempt {one.number} ended ({one.outcome}): {one.message or one.reason or ''}",
+        MAX_NOTE,
     )
