@@ -35,7 +35,7 @@ What a Prepare or training pod says when it ends. The exit code decides what hap
 
 GOOD = {
     "Prepared": "Data and model are checked; the prepared rows are in the work area.",
-    "Published": "The adapter is at the output, its manifest written last.",
+    "Published": "The result (adapter or weights) is at the output, its manifest last.",
     "Trained": "A node other than 0 trained to the end; node 0 publishes.",
     "AlreadyPublished": "This very job's result is already at the output; nothing was trained again.",
 }

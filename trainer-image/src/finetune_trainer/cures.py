@@ -131,7 +131,7 @@ CURES: Mapping[str, str] = {
     ),
     "EndpointUnreachable": (
         "Check the address in the message, the network and its NetworkPolicies, and whether the certificate's CA "
-        "is known (`extraCA` of the profile). The job goes on by itself."
+        "is known (`extraCa` of the profile). The job goes on by itself."
     ),
     "StorageUnavailable": (
         "Nothing, if the storage comes back: the job goes on by itself. If it does not, pass the message on to whoever runs it."
