@@ -88,7 +88,7 @@ def test_dpo_goes_on_from_qlora_and_comes_out_merged(ran, tmp_path):
     assert (second["dataset"]["rows"], second["dataset"]["evalRows"]) == (198, 22)
     few, *_ = second["dataset"]["advice"]
     assert few == (
-        "198 rows are few for DPO: the model will learn them by heart rather than the task; a thousand are a good start"
+        "198 rows for DPO is not much: the model will learn the rows by heart rather than the task; a thousand are a good start"
     )
     evaluation = second["evaluation"]
     assert round(evaluation["start"]["loss"], 4) == 0.6931

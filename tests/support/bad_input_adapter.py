@@ -75,7 +75,7 @@ def going_on(wrong: str, reason: str, change: Change | None, **spec: Any) -> Cas
 
 CHAPTERS = {
     "The adapter to go on from": [
-        going_on("nothing lies at the adapter's URI", "AdapterNotFound", None),
+        going_on("nothing at the adapter's URI", "AdapterNotFound", None),
         going_on("a whole model in place of an adapter", "UnsupportedAdapter", whole_model),
         going_on(
             "an adapter whose weights are a pickle", "UnsupportedAdapter", adapter(weights="adapter_model.bin")

@@ -39,7 +39,7 @@ pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["text", "text"
 
 FILES = [
     Case(
-        wrong="nothing lies at the URI",
+        wrong="nothing at the URI",
         content=None,
         code=64,
         reason="DataFileNotFound",
@@ -77,7 +77,7 @@ FILES = [
     file(".gz in the name without gzip", "train.jsonl.gz", ROWS, "InvalidFile"),
     file("gzip, cut off", "train.jsonl.gz", gzip.compress(ROWS, mtime=0)[:-9], "InvalidFile"),
     file(
-        "gzip with something behind it",
+        "gzip with something after it",
         "train.jsonl.gz",
         gzip.compress(ROWS, mtime=0) + b"more",
         "InvalidFile",
@@ -98,10 +98,8 @@ FILES = [
     file("Parquet with a broken footer", "train.parquet", PARQUET[:-12] + bytes(8) + b"PAR1", "InvalidFile"),
     file("encrypted Parquet", "train.parquet", b"PARE" + PARQUET[4:-4] + b"PARE", "InvalidFile"),
     file("Parquet with two columns of one name", "train.parquet", TWICE.getvalue(), "InvalidFile"),
-    file("Parquet with a text that is no UTF-8", "train.parquet", no_utf8(), "InvalidRow"),
-    file(
-        "a JSON list, cut off behind a row", "train.json", b'[{"text": "a"},\n {"text": "b"}', "InvalidFile"
-    ),
+    file("Parquet with a text that is not UTF-8", "train.parquet", no_utf8(), "InvalidRow"),
+    file("a JSON list, cut off after a row", "train.json", b'[{"text": "a"},\n {"text": "b"}', "InvalidFile"),
     file("a JSON list, cut off within a row", "train.json", b'[{"text": "a"},\n {"text": "b', "InvalidRow"),
     file("two JSON lists", "train.json", b'[{"text": "a"}]\n[{"text": "b"}]\n', "InvalidFile"),
     file("a JSON list without a comma", "train.json", b'[{"text": "a"}\n {"text": "b"}]\n', "InvalidRow"),
@@ -112,9 +110,7 @@ FILES = [
         b'{"text": "a"},\n{"text": "b"}\n',
         "InvalidRow",
     ),
-    file(
-        "rows inside of an object", "train.json", b'{"version": 2, "data": [{"text": "a"}]}\n', "InvalidFile"
-    ),
+    file("rows inside an object", "train.json", b'{"version": 2, "data": [{"text": "a"}]}\n', "InvalidFile"),
     file("rows by their ids", "train.json", b'{"7a": {"text": "a"}, "7b": {"text": "b"}}\n', "InvalidFile"),
     file("whole columns", "train.json", b'{"text": {"0": "a", "1": "b"}}\n', "InvalidFile"),
     file("CSV with semicolons", "train.csv", b"prompt;completion\na;b\n", "InvalidFile"),
@@ -129,7 +125,7 @@ FILES = [
     file(
         "a quote that is never closed", "train.csv", b'prompt,completion\n"a\n1",b\na,"b\nc,d\n', "InvalidRow"
     ),
-    file("words behind a closed quote", "train.csv", b'prompt,completion\n"a" b,c\n', "InvalidRow"),
+    file("words after a closed quote", "train.csv", b'prompt,completion\n"a" b,c\n', "InvalidRow"),
     file("CSV with line ends of old Macs", "train.csv", b"prompt,completion\ra,b\r", "InvalidRow"),
     file("a file name that a terminal would obey", "a\x1b[31m\u202e.jsonl", b"{", "InvalidRow"),
 ]
@@ -138,14 +134,14 @@ LINES = [
     line("a line that is cut off", '{"messages": [{"role": "user", "content": "unfinished\n'),
     line("a row over several lines", '{\n  "messages": []\n}\n'),
     line("two rows on one line", '{"messages": []} {"messages": []}\n'),
-    line("a comma behind each row", '{"messages": []},\n'),
+    line("a comma after each row", '{"messages": []},\n'),
     line("lines that end with a lone carriage return", '{"messages": []}\r{"messages": []}\r'),
     line("Python's notation instead of JSON", "{'messages': []}\n"),
     line("Python's None", '{"messages": None}\n'),
     line("a comma too many", '{"messages": [], }\n'),
-    line("a quote inside of a text", '{"text": "the "best" of all"}\n'),
-    line("a tab inside of a text", '{"text": "one\ttwo"}\n'),
-    line("a backslash inside of a text", '{"text": "C:\\data"}\n'),
+    line("a quote inside a text", '{"text": "the "best" of all"}\n'),
+    line("a tab inside a text", '{"text": "one\ttwo"}\n'),
+    line("a backslash inside a text", '{"text": "C:\\data"}\n'),
     line("a comment", "# the rest is from May\n"),
     line("not JSON at all", "Once upon a time\n"),
     line("NaN", '{"messages": [], "score": NaN}\n'),

@@ -20,7 +20,7 @@ MEANING = [
     rows(
         "columns that look like a prompt and its answer", [{"question": "a", "answer": "b"}], "UnknownFormat"
     ),
-    rows("rows inside of a row", [{"data": [{"text": "a"}]}], "UnknownFormat"),
+    rows("rows inside a row", [{"data": [{"text": "a"}]}], "UnknownFormat"),
     rows(
         "a column that a later row lacks",
         [{"prompt": "a", "completion": "b"}, {"prompt": "a"}],
@@ -60,7 +60,7 @@ MEANING = [
         "InvalidRow",
     ),
     row(
-        "arguments of a tool that are no JSON",
+        "arguments of a tool that are not JSON",
         turns(USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{city"}}]}),
         "InvalidRow",
     ),
@@ -72,21 +72,31 @@ MEANING = [
     ),
     rows("an output that is null", [{"instruction": "a", "output": None}], "InvalidRow"),
     rows(
-        "history that is no list of pairs",
+        "history that is not a list of pairs",
         [{"instruction": "a", "output": "b", "history": ["x", "y"]}],
         "InvalidRow",
     ),
     rows("a prompt that is true", [{"prompt": True, "completion": "b"}], "InvalidRow"),
     rows("plain text that is a list", [{"text": ["a", "b"]}], "InvalidRow"),
-    file("messages in CSV that are no JSON", "train.csv", b"messages\n[{role: user}]\n", "InvalidRow"),
+    file("messages in CSV that are not JSON", "train.csv", b"messages\n[{role: user}]\n", "InvalidRow"),
 ]
 
 METHODS = [
     rows("preferences for SFT", [{"prompt": "a", "chosen": "b", "rejected": "c"}], "FormatDoesNotFitMethod"),
-    rows("verdicts for SFT", [{"prompt": "a", "completion": "b", "label": True}], "FormatDoesNotFitMethod"),
+    rows(
+        "preferences as whole conversations for SFT",
+        [{"prompt": "a", "chosen": [USER, ANSWER], "rejected": [USER, ANSWER]}],
+        "FormatDoesNotFitMethod",
+    ),
+    rows(
+        "a completion that begins with its prompt",
+        [{"prompt": "Hello?", "completion": [USER, ANSWER]}],
+        "InvalidRow",
+    ),
+    rows("labels for SFT", [{"prompt": "a", "completion": "b", "label": True}], "FormatDoesNotFitMethod"),
     rows("conversations for DPO", GOOD, "FormatDoesNotFitMethod", **DPO),
     rows(
-        "answers without a verdict for KTO",
+        "answers without a label for KTO",
         [{"prompt": "a", "completion": "b"}],
         "FormatDoesNotFitMethod",
         **KTO,
@@ -110,7 +120,7 @@ METHODS = [
         **DPO,
     ),
     rows(
-        "a verdict that is none",
+        "a label that is neither true nor false",
         [
             {"prompt": "a", "completion": "b", "label": True},
             {"prompt": "a", "completion": "b", "label": "maybe"},
@@ -172,7 +182,7 @@ WORDING = [
         spec=template("{document}", "Yes."),
     ),
     Case(
-        wrong="a chat template that is no template",
+        wrong="a chat template that is not Jinja",
         code=64,
         reason="InvalidChatTemplate",
         spec={"model": {"uri": "pvc://models/tiny", "chatTemplate": "{% for %}"}},
@@ -208,13 +218,19 @@ def quality(**settings: Any) -> dict[str, Any]:
 LEFT = [
     rows("nothing but empty answers", [talk(f"q{number}", " ") for number in range(3)], "NothingToLearn"),
     rows(
+        "nothing but answers of weight 0",
+        [turns({**USER, "content": f"q{number}"}, {**ANSWER, "weight": 0}) for number in range(3)],
+        "NothingToLearn",
+    ),
+    rows("plain text of blanks", [{"text": " "}], "NothingToLearn"),
+    rows(
         "answers of the assistant asked of plain text",
         [{"text": "a"}],
         "NothingToLearn",
         spec={"training": {"lossOn": "Assistant"}},
     ),
     rows(
-        "answers behind the end of maxLength",
+        "answers after the end of maxLength",
         [talk(f"{number} " * 400, "Yes.") for number in range(4)],
         "AllRowsTooLong",
         spec={"training": {"maxLength": 32}},

@@ -48,9 +48,9 @@ def lora(*names: str) -> dict[str, Any]:
 
 
 MODEL = [
-    author("nothing lies at the model's URI", "ModelNotFound", model={"uri": "pvc://models/nothing-here"}),
+    author("nothing at the model's URI", "ModelNotFound", model={"uri": "pvc://models/nothing-here"}),
     author("no config.json", "UnsupportedModelFiles", without("config.json")),
-    author("a config.json that is no JSON", "UnsupportedModelFiles", written("config.json", "{")),
+    author("a config.json that is not JSON", "UnsupportedModelFiles", written("config.json", "{")),
     author(
         "a config.json whose numbers make no model",
         "UnsupportedModelFiles",
@@ -213,7 +213,7 @@ RUN = [
         "ModelDoesNotFit",
         resources={**RESOURCES, "processesPerNode": 1, "memoryBytes": 2**20},
     ),
-    author("a gate that is no comparison", "InvalidGate", evaluation={"gate": ["tuned.loss"]}),
+    author("a gate that is not a comparison", "InvalidGate", evaluation={"gate": ["tuned.loss"]}),
     author(
         "a gate that would run code",
         "InvalidGate",
@@ -248,7 +248,7 @@ RUN = [
         evaluation={"bertScore": {"model": {"uri": "pvc://models/encoder"}}},
     ),
     author(
-        "a scoring model that is no encoder",
+        "a scoring model that is not an encoder",
         "UnsupportedModelFiles",
         evaluation={"metrics": ["bertscore"], "bertScore": {"model": {"uri": "pvc://models/tiny"}}},
     ),
@@ -299,7 +299,7 @@ def locked(world: World) -> None:
 
 
 OUTPUT = [
-    author("another job's result lies at the output", "OutputExists", taken),
+    author("another job's result at the output", "OutputExists", taken),
     Case(wrong="the output cannot be written", code=77, reason="AccessDenied", change=locked),
 ]
 

@@ -55,14 +55,19 @@ SECRETS = [
 ]
 
 ANSWERS = [
-    outside("a web address with nothing behind it", "DataFileNotFound", 64, spec=data("{web}/missing.jsonl")),
+    outside("a web address with nothing there", "DataFileNotFound", 64, spec=data("{web}/missing.jsonl")),
     outside(
         "a presigned address that has expired",
         "AccessDenied",
         77,
         spec=data("{web}/denied.jsonl?signature=secret"),
     ),
-    outside("a web address that is no good request", "DataFileNotFound", 64, spec=data("{web}/odd.jsonl")),
+    outside(
+        "a web address that the server refuses as a bad request",
+        "DataFileNotFound",
+        64,
+        spec=data("{web}/odd.jsonl"),
+    ),
     outside("a web server with an error of its own", "StorageUnavailable", spec=data("{web}/broken.jsonl")),
     outside("a web server that sends a login page", "InvalidFile", 64, spec=data("{web}/login.jsonl")),
     outside(

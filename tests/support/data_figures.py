@@ -6,13 +6,17 @@ from finetune_trainer.data.figures import Figures, Lengths, Source
 
 
 def source(
-    uri: str = "s3://data/tickets.jsonl", rows: int = 5000, seen: int | None = None, part: str = "train"
+    uri: str = "s3://data/tickets.jsonl",
+    rows: int = 5000,
+    seen: int | None = None,
+    part: str = "train",
+    form: str = "messages",
 ) -> Source:
     """A source whose rows are all used."""
     return Source(
         part=part,
         uri=uri,
-        format="messages",
+        format=form,
         loss_on="Assistant",
         rows_read=rows,
         rows=rows,
@@ -34,10 +38,17 @@ GOOD = Figures(
     endless=0,
     quoting=0,
     quoting_place="",
+    rendered=0,
+    rendered_place="",
+    broken=0,
+    broken_place="",
+    refusals=0,
+    refusals_place="",
     copies=0,
     common_answer=60,
     mixed_prompts=100,
     contradictions=0,
+    swapped=0,
     echoes=3,
     liked=0,
     disliked=0,

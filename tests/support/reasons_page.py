@@ -34,10 +34,10 @@ What a Prepare or training pod says when it ends. The exit code decides what hap
 """
 
 GOOD = {
-    "Prepared": "Data and model are checked; the prepared rows lie in the work area.",
+    "Prepared": "Data and model are checked; the prepared rows are in the work area.",
     "Published": "The result (adapter or weights) is at the output, its manifest last.",
     "Trained": "A node other than 0 trained to the end; node 0 publishes.",
-    "AlreadyPublished": "This very job's result already lies at the output; nothing was trained again.",
+    "AlreadyPublished": "This very job's result is already at the output; nothing was trained again.",
 }
 GROUPS = (errors.TrainerError, errors.AuthorError, errors.OutsideError, errors.DeniedError)
 """Classes that only hold others together."""

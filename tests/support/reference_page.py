@@ -30,7 +30,7 @@ CONDITIONS = {
     "Suspended": "suspended; False with reason `Resumed` afterwards. Jobs that were never suspended do not have it",
     "Queued": "a queue holds the Job back, with the queue's own reason; gone once the attempt is over",
     "Running": "a training pod runs",
-    "Published": "the result lies at the output",
+    "Published": "the result is at the output",
     "Succeeded": "True: published; False: failed for good; Unknown: on the way",
     "Reconciling": "kstatus: in progress. False means that the job has ended",
     "Stalled": "kstatus: failed for good. Never there otherwise",
@@ -133,7 +133,7 @@ def _trainer_metrics() -> str:
     rows = [(f"`finetune_trainer_{name}`", "", told) for name, told in serve.GAUGES.items()]
     rows += [
         ("`finetune_trainer_attempt`", "", "This attempt's number."),
-        ("`finetune_trainer_updated_timestamp_seconds`", "", "When the work last moved."),
+        ("`finetune_trainer_updated_timestamp_seconds`", "", "When there was progress last."),
         ("`finetune_trainer_stage`", "`stage`", "1 for the stage the pod is in."),
     ]
     return table(("metric (gauges all)", "labels", "what"), rows)

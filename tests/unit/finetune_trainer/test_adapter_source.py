@@ -74,5 +74,5 @@ def test_the_revision_of_a_model_of_the_hub_is_named_as_it_is_pinned(world):
 
 
 def test_a_run_that_does_not_say_where_the_adapter_lies_is_refused(world):
-    with pytest.raises(errors.InvalidRun, match=r"run\.json does not say where the adapter lies"):
+    with pytest.raises(errors.InvalidRun, match=r"run\.json does not say where the adapter is"):
         adapter_source.fetch(going_on(origins=None), world.layout, TINY)

@@ -27,15 +27,18 @@ def test_a_model_of_a_bucket_is_no_id_of_the_hub():
 def test_figures_of_tasks_are_said_to_be_lm_evals():
     task = {"name": "trivia", "data": {"uri": "pvc://a/b"}, "prompt": "{q}", "target": "a", "generate": {}}
     asked = card.render(facts(run=trainer_runs.run(evaluation={"tasks": [task]})))
-    assert "`triviaExactMatch`: tasks of lm-eval, asked over rows of their own." in asked["README.md"]
-    assert "triviaExactMatch: tasks of lm-eval, asked over rows of their own;" in asked["report.html"]
+    assert "`triviaExactMatch`: tasks of lm-eval, asked on rows of their own." in asked["README.md"]
+    assert (
+        "triviaExactMatch: tasks of lm-eval, asked on rows of their own, which are listed under"
+        in asked["report.html"]
+    )
     assert not any("lm-eval" in text for text in card.render(facts()).values())
 
 
 def test_the_step_that_was_kept_is_told():
     made = facts()
     kept = dataclasses.replace(made, trained=made.trained.model_copy(update={"kept_step": 20}))
-    assert "30 of 30 steps were trained. Checksums" in card.render(made)["README.md"]
+    assert "Training ran 30 of 30 steps. Checksums" in card.render(made)["README.md"]
     assert (
         "these are the weights of step 20, which had the lowest held-out loss."
         in card.render(kept)["README.md"]
@@ -57,7 +60,7 @@ def test_what_only_the_tuned_model_has_stands_beside_a_dash():
     )
     made = card.render(facts(evaluation=evaluation, run=trainer_runs.run(method="DPO")))
 
-    assert "Loss of a pair" in made["README.md"]
+    assert "DPO's mean loss per pair (lower is better)" in made["README.md"]
     assert "| chosenLoss | 3.0000 | **3.1000** |" in made["README.md"]
     assert "| rewardAccuracy | - | **0.9500** |" in made["README.md"]
     assert "<td>rewardAccuracy</td><td>-</td><td>0.9500</td>" in made["report.html"]

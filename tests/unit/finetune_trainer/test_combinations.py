@@ -23,30 +23,30 @@ REFUSED = {
     "spec.training.packing: KTO compares": {"method": "KTO", "training": {"packing": True}},
     "spec.training.groupByLength: KTO draws its rows": {"method": "KTO", "training": {"groupByLength": True}},
     "spec.training.neftuneNoiseAlpha: the noise would also": {"method": "DPO", "training": {"neftuneNoiseAlpha": 5.0}},
-    "spec.training.dpo.lossType: 'sigmod' is none of DPO's losses": {
+    "spec.training.dpo.lossType: DPO has no loss 'sigmod'; use one of": {
         "method": "DPO", "training": {"dpo": {"lossType": ["sigmoid", "sigmod"]}},
     },
     "spec.training.dpo.labelSmoothing: sigmoid would ignore it": {
         "method": "DPO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
-    "spec.training.dpo.lossType: exo_pair needs a labelSmoothing": {
+    "spec.training.dpo.lossType: exo_pair needs a spec.training.dpo.labelSmoothing": {
         "method": "DPO", "training": {"dpo": {"lossType": ["exo_pair"]}},
     },
     "spec.training.dpo.lossType: ORPO has one loss": {"method": "ORPO", "training": {"dpo": {"lossType": ["sft"]}}},
     "spec.training.dpo.labelSmoothing: ORPO would ignore it": {
         "method": "ORPO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
-    "spec.training.dpo.lossType: sigmoid is not a loss of KTO": {
+    "spec.training.dpo.lossType: KTO has no loss 'sigmoid'; use one of": {
         "method": "KTO", "training": {"dpo": {"lossType": ["sigmoid"]}},
     },
-    "spec.training.dpo.lossType: kto, kto is not a loss of KTO": {
+    "spec.training.dpo.lossType: KTO takes one loss; use one of": {
         "method": "KTO", "training": {"dpo": {"lossType": ["kto", "kto"]}},
     },
     "spec.training.dpo.labelSmoothing: KTO would ignore it": {
         "method": "KTO", "training": {"dpo": {"labelSmoothing": 0.1}},
     },
-    "spec.training.earlyStopping: nothing measures": {"training": {"earlyStopping": {}}},
-    "spec.evaluation.keepBest: nothing measures": {"evaluation": {"keepBest": True}},
+    "spec.training.earlyStopping: the held-out loss is not measured during training": {"training": {"earlyStopping": {}}},
+    "spec.evaluation.keepBest: the held-out loss is not measured during training, so no step": {"evaluation": {"keepBest": True}},
     "spec.evaluation.metrics: bertscore needs a model": {"evaluation": {"metrics": ["bertscore"]}},
     "spec.evaluation.bertScore: no metric asks": {"evaluation": {"bertScore": {"model": {"uri": "hf://a/b"}}}},
     "spec.evaluation.tasks[1].name: another task is called trivia": {"evaluation": {"tasks": [TRIVIA, TRIVIA]}},
@@ -68,14 +68,14 @@ REFUSED = {
         "tuning": {"type": "Full", "lora": {"rank": 16, "dropout": 0.0}}, "output": {"merged": True},
     },
     "spec.tuning.quantization: LoRA quantises nothing": {"tuning": {"quantization": {"double": False}}},
-    "spec.training.optimizer: adamw_8bit cannot share out its state over 4 GPUs": {
+    "spec.training.optimizer: adamw_8bit cannot split its state over 4 GPUs": {
         **SHARDED, "training": {"optimizer": "adamw_8bit"},
     },
-    "spec.training.optimizer: paged_adamw_32bit cannot share out": {
+    "spec.training.optimizer: paged_adamw_32bit cannot split": {
         **SHARDED, "training": {"optimizer": "paged_adamw_32bit"},
     },
-    "spec.training.optimizer: adafactor cannot share out": {**SHARDED, "training": {"optimizer": "adafactor"}},
-    "spec.evaluation.keepBest: of weights that are shared out over 4 GPUs": {
+    "spec.training.optimizer: adafactor cannot split": {**SHARDED, "training": {"optimizer": "adafactor"}},
+    "spec.evaluation.keepBest: where all weights are trained on 4 GPUs": {
         **SHARDED, "evaluation": {"keepBest": True, "everySteps": 2},
     },
     "spec.evaluation.tasks: one process asks them, and 4 GPUs": {**SHARDED, "evaluation": {"tasks": [TRIVIA]}},

@@ -72,7 +72,7 @@ def test_the_copy_is_the_result_with_its_manifest(job, hub):
     ending = job.delivery().published(job.given, job.ready)
     assert (ending.exit_code, ending.reason) == (0, "Published")
     assert ending.result["hub"] == {"repo": "org/tiny", "revision": hub.head}
-    assert ending.message.endswith(f"; a copy lies at hf://org/tiny@{hub.head}")
+    assert ending.message.endswith(f"; a copy is at hf://org/tiny@{hub.head}")
     assert hub.repositories["org/tiny"]["finetune-manifest.json"] == job.manifest
 
 
@@ -99,7 +99,7 @@ def test_a_pod_that_must_end_meanwhile_has_published(job):
     assert (ending.exit_code, ending.reason) == (0, "Published")
     assert ending.result["hub"]["reason"] == "Interrupted"
     assert ending.result["adapter"]["digest"].startswith("sha256:")
-    assert "the result in the bucket is whole" in ending.message
+    assert "the result in the bucket is complete" in ending.message
 
 
 def test_what_the_gate_keeps_back_goes_to_no_hub(job, hub):

@@ -123,10 +123,10 @@ def test_what_does_not_shape_the_weights_may_be_another(layout: Layout, changes:
     [
         (
             {"training": {"seed": 7, "learningRate": 0.02}},
-            r"spec.training.learningRate was 0.01 and is 0.02; spec.training.seed was 42 and is 7; make them the same",
+            r"spec.training.learningRate is 0.01 there and 0.02 here; spec.training.seed is 42 there and 7 here; make them",
         ),
-        ({"tuning": {"lora": {"rank": 8}}}, r"spec.tuning.lora was \{.*\} and is \{.*\"rank\": 8"),
-        ({"rows": 20}, "the prepared data are others"),
+        ({"tuning": {"lora": {"rank": 8}}}, r"spec.tuning.lora is \{.*\} there and \{.*\"rank\": 8"),
+        ({"rows": 20}, "the prepared data differ"),
     ],
     ids=str,
 )
@@ -134,14 +134,16 @@ def test_what_shapes_the_weights_must_be_the_same(layout: Layout, changes: dict[
     failed(layout, 4)
     with pytest.raises(
         errors.CheckpointDoesNotFit,
-        match=rf"^spec.checkpoint.resumeFrom.jobRef: this job would go on as another one than FineTuneJob 'failed': {says}",
+        match=rf"^spec.checkpoint.resumeFrom.jobRef: this job differs from FineTuneJob 'failed': {says}",
     ):
         take_over(layout, **changes)
 
 
 def test_a_checkpoint_beyond_the_last_step_is_refused(layout: Layout):
     failed(layout, 9)
-    with pytest.raises(errors.CheckpointDoesNotFit, match="is of step 9, and this job ends at step 6; raise"):
+    with pytest.raises(
+        errors.CheckpointDoesNotFit, match="was made at step 9, but this job ends at step 6; raise"
+    ):
         take_over(layout)
 
 
@@ -152,11 +154,13 @@ def test_without_a_whole_checkpoint_there_is_nothing_to_go_on_from(layout: Layou
         path = layout.claims / f"output/tiny/.finetune/{FAILED['uid']}/checkpoints/step-{step}/optimizer.pt"
         path.write_bytes(b"damaged")
     with pytest.raises(
-        errors.CheckpointNotFound, match="FineTuneJob 'failed' has left no whole checkpoint at"
+        errors.CheckpointNotFound, match="FineTuneJob 'failed' has left no complete checkpoint at"
     ):
         take_over(layout)
 
 
 def test_a_job_that_was_never_prepared_has_left_nothing(layout: Layout):
-    with pytest.raises(errors.CheckpointNotFound, match="leave resumeFrom out, to train from the start"):
+    with pytest.raises(
+        errors.CheckpointNotFound, match=r"leave spec\.checkpoint\.resumeFrom out, to train from the start"
+    ):
         take_over(layout)

@@ -132,13 +132,13 @@ def test_a_row_is_never_read_as_a_template(world, text):
             [],
             {},
             errors.EmptyDataset,
-            "spec.evaluation.tasks[0].data.uri: there are 0 rows in it, so that none is left",
+            "spec.evaluation.tasks[0].data.uri: has no rows, so none is left to ask; add rows",
         ),
         (
             ROWS[:2],
             {"fewShot": 2},
             errors.EmptyDataset,
-            "spec.evaluation.tasks[0].data.uri: there are 2 rows in it, and fewShot shows 2 of them",
+            "spec.evaluation.tasks[0].data.uri: has 2 rows, and fewShot takes the first 2, so none is left to ask; add rows, or",
         ),
         (
             ROWS,
@@ -184,7 +184,7 @@ def test_a_row_is_never_read_as_a_template(world, text):
             [{**ROWS[0], "answers": ["a", "a"]}],
             {"multipleChoice": {"choicesColumn": "answers"}},
             errors.InvalidRow,
-            "boolq.jsonl line 1: answers must hold two answers or more",
+            "boolq.jsonl line 1: answers must hold at least two answers, none of them twice",
         ),
         (
             [{**ROWS[0], "answer": " "}],

@@ -39,7 +39,7 @@ def test_a_work_area_that_is_gone_is_told_apart(work: Store):
 def test_a_run_that_was_taken_for_lost_may_not(work: Store):
     lost, later = Fence.raised(work), Fence.raised(work)
     later.check()
-    with pytest.raises(errors.Superseded, match=r"run 1 .* was taken for lost, and run 2 has started"):
+    with pytest.raises(errors.Superseded, match=r"run 1 .* was given up as lost, and run 2 has started"):
         lost.check()
     assert errors.exit_code_of(errors.Superseded("")) == 75, "it costs no attempt, and is never the job's end"
 
@@ -80,7 +80,7 @@ def test_a_lost_run_commits_no_checkpoint_and_removes_none_of_the_later_one(work
     checkpoint_of(tmp_path / "lost", 20)
     lost._sweep()
     assert lost.last is None
-    assert "was taken for lost" in heard[-1]
+    assert "was given up as lost" in heard[-1]
     found = uploads.newest(work, tmp_path / "resume", fingerprint=FINGERPRINT, say=heard.append)
     assert found.checkpoint is not None
     assert found.checkpoint.step == 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_facts import example, facts_of
+from data_facts import example, facts_of, text
 from finetune_trainer import config
 from finetune_trainer.data import deciding, figures
 from finetune_trainer.data.deciding import Rules
@@ -98,6 +98,80 @@ def test_pairs_by_length():
     told = of(facts_of(rows))
 
     assert (told.pairs, told.longer_chosen, told.chosen_characters, told.rejected_characters) == (2, 1, 13, 8)
+
+
+def test_pairs_that_another_one_contradicts():
+    rows = [
+        example("a", "1", rejected="2"),
+        example("a", "2", rejected="1"),
+        example("b", "1", rejected="2"),
+        example("b", "2", rejected="3"),  # a ranking: 1 over 2, 2 over 3
+        example("c", "2", rejected="1"),
+        example("d", "yes", rejected="Yes"),
+    ]
+
+    assert of(facts_of(rows)).swapped == 2
+    assert of(facts_of([example("a", "1")])).swapped == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "broken"),
+    [
+        ("caf\u00c3\u00a9", True),
+        ("it\u00e2\u20ac\u2122s", True),
+        ("it\u00e2\x80\x99s", True),
+        ("caf\ufffd", True),
+        ("café, NÃO, â, 你好", False),
+        ("plain", False),
+    ],
+)
+def test_letters_that_were_read_in_the_wrong_encoding(words, broken):
+    good = example("a", "b")
+    for row in (example(words, "b"), example("a", words), example("a", "b", rejected=words), text(words)):
+        told = of(facts_of([good, row]))
+
+        assert (told.broken, told.broken_place) == ((1, "train.jsonl line 2") if broken else (0, ""))
+
+
+@pytest.mark.parametrize(
+    ("answer", "refuses"),
+    [
+        ("As an AI language model, I cannot do that.", True),
+        ("\nI\u2019m sorry, but I can\u2019t assist with that.", True),
+        ("I'm sorry, but as an AI I have no opinion.", True),
+        ("I am unable to do so.", True),
+        ("As an aid, take a torch.", False),
+        ("I'm sorry to hear that!", False),
+        ("Paris.", False),
+        ("", False),
+    ],
+)
+def test_answers_that_begin_like_refusals(answer, refuses):
+    rows = [example("a", "b"), example("As an AI, what can you do?", answer)]
+
+    told = of(facts_of(rows))
+
+    assert (told.refusals, told.refusals_place) == ((1, "train.jsonl line 2") if refuses else (0, ""))
+
+
+def test_refusals_that_are_disliked_or_rejected_are_as_they_should_be():
+    refusal = "As an AI language model, I cannot."
+    rows = [
+        example("a", refusal, liked=False),
+        example("b", refusal, liked=True),
+        example("c", "d", rejected=refusal),
+    ]
+
+    assert of(facts_of(rows)).refusals == 1
+
+
+def test_special_tokens_in_what_is_said_and_in_plain_text():
+    rows = [example("a", "b"), example("a", "c"), text("a"), text("b"), text("c")]
+
+    told = of(facts_of(rows, quoting=[1, 3, 4]))
+
+    assert (told.quoting, told.quoting_place) == (1, "train.jsonl line 2")
+    assert (told.rendered, told.rendered_place) == (2, "train.jsonl line 4")
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -111,7 +111,12 @@ def test_columns_may_have_other_names():
             errors.ColumnMissing,
             "no column 'question'; it has q",
         ),
-        ({"text": "x"}, {"format": "alpaca"}, errors.ColumnMissing, "no column 'instruction'; it has text"),
+        (
+            {"text": "x"},
+            {"format": "alpaca"},
+            errors.ColumnMissing,
+            "no column 'instruction' .it has text.; add the column",
+        ),
         ({"messages": "hi"}, {}, errors.InvalidRow, "line 7: messages is a text; it must be a list"),
         ({"messages": ["hi"]}, {}, errors.InvalidRow, r"messages\[0\] is a text; a turn must be an object"),
         (
@@ -131,7 +136,7 @@ def test_columns_may_have_other_names():
             {"messages": [{"role": "robot", "content": "x"}]},
             {},
             errors.InvalidRow,
-            "known are system, user, assistant",
+            "use one of system, user, assistant",
         ),
         (
             {"messages": [ASKED, {**ANSWERED, "weight": 0.5}]},

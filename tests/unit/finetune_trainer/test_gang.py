@@ -99,13 +99,13 @@ def test_a_node_that_never_comes_is_named(make):
     nodes = make(3)
     nodes.lead.plan(lambda: PLAN)
     nodes.member(1)
-    with pytest.raises(errors.PeerMissing, match=r"^node 2 did not come within .* port 8080"):
+    with pytest.raises(errors.PeerMissing, match=r"^node 2 did not join within .* port 8080"):
         nodes.lead.meet()
 
 
 def test_a_node_0_that_never_comes_is_told_with_its_address(make):
     member = make().member(address=f"127.0.0.1:{launch.free_port()}")
-    with pytest.raises(errors.PeerMissing, match=r"^node 1 found no node 0 at 127\.0\.0\.1:"):
+    with pytest.raises(errors.PeerMissing, match=r"^node 1 could not reach node 0 at 127\.0\.0\.1:"):
         member.plan(lambda: PLAN)
 
 
@@ -117,8 +117,8 @@ def test_who_falls_silent_is_lost_to_the_other(make):
     assert [one.join() for one in started] == [None, None]
     nodes.server.close()
     lost = beside(lambda: wait(member.lost)).join()
-    assert lost.startswith("node 0 has not been heard of")
-    assert wait(nodes.lead.lost).startswith("node 1 has not been heard of")
+    assert lost.startswith("node 0 has not been heard from")
+    assert wait(nodes.lead.lost).startswith("node 1 has not been heard from")
 
 
 def test_who_ended_badly_is_lost_at_once_and_who_is_done_is_not(make):
@@ -169,7 +169,7 @@ def test_what_is_no_word_of_a_node_is_refused(make, raw):
 def test_a_launcher_that_cannot_be_reached_is_told(monkeypatch):
     monkeypatch.setattr(launch, "REACHING", 0.0)
     port = launch.free_port()
-    with pytest.raises(errors.PeerMissing, match=f"cannot be reached at 127.0.0.1:{port}"):
+    with pytest.raises(errors.PeerMissing, match=f"could not be reached at 127.0.0.1:{port}"):
         launch.reach("127.0.0.1", port)
 
 

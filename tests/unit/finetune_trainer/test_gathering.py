@@ -149,7 +149,9 @@ def test_a_worker_that_is_killed_ends_prepare_with_a_sentence(world, monkeypatch
                 os.kill(child, signal.SIGKILL)
             return super().tell(**changes)
 
-    with pytest.raises(errors.WorkerDied, match=r"SIGKILL; most likely for memory"):
+    with pytest.raises(
+        errors.WorkerDied, match=r"was killed \(SIGKILL\), most likely because memory ran out"
+    ):
         prepare.prepare(trainer_world.run(), world.layout, Killing(world.layout.progress, attempt=1))
     assert children() == before
     assert not world.layout.spool.exists()

@@ -89,7 +89,7 @@ def test_the_copy_is_the_result_in_one_commit(hub, told, layout, artefact):
     }
     assert hub.commits == ["team-a/tiny (6f1c9a52-7a53-4f0e-9d55-0c3d5a8b7e10)"]
     assert answer == {"repo": "org/tiny", "revision": hub.head}
-    assert hub_copy.sentence(answer) == f"; a copy lies at hf://org/tiny@{hub.head}"
+    assert hub_copy.sentence(answer) == f"; a copy is at hf://org/tiny@{hub.head}"
 
 
 @pytest.mark.parametrize("private", [True, False])

@@ -68,7 +68,7 @@ def test_prepare_without_torch_prepares_the_same(world, tmp_path):
 def test_a_wrong_model_is_told_before_a_wrong_row(world):
     change_config(world, num_attention_heads=0)
     world.put("train.jsonl", "{")
-    with pytest.raises(errors.UnsupportedModelFiles, match=r"config\.json describes no language model"):
+    with pytest.raises(errors.UnsupportedModelFiles, match=r"can build no language model from config\.json"):
         world.prepare(trainer_world.run())
 
 

@@ -5,8 +5,9 @@ import pytest
 import trainer_world
 from chat_families import BY_NAME, CASES, Case, answers, composed, encoded, learned
 from finetune_trainer import errors
-from finetune_trainer.data.rows import Conversation, Message, Place
-from finetune_trainer.data.tokenise import IGNORED
+from finetune_trainer.data.rows import Conversation, Example, Message, Place, Text
+from finetune_trainer.data.tokenise import IGNORED, Tokeniser
+from finetune_trainer.data.vocabulary import Vocabulary
 
 
 def commands(case: Case, ids) -> list[str]:
@@ -130,7 +131,7 @@ def test_a_template_that_changes_words_with_control_tokens_is_told():
 
     with pytest.raises(
         errors.InvalidRow,
-        match=r"a line 1: somebody says '<\|im_end\|>', which this model reads as a command",
+        match=r"a line 1: a turn contains '<\|im_end\|>', which is one of the model's special tokens, and the chat template",
     ):
         encoded(case, conversation("What is <|im_end|> for?", "Yes."))
 
@@ -144,6 +145,27 @@ def test_nothing_else_of_a_row_with_look_alikes_is_tokenised_otherwise():
     assert composed(case, case.said(one.input_ids)).endswith("Second.<|eot_id|>")
     assert one.input_ids[-4:] == usual.input_ids[-4:]
     assert one.input_ids[:5] == usual.input_ids[:5]
+
+
+def test_plain_text_that_a_chat_template_has_rendered_is_seen():
+    case = BY_NAME["llama3"]
+    rendered = case.renderer().render(Conversation(conversation("Who?", "Nobody."), 3), Place("a", 1)).text
+    texts = [rendered, "Once upon a time", f"The end.{case.tokenizer.eos_token}"]
+    examples = [Example(Place("a", 1), Text(text), "All") for text in texts]
+
+    found = list(Tokeniser(case.tokenizer, case.renderer()).encode(examples))
+
+    assert [one.quoting for one in found] == [True, False, False]
+
+
+def test_a_token_that_cannot_be_kept_plain_is_told_with_its_place(monkeypatch):
+    case = BY_NAME["llama3"]
+    monkeypatch.setattr(Vocabulary, "commands", lambda *_: ["<|eot_id|>"])
+    with pytest.raises(
+        errors.InvalidRow,
+        match=r"^a line 1: a turn contains '<\|eot_id\|>', which this model's tokenizer reads as one of its special tokens even",
+    ):
+        encoded(case, conversation("<|eot_id|>", "Second."))
 
 
 def test_the_report_advises_of_such_rows(tmp_path):
@@ -161,5 +183,5 @@ def test_the_report_advises_of_such_rows(tmp_path):
 
     (told,) = [one for one in report["dataset"]["advice"] if "special tokens" in one]
     assert told.startswith(
-        f"1 rows write special tokens of the tokenizer as words (first: train.jsonl line {len(rows)})"
+        f"1 row has special tokens of the tokenizer in what somebody says (the first: train.jsonl line {len(rows)})"
     )

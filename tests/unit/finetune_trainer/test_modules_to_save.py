@@ -19,13 +19,13 @@ def test_modules_of_the_model_can_be_saved(found, names):
 def test_a_module_that_the_model_lacks_is_told(found):
     with pytest.raises(
         errors.TargetModulesNotFound,
-        match=r"^spec\.tuning\.lora\.modulesToSave: the model has no module 'wte'; it has, for example, .*embed_tokens",
+        match=r"^spec\.tuning\.lora\.modulesToSave: the model has no module 'wte'; name one that it has, .*embed_tokens",
     ):
         inspection.check_saved(("embed_tokens", "wte"), found.linear, found)
 
 
 def test_a_module_cannot_have_an_adapter_and_be_trained_whole(found):
     with pytest.raises(
-        errors.TargetModulesNotFound, match=r"q_proj is to be trained whole, and q_proj to get an"
+        errors.TargetModulesNotFound, match=r"q_proj is to be trained whole, and q_proj is to get an"
     ):
         inspection.check_saved(("q_proj",), ("k_proj", "q_proj"), found)

@@ -91,14 +91,14 @@ def test_answers_may_go_on_for_several_turns():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"chosen": "Because.", "rejected": "No."}, "has two answers, but nothing that they answer"),
+        ({"chosen": "Because.", "rejected": "No."}, "has two answers, but no prompt"),
         (
             {"chosen": [ASKED, GOOD], "rejected": [{**ASKED, "content": "How?"}, BAD]},
-            "chosen and rejected begin differently, so that there is no prompt",
+            "chosen and rejected begin differently, so they share no prompt",
         ),
         (
             {"prompt": "How?", "chosen": [ASKED, GOOD], "rejected": [ASKED, BAD]},
-            "chosen is a whole conversation, and prompt says something that does not stand in it",
+            "chosen is a whole conversation, but prompt says something that is not in it",
         ),
         (
             {"prompt": "Why?", "chosen": [GOOD, ASKED], "rejected": [BAD]},
@@ -171,24 +171,98 @@ SPOKEN = {"messages": [ASKED, GOOD]}
         (
             "SFT",
             PAIR,
-            r"spec\.method SFT wants answers to learn from .*has preference \(prompt, chosen, .*use DPO or ORPO",
+            r"spec\.method SFT wants answers to learn from .*has preference \(prompt, chosen, .*set spec.method to DPO or ORPO",
         ),
-        ("SFT", VERDICT, "has unpaired-preference .*use KTO for this data, or name the format"),
+        (
+            "SFT",
+            VERDICT,
+            r"has unpaired-preference .*set spec.method to KTO for this data, or set spec\.dataset\.train\[0\]\.format",
+        ),
         ("SFT", {**SPOKEN, "label": True}, "has unpaired-preference"),
         (
             "DPO",
             SPOKEN,
-            r"spec\.method DPO wants a better and a worse answer .*has messages \(messages\); use SFT",
+            r"spec\.method DPO wants a better and a worse answer .*has messages \(messages\); set spec.method to SFT",
         ),
-        ("ORPO", {"text": "x"}, "ORPO wants .*has text .*use SFT"),
-        ("DPO", VERDICT, "use KTO for this data$"),
-        ("KTO", PAIR, "KTO wants single answers, each with a verdict .*use DPO or ORPO for this data$"),
-        ("KTO", SPOKEN, "use SFT for this data$"),
+        ("ORPO", {"text": "x"}, "ORPO wants .*has text .*set spec.method to SFT"),
+        ("DPO", VERDICT, "set spec.method to KTO for this data$"),
+        (
+            "KTO",
+            PAIR,
+            "KTO wants single answers, each with a label .*set spec.method to DPO or ORPO for this data$",
+        ),
+        ("KTO", SPOKEN, "set spec.method to SFT for this data$"),
     ],
 )
 def test_method_and_format_must_fit(method, values, says):
     with pytest.raises(errors.FormatDoesNotFitMethod, match=rf"^spec\.dataset\.train\[0\]: .*{says}"):
         recognised(values, method)
+
+
+WHOLE = {"chosen": [ASKED, GOOD], "rejected": [ASKED, BAD]}
+
+
+@pytest.mark.parametrize(
+    ("values", "advised"),
+    [
+        (PAIR, {"format": "prompt-completion", "columns": {"completion": "chosen"}}),
+        # As UltraFeedback has it: the prompt stands in the conversations too.
+        ({"prompt": "Why?", **WHOLE}, {"format": "messages", "columns": {"messages": "chosen"}}),
+        (WHOLE, {"format": "messages", "columns": {"messages": "chosen"}}),
+        (
+            {"messages": [ASKED], "chosen": "Because.", "rejected": "No."},
+            {"format": "prompt-completion", "columns": {"prompt": "messages", "completion": "chosen"}},
+        ),
+        (
+            {"question": "Why?", "preferred_output": [GOOD], "non_preferred_output": [BAD]},
+            {"format": "prompt-completion", "columns": {"completion": "preferred_output"}},
+        ),
+        (
+            {"instruction": "Why?", "chosen": "Because.", "rejected": "No."},
+            {"format": "prompt-completion", "columns": {"prompt": "instruction", "completion": "chosen"}},
+        ),
+    ],
+    ids=["texts", "UltraFeedback", "conversations", "turns before", "OpenAI", "instruction"],
+)
+def test_sft_of_the_better_answers_is_advised_so_that_it_works(values, advised):
+    columns = ", ".join(f"{part}: {name}" for part, name in advised["columns"].items())
+    with pytest.raises(errors.FormatDoesNotFitMethod) as told:
+        recognised(values, "SFT")
+
+    assert str(told.value).endswith(
+        f", or learn the better answers alone: set {FIELD}.format to {advised['format']} and {FIELD}.columns to {{{columns}}}"
+    )
+    assert understood(values, "SFT", **advised) == Conversation((WHY, Message("assistant", "Because.")), 1)
+
+
+def test_where_sft_cannot_learn_the_better_answers_it_is_not_advised():
+    with pytest.raises(errors.FormatDoesNotFitMethod, match=r"to DPO or ORPO for this data$"):
+        recognised({"input": {"messages": [ASKED]}, "chosen": [GOOD], "rejected": [BAD]}, "SFT")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "method"),
+    [
+        ("Why?", [ASKED, GOOD], "SFT"),
+        ([{"role": "system", "content": "Be brief."}, ASKED], [ASKED, GOOD], "SFT"),
+        ("Why? ", [{"role": "system", "content": "Be brief."}, ASKED, GOOD], "KTO"),
+    ],
+)
+def test_a_completion_that_begins_with_its_prompt_is_refused(prompt, completion, method):
+    values = {"prompt": prompt, "completion": completion, **({"label": True} if method == "KTO" else {})}
+    with pytest.raises(
+        errors.InvalidRow,
+        match=r"^pairs\.jsonl line 5: completion begins with the prompt, which would stand there twice; .* format to messages",
+    ):
+        understood(values, method)
+
+
+def test_a_completion_may_go_on_with_another_turn_of_the_user():
+    more = {"role": "user", "content": "And then?"}
+
+    found = understood({"prompt": [ASKED, GOOD], "completion": [more, BAD]}, "SFT")
+
+    assert [turn.content for turn in found.messages] == ["Why?", "Because.", "And then?", "No."]
 
 
 def test_a_format_that_is_named_must_fit_as_well():

@@ -216,6 +216,26 @@ def test_a_model_without_a_chat_template_gets_a_plain_one(world):
     )
 
 
+@pytest.mark.parametrize("prompt", ["Why?", [{"role": "user", "content": "Why?"}]], ids=["text", "turns"])
+def test_preferences_for_a_model_without_a_chat_template_are_advised_against(world, prompt):
+    (world.model / "chat_template.jinja").unlink()
+    world.put("train.jsonl", [{"prompt": prompt, "chosen": f"a{at}", "rejected": "b"} for at in range(8)])
+
+    advice = world.prepare(trainer_world.run(method="DPO")).result["dataset"]["advice"]
+
+    assert [one for one in advice if one.startswith("DPO refines a model that already answers")] != []
+
+
+def test_plain_text_that_a_chat_template_has_rendered_is_advised_on(world):
+    rendered = "<|im_start|>user\nHello?<|im_end|>\n<|im_start|>assistant\nHello {}!<|im_end|>\n"
+    world.put("train.jsonl", [{"text": rendered.format(at)} for at in range(8)])
+
+    advice = world.prepare(trainer_world.run()).result["dataset"]["advice"]
+
+    assert [one for one in advice if "as if a chat template had written them" in one] != []
+    assert [one for one in advice if one.startswith("rows are plain text, and this model has a chat")] != []
+
+
 def test_the_template_of_the_spec_replaces_the_models(world):
     turns = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
     template = turns + "{% if add_generation_prompt %}[assistant]{% endif %}"

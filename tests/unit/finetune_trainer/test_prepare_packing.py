@@ -57,7 +57,7 @@ def test_the_author_hears_of_packs_and_how_full_they_are(world):
     packed = fetched(world, run, result).packed
     told = result.result["dataset"]
     assert (told["packs"], told["fillRate"]) == (packed.packs, packed.fill_rate)
-    assert f"tokens an epoch in {packed.packs} packs, {packed.fill_rate:.0%} full, " in result.message
+    assert f"tokens per epoch in {packed.packs} packs, {packed.fill_rate:.0%} full, " in result.message
     folder = world.layout.scratch / "again"
     assert json.loads((folder / "data-report.json").read_text())["packed"] == packed.wire()
     assert (

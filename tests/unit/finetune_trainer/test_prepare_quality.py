@@ -129,6 +129,7 @@ def test_pairs_without_a_difference_teach_nothing(world):
     ]
 
     with pytest.raises(
-        errors.NothingToLearn, match=r"IdenticalAnswers 5.*line 1.*chosen and rejected must differ"
+        errors.NothingToLearn,
+        match=r"IdenticalAnswers 5.*line 1.*the better \(chosen\) and the worse \(rejected\) answer must differ",
     ):
         world.prepare(run(method="DPO", dataset={"train": [{"uri": world.put("train.jsonl", same)}]}))

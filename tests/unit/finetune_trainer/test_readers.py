@@ -98,7 +98,7 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
         ),
         ("a.jsonl", b'{"a": 1}\n[1]\n', errors.InvalidRow, "line 2: is a list"),
         ("a.jsonl", b"null\n", errors.InvalidRow, "line 1: is null"),
-        ("a.jsonl", b'"x"\n', errors.InvalidRow, "line 1: is a string"),
+        ("a.jsonl", b'"x"\n', errors.InvalidRow, "line 1: is a text"),
         (
             "a.jsonl",
             b'{"a": "\xff"}\n',
@@ -106,7 +106,12 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
             r"line 1: byte 0xff is not UTF-8, at: \{\"a\": \"�",
         ),
         ("a.jsonl", '{"a": 1}'.encode("utf-16"), errors.InvalidFile, "UTF-8"),
-        ("a.jsonl", b'{"a": "\\ud800"}\n', errors.InvalidRow, r"surrogate pair \(\\ud800\)"),
+        (
+            "a.jsonl",
+            b'{"a": "\\ud800"}\n',
+            errors.InvalidRow,
+            r"half of a character \(\\ud800, one half of a surrogate pair\)",
+        ),
         ("a.jsonl", b'{"a": ' + b"[" * 100_000 + b"}\n", errors.InvalidRow, "line 1"),
         ("a.jsonl", b'{"a": ' + b"9" * 5_000 + b"}\n", errors.InvalidRow, "line 1: holds a number"),
         ("a.jsonl", b'{"a": 1}{"a": 2}\n', errors.InvalidRow, "Extra data"),
@@ -132,7 +137,18 @@ def test_an_empty_file_has_no_rows(tmp_path, name):
             "cannot be unpacked",
         ),
         ("a.jsonl.zst", b"no zstd", errors.InvalidFile, "is not compressed"),
-        ("key", b"just words", errors.InvalidFile, "does not say what is inside"),
+        ("key", b"just words", errors.InvalidFile, "neither its name nor its beginning says what is inside"),
+        ("a.tsv", b"a,b\n1,2\n", errors.InvalidFile, "by commas, not by tabs; let its name end in .csv$"),
+        ("a.tsv", b"a;b\n1;2\n", errors.InvalidFile, "by semicolons, not by tabs; save it with tabs$"),
+        ("a.csv", b"a\tb\n1\t2\n", errors.InvalidFile, "by tabs, not by commas; let its name end in .tsv$"),
+        ("a.csv", b"a;b\n1;2\n", errors.InvalidFile, "by semicolons, not by commas; save it with commas$"),
+        (
+            "a.csv",
+            b"a,b\n1\n",
+            errors.InvalidRow,
+            r"has 1 field, .*\(a, b\); fill in what is missing, and quote",
+        ),
+        ("a.csv", b"a,b\n1,2,3\n", errors.InvalidRow, r"\(a, b\); quote fields that hold the separator$"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_file_and_line(tmp_path, name, content, error, says):
@@ -141,6 +157,57 @@ def test_what_cannot_be_read_is_told_with_file_and_line(tmp_path, name, content,
 
     assert str(told.value).startswith(name)
     assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advised"),
+    [
+        (
+            "a.jsonl",
+            '{"a": 1 "b": 2}',
+            'put the missing comma or colon there; or, if a quote stands inside a text, write it as \\"',
+        ),
+        ("a.jsonl", '{"a" 1}', "put the missing comma or colon there; or, if"),
+        ("a.jsonl", '{"a": "the "best""}', 'if a quote stands inside a text, write it as \\"'),
+        ("a.jsonl", '{"a": "b', "line ends inside a text as \\n, or upload the file again if it is cut off"),
+        (
+            "a.jsonl",
+            "2024 was a good year",
+            'a file of plain text needs one object such as {"text": "..."} on each line',
+        ),
+        (
+            "a.jsonl",
+            "words",
+            'a row is an object such as {"messages": [...]}; other kinds of files need their own suffix',
+        ),
+        ("a.json", '[{"a": 1},,{"b": 2}]', "remove one of the two commas"),
+        (
+            "a.json",
+            '[{"a": 1}, x]',
+            'remove what stands here, or put a row there: an object such as {"messages": [...]}',
+        ),
+        ("a.json", '{"a": 1} x', "remove what stands here, or put a row there"),
+        ("a.jsonl", '{"a": 1,}', "remove the comma before the closing bracket"),
+        ("a.jsonl", '{"a": "x",, "b": 1}', "remove one of the two commas"),
+        ("a.jsonl", '{text: "a"}', "put the names of columns into double quotes"),
+        ("a.jsonl", '{"a": \u201cx\u201d}', 'use straight quotes (")'),
+        (
+            "a.jsonl",
+            '{"a": undefined}',
+            "write null, true, false, a number with a digit before the point, or a text in",
+        ),
+        ("a.jsonl", '{"a": TRUE}', "write null, true, false, a number with"),
+        ("a.jsonl", '{"a": .5}', "a number with a digit before the point"),
+        ("a.jsonl", '{"a": True}', "as json.dumps does, not Python's None, True and False"),
+        ("a.jsonl", '{"a": 1, // b\n', "JSON has no comments; remove this one"),
+        ("a.jsonl", '{"a": *}', "correct the row there"),
+    ],
+)
+def test_json_that_is_amiss_is_told_with_what_helps(tmp_path, name, content, advised):
+    with pytest.raises(errors.InvalidRow) as told:
+        rows(tmp_path, name, content.encode())
+
+    assert advised in str(told.value).partition("; ")[2]
 
 
 @pytest.fixture
@@ -366,7 +433,7 @@ def test_what_a_file_holds(tmp_path, name, content, kind):
     ("values", "says"),
     [
         ({"version": "1", "data": [{"text": "a"}]}, r"jq '\.data'"),
-        ({"id-1": {"text": "a"}, "id-2": {"text": "b"}}, "one by one"),
+        ({"id-1": {"text": "a"}, "id-2": {"text": "b"}}, "each row has a key of its own"),
         ({"text": {"0": "a", "1": "b"}, "n": {"0": 1, "1": 2}}, "orient='records'"),
         ({"text": ["a", "b"], "n": [1, 2]}, "orient='records'"),
     ],

@@ -93,12 +93,15 @@ def test_kto_sees_at_least_two_rows_in_a_forward_pass():
 
 
 @pytest.mark.parametrize(
-    ("training", "field"),
-    [({"globalBatchSize": 1}, "globalBatchSize"), ({"microBatchSize": 1}, "microBatchSize")],
+    ("training", "field", "cure"),
+    [
+        ({"globalBatchSize": 1}, "globalBatchSize", "set it to 2 or more, or train on fewer GPUs"),
+        ({"microBatchSize": 1}, "microBatchSize", "set it to 2 or more, or to Auto"),
+    ],
 )
-def test_kto_refuses_single_rows(training, field):
+def test_kto_refuses_single_rows(training, field, cure):
     with pytest.raises(
-        errors.InvalidBatchSize, match=rf"^spec\.training\.{field}: KTO compares the rows of one"
+        errors.InvalidBatchSize, match=rf"^spec\.training\.{field}: KTO compares the rows of one .*; {cure}$"
     ):
         resolved(100, method="KTO", **training)
 
@@ -150,10 +153,10 @@ def test_the_global_batch_is_always_shared_evenly(rows, given):
 @pytest.mark.parametrize(
     ("training", "says"),
     [
-        ({"globalBatchSize": 6}, r"globalBatchSize: 6 rows cannot be shared equally by 4 processes"),
+        ({"globalBatchSize": 6}, r"globalBatchSize: 6 rows cannot be shared equally by 4 training processes"),
         (
             {"globalBatchSize": 8, "microBatchSize": 3},
-            r"microBatchSize: 2 rows per step and process are not a multiple of 3",
+            r"microBatchSize: each training process has 2 rows per step, which is not a multiple of 3",
         ),
     ],
 )

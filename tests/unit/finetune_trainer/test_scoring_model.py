@@ -81,7 +81,7 @@ def test_a_language_model_is_no_encoder(world):
     refused(
         world,
         errors.UnsupportedModelFiles,
-        f"{FIELD}: pvc://models/tiny is of type qwen3, and BERTScore compares texts by an encoder",
+        f"{FIELD}: pvc://models/tiny is of type qwen3, and BERTScore needs an encoder like BERT",
         **asking("pvc://models/tiny"),
     )
 
@@ -90,7 +90,7 @@ def test_what_lies_nowhere_is_named_by_its_field(world):
     refused(
         world,
         errors.ModelNotFound,
-        f"{FIELD}: nothing lies at pvc://models/nothing",
+        f"{FIELD}: there is nothing at pvc://models/nothing",
         **asking("pvc://models/nothing"),
     )
 
@@ -110,7 +110,7 @@ def test_pickles_are_refused(world):
     refused(
         world,
         errors.UnsupportedModelFiles,
-        f"{FIELD}: {URI} has its weights as pickles only",
+        f"{FIELD}: {URI} has its weights only as pickles",
         **asking(),
     )
 

@@ -104,9 +104,13 @@ def test_one_file_is_read_where_the_split_is_its_own(uri, split):
 @pytest.mark.parametrize(
     ("uri", "split", "says"),
     [
-        ("s3://b/train.jsonl", "test", r"train\[0\]\.split: .*of the split 'train', and not of 'test'"),
-        ("s3://test/tickets.jsonl", "test", "whose name tells no split, and not of 'test'; leave split out"),
-        ("s3://b/dev.jsonl", "train", "of the split 'validation', and not of 'train'"),
+        ("s3://b/train.jsonl", "test", r"train\[0\]\.split: .*of the split 'train' and not of 'test'"),
+        (
+            "s3://test/tickets.jsonl",
+            "test",
+            "is one file, and its name does not say that it is the split 'test'; leave split out",
+        ),
+        ("s3://b/dev.jsonl", "train", "of the split 'validation' and not of 'train'"),
         ("hf://datasets/o/n/train_sft-00000-of-00001.parquet", "train", "of the split 'train_sft'"),
     ],
 )
@@ -273,5 +277,7 @@ def test_a_template_is_for_supervised_training_only(world):
     template = [{"prompt": "{question}", "completion": "{answer}"}]
     run, (one,) = fetched(world, method="DPO", dataset={"train": [{"uri": uri, "template": template}]})
 
-    with pytest.raises(errors.FormatDoesNotFitMethod, match=r"template: spec\.method DPO wants .*; use SFT"):
+    with pytest.raises(
+        errors.FormatDoesNotFitMethod, match=r"template: spec\.method DPO wants .*; set spec.method to SFT"
+    ):
         sources.meaning(one, run, chat=True)

@@ -157,7 +157,7 @@ def test_a_folder_of_a_claim_that_may_not_be_read_is_told_but_for_the_volumes_ow
     assert [item.key for item in opened(layout, "pvc://shared").list()] == ["a.jsonl"]
 
     closed = "private"
-    with pytest.raises(errors.AccessDenied, match="uid 65532"):
+    with pytest.raises(errors.AccessDenied, match="user 65532"):
         opened(layout, "pvc://shared").list()
     with pytest.raises(errors.AccessDenied, match="give yourself access to it, or name another place"):
         opened(layout, f"file://{layout.claims}/shared").list()
@@ -280,7 +280,7 @@ def answered(status: int) -> HfHubHTTPError:
     [
         (ConnectionRefusedError("refused"), errors.EndpointUnreachable, "no answer from the Hub"),
         (answered(503), errors.StorageUnavailable, "HTTP 503"),
-        (answered(404), errors.ModelNotFound, "nothing lies at"),
+        (answered(404), errors.ModelNotFound, "there is nothing at"),
         (ValueError("odd"), errors.EndpointUnreachable, "no answer from the Hub"),
         (None, errors.EndpointUnreachable, "no answer from the Hub"),
     ],

@@ -266,7 +266,7 @@ def test_two_versions_are_never_mixed(large, tmp_path, server):
 
     storage.transfer.STREAMS, streams = 1, storage.transfer.STREAMS
     try:
-        with pytest.raises(errors.StorageUnavailable, match="was replaced while it was downloaded"):
+        with pytest.raises(errors.StorageUnavailable, match="was replaced while it was being downloaded"):
             place.get("large", tmp_path / "got", lambda number: replace(number) if number else None)
     finally:
         storage.transfer.STREAMS = streams

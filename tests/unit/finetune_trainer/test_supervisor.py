@@ -33,7 +33,7 @@ def test_sigterm_is_forwarded_and_the_checkpoint_sent(pod):
     code, word = job.ended()
     assert (code, word["stage"], word["reason"]) == (75, "Train", "Interrupted")
     assert word["message"].startswith(
-        "rank 0 Interrupted; the checkpoint of step 7 lies at pvc://output/tiny/.finetune/"
+        "rank 0 Interrupted; the checkpoint of step 7 is at pvc://output/tiny/.finetune/"
     )
     left = ["checkpoints/step-7/checkpoint.json", "checkpoints/step-7/trainer_state.json", "epochs/1"]
     assert job.kept() == left
@@ -76,7 +76,7 @@ def test_a_gang_in_which_nothing_moves_is_killed_and_tried_again(pod):
     job = pod("hang", limits={"stallTimeoutSeconds": 2})
     code, word = job.ended()
     assert (code, word["reason"]) == (70, "Stalled")
-    assert "nothing moved for 2 s" in word["message"]
+    assert "there was no progress for 2 s" in word["message"]
     assert "checkpoints/step-3/checkpoint.json" in job.kept()
     assert job.survivors() == []
 
@@ -87,7 +87,7 @@ def test_who_ignores_sigterm_is_killed_before_the_pod_is(pod):
     job.sigterm()
     code, word = job.ended(seconds=20)
     assert (code, word["reason"]) == (75, "Interrupted")
-    assert "not ready within the grace period" in word["message"]
+    assert "no checkpoint was finished within the grace period" in word["message"]
     assert job.survivors() == []
 
 
@@ -103,7 +103,7 @@ def test_an_upload_that_never_ends_is_left_behind_before_the_pod_is_killed(pod):
     code, word = job.ended(seconds=GRACE)
     assert (code, word["reason"]) == (75, "Interrupted")
     assert time.monotonic() - began > GRACE / 2, "it was not tried for long"
-    assert "lies at" not in word["message"]
+    assert "checkpoint of step" not in word["message"]
     assert job.kept() == ["checkpoints/step-7/trainer_state.json", "epochs/1"]
     assert job.survivors() == []
 
@@ -116,7 +116,7 @@ def test_a_download_that_hears_no_signal_is_left_behind_too(pod):
     job.sigterm()
     code, word = job.ended(seconds=GRACE)
     assert (code, word["reason"]) == (75, "Interrupted")
-    assert "did not end within the grace period" in word["message"]
+    assert "did not finish within the grace period" in word["message"]
 
 
 def test_a_killed_rank_is_tried_again(pod):
@@ -140,7 +140,7 @@ def test_what_the_gate_keeps_back_is_kept_and_not_published(pod):
     code, word = job.ended()
     assert (code, word["reason"]) == (65, "GateNotMet")
     uri = f"pvc://output/tiny/.finetune/{trainer_runs.JOB['uid']}/unpublished"
-    assert word["message"] == f"rank 0 GateNotMet; what was trained lies at {uri}, its report.html tells more"
+    assert word["message"] == f"rank 0 GateNotMet; what was trained is kept at {uri}, with its report.html"
     assert word["result"]["unpublished"] == {"uri": uri}
     assert word["result"]["evaluation"]["tuned"] == {"loss": 2.5, "other": {}}
     assert "adapter" not in word["result"]

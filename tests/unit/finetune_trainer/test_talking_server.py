@@ -90,7 +90,11 @@ def test_the_manner_of_the_answer_is_heard(client, parrot):
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        ({"model": "gpt"}, openai.NotFoundError, "there is no model 'gpt'; there are support-bot, base"),
+        (
+            {"model": "gpt"},
+            openai.NotFoundError,
+            "there is no model 'gpt'; set model to one of support-bot, base",
+        ),
         ({"messages": []}, openai.BadRequestError, "messages: must be a list of at least one"),
         ({"messages": [{"role": "user"}]}, openai.BadRequestError, "messages[0]: must be {role, content}"),
         ({"temperature": 9}, openai.BadRequestError, "temperature: must be a number from 0.0 to 2.0"),

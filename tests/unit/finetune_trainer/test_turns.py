@@ -102,8 +102,8 @@ def test_a_weight_says_whether_a_turn_is_learned(name, weight, learned):
             r"messages\[0\]\.reasoning_content would not be learned; write it into content",
         ),
         ({"from": "gpt", "value": None}, r"messages\[0\]\.value is null; it must be a text"),
-        ({"from": "narrator", "value": "x"}, r"messages\[0\]\.from is 'narrator'; known are system, user"),
-        ({"from": ["gpt"], "value": "x"}, r"messages\[0\]\.from is \['gpt'\]; known are"),
+        ({"from": "narrator", "value": "x"}, r"messages\[0\]\.from is 'narrator'; use one of system, human"),
+        ({"from": ["gpt"], "value": "x"}, r"messages\[0\]\.from is \['gpt'\]; use one of system, human"),
         (
             {"role": "Assistant", "content": "x"},
             r"messages\[0\]\.role is 'Assistant'; write 'assistant' instead",
@@ -155,7 +155,7 @@ def test_tools_are_json_schemas_however_they_are_written(value, expected):
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("weather", "tools is a text; it must be a list of functions, or one as JSON text"),
+        ("weather", "tools is a text; it must be a list of functions, or such a list written as JSON"),
         (FUNCTION, "tools is an object"),
         (["weather"], r"tools\[0\] is not a function; write \{name, description, parameters\}"),
         ([{"function": "weather"}], r"tools\[0\] is not a function"),

@@ -67,7 +67,7 @@ def test_a_job_runs_here_and_is_published_once(laptop, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Preparing  ")
     assert re.match(
-        r"Succeeded  Published: 6 steps trained, the LoRA adapter lies at file://.*/out; held-out loss",
+        r"Succeeded  Published: 6 steps trained; the LoRA adapter is at file://.*/out; held-out loss",
         lines[-4],
     )
     assert lines[-2] == f"report: {tmp_path}/out/report.html"
@@ -95,7 +95,7 @@ def test_a_result_that_was_deleted_is_made_anew(laptop, tmp_path):
 
 
 def test_a_full_disk_is_this_machines_and_not_the_pods(laptop, monkeypatch):
-    word = LastWord("Prepare", "ScratchFull", "spec.resources.scratch: the pod's disk is full", None)
+    word = LastWord("Prepare", "ScratchFull", "spec.resources.scratch: the pod's scratch disk is full", None)
     monkeypatch.setattr(stage, "run", lambda *_, **__: (69, word))
 
     done = laptop.type("run", "--local", "job.yaml")

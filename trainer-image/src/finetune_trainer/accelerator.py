@@ -73,12 +73,12 @@ def arithmetic(run: config.Run, seen: Machine) -> Arithmetic:
     if cuda and not seen.gpus:
         raise errors.AcceleratorMissing(
             "the job has GPUs, but this pod sees none: the node's driver or device plugin is broken, or the image has no "
-            "CUDA; ask the cluster's admin to look at the node; the next attempt may get another one"
+            "CUDA; ask the admin to look at the node; the next attempt may get another node"
         )
     precision = _precision(run.training.precision, cuda=cuda, bf16=seen.bf16)
     if precision == "fp16" and sharding.sharded(run):
         raise errors.UnsupportedHere(
-            "spec.training.precision: all weights shared out over several GPUs are trained in bf16 or fp32, not in fp16"
+            "spec.training.precision: full fine-tuning on several GPUs works in bf16 or fp32, not in fp16"
             f"{'' if seen.bf16 else ', and this GPU has no bf16'}; set fp32, train on one GPU, or set spec.tuning.type to LoRA"
         )
     weights: dict[str, Dtype] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}

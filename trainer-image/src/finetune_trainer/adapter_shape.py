@@ -54,7 +54,7 @@ def misfit(start: Path, model: Path) -> str | None:
         return str(error).splitlines()[0]
     for name in sorted(found.keys() | wanted.keys()):
         if name not in wanted:
-            return f"it has weights {name}, for which the model has no place"
+            return f"it has weights {name}, which the model does not have"
         if name not in found:
             return f"it lacks the weights {name}"
         if found[name] != wanted[name]:

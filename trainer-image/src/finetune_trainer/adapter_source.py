@@ -18,6 +18,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 NOT_SAID = config.Lora()
 """run.json has every default filled in: what is not one of them was said."""
+AGAIN = "copy it there again, or train it again"
 
 
 def fetch(run: config.Run, layout: Layout, base: BaseModelFacts) -> config.Run:
@@ -36,7 +37,7 @@ def fetch(run: config.Run, layout: Layout, base: BaseModelFacts) -> config.Run:
     for name in (CONFIG, WEIGHTS):
         store.get(name, start / name)
     if wrong := checkpoint.damage(start, _promised(manifest)):
-        raise _unsupported(store, f"is damaged: {wrong}, as its {outcome.MANIFEST} tells; publish it again")
+        raise _unsupported(store, f"is damaged: {wrong}, according to its {outcome.MANIFEST}; {AGAIN}")
     settings = _settings(store, start / CONFIG)
     revision = settings.get("revision") or ""
     _check_base(
@@ -75,9 +76,7 @@ def _store(run: config.Run, layout: Layout) -> Store:
     """The place that the adapter comes from."""
     origin = run.origins.adapter if run.origins else None
     if origin is None:
-        raise errors.InvalidRun(
-            f"{FIELD}: run.json does not say where the adapter lies; use an operator of this image's version"
-        )
+        raise errors.InvalidRun(f"{FIELD}: run.json does not say where the adapter is; {config.SAME_VERSION}")
     asked, secret = run.model.adapter_from, origin.credentials_secret_ref
     reference = Reference(
         uri=origin.uri,
@@ -104,8 +103,8 @@ def _check_names(store: Store) -> None:
         raise _unsupported(store, what if "config.json" in found else lacks)
     if WEIGHTS not in found:
         pickled = (
-            "has its weights as a pickle only, which may run code when it is loaded; save it as safetensors "
-            "(save_pretrained of PEFT does)"
+            "has its weights only as a pickle, which may run code when it is loaded; save it as safetensors "
+            "(PEFT's save_pretrained does)"
         )
         raise _unsupported(
             store, pickled if "adapter_model.bin" in found else f"has no {WEIGHTS}; copy it there again"
@@ -119,7 +118,8 @@ def _manifest(store: Store, *, demanded: bool) -> dict[str, Any]:
         if demanded:
             raise _unsupported(
                 store,
-                f"has no {outcome.MANIFEST}: the job's result is gone, or another is being written there; run that job again",
+                f"has no {outcome.MANIFEST}: the job's result is gone, or another is being written there; run that job again "
+                "(kubectl finetune retry)",
             )
         return {}
     try:
@@ -127,9 +127,7 @@ def _manifest(store: Store, *, demanded: bool) -> dict[str, Any]:
         _promised(manifest)
         manifest["baseModel"]["id"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unsupported(
-            store, f"has a {outcome.MANIFEST} that cannot be read; publish it again"
-        ) from error
+        raise _unsupported(store, f"has a {outcome.MANIFEST} that cannot be read; {AGAIN}") from error
     return manifest
 
 
@@ -164,7 +162,7 @@ def _settings(store: Store, path: Path) -> dict[str, Any]:
         if kind == "LORA":
             lora_of(settings, dropout=0.0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unsupported(store, f"has an {CONFIG} that cannot be read; publish it again") from error
+        raise _unsupported(store, f"has an {CONFIG} that cannot be read; {AGAIN}") from error
     if kind != "LORA":
         raise _unsupported(store, f"is an adapter of the kind {kind}; name a LoRA adapter")
     if not isinstance(settings["target_modules"], list):

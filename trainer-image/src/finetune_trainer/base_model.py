@@ -29,6 +29,8 @@ SMALL = re.compile(
     r"|^(merges|vocab)\.txt$|^(tokenizer|spiece|sentencepiece\.bpe)\.model$|\.jinja$"
 )
 """Config and tokenizer: what Prepare needs, and what a published adapter takes along."""
+GOING_ON = "the adapter in spec.model.adapterFrom.uri if training is to go on from it"
+COPIED = "copy them there, or save the model with transformers' save_pretrained"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +108,8 @@ def pinned(run: config.Run, layout: Layout, facts: BaseModelFacts, model: Named 
     found = _opened(_store(run, layout, model, uri), model.uri)
     if found.facts.revision != facts.revision:
         raise errors.ModelChanged(
-            f"{model.field}: the files at {model.uri} have changed since the data was prepared for them; apply the job under a "
-            "new name, to prepare it for the new ones"
+            f"{model.field}: the files at {model.uri} have changed since the data was prepared for them; {config.AGAIN}, "
+            "which prepares the data for the new files"
         )
     return found
 
@@ -123,7 +125,7 @@ def _opened(store: Store, uri: str) -> BaseModel:
     field = store.reference.field
     if isinstance(store, HubStore) and store.folder:
         raise errors.InvalidRun(
-            f"{field}: {uri} names {store.folder!r} inside of a repository, and a model of the Hub must be a whole one; write "
+            f"{field}: {uri} names {store.folder!r} inside a repository, but a model on the Hub must be a whole repository; write "
             "hf://org/name or hf://org/name@revision, or copy the folder to a bucket or a claim"
         )
     files = tuple(item for item in store.list() if "/" not in item.key)
@@ -157,7 +159,7 @@ def _check(uri: str, names: set[str], store: Store) -> None:
     for wrong, sentence in (
         (
             CONFIG not in names and "adapter_config.json" in names,
-            "is an adapter, not a base model; name the model it belongs to",
+            f"is an adapter, not a base model; name the model it belongs to, and {GOING_ON}",
         ),
         (
             CONFIG not in names,
@@ -167,7 +169,7 @@ def _check(uri: str, names: set[str], store: Store) -> None:
         (not any(map(WEIGHTS.match, names)) and any(map(PICKLES.search, names)), _pickled()),
         (
             not any(map(WEIGHTS.match, names)),
-            "has no safetensors weights (model.safetensors, or shards with an index)",
+            f"has no safetensors weights (model.safetensors, or shards with an index); {COPIED}",
         ),
     ):
         if wrong:
@@ -189,6 +191,6 @@ def _shards(store: Store, uri: str) -> set[str]:
 
 def _pickled() -> str:
     return (
-        "has its weights as pickles only, which may run code when they are loaded; convert them to safetensors "
-        "(save_pretrained of transformers writes them so)"
+        "has its weights only as pickles, which may run code when they are loaded; convert them to safetensors "
+        "(transformers' save_pretrained writes those)"
     )

@@ -12,8 +12,8 @@ def shared(resolved: Resolved, processes: int) -> tuple[int, int]:
     per_process, rest = divmod(resolved.global_batch_size, processes)
     if rest or not per_process:
         raise errors.InvalidBatchSize(
-            f"spec.training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared equally by {processes} "
-            f"processes; use a multiple of {processes}"
+            f"spec.training.globalBatchSize: {resolved.global_batch_size} rows cannot be shared equally by {processes} training "
+            f"processes (on GPUs: one for each); use a multiple of {processes}"
         )
     micro = _divisor(per_process, resolved.micro_batch_size)
     return micro, per_process // micro

@@ -37,8 +37,7 @@ def load(folder: Path) -> tuple[Any, Any]:
     lost = sorted(name for name in told["missing_keys"] if "pooler" not in name)
     if lost:
         raise errors.UnsupportedModelFiles(
-            f"{SCORER}: the file of the weights lacks {len(lost)} of the encoder's, {lost[0]} among them; "
-            "copy the model there again"
+            f"{SCORER}: {len(lost)} of the encoder's weights are missing, {lost[0]} among them; copy the model there again"
         )
     return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 

@@ -6,13 +6,20 @@ from typing import Any
 import jinja2
 
 from finetune_trainer import config, curves, metrics, page
+from finetune_trainer.plural import counted
 from finetune_trainer.task import Evaluated, Measured, Trained
 
 LOSSES = {
     "SFT": "Mean loss (nats per learned token; lower is better)",
-    "DPO": "Loss of a pair, -log sigmoid(reward of the chosen answer - reward of the rejected one): ln 2 before training",
-    "ORPO": "ORPO's loss: nats per token of question and chosen answer, and what the odds of the rejected answer add",
-    "KTO": "KTO's loss of an answer: between 0 and 1, 0.5 before training",
+    "DPO": (
+        "DPO's mean loss per pair (lower is better): -log sigmoid of the reward of the better answer minus that of the worse one; "
+        "0.693 before training"
+    ),
+    "ORPO": (
+        "ORPO's mean loss (lower is better): nats per token of prompt and better answer, plus a penalty for the odds of the worse "
+        "one"
+    ),
+    "KTO": "KTO's mean loss per answer (lower is better): between 0 and 1; 0.5 before training",
 }
 """What `loss` means, by method."""
 
@@ -92,6 +99,12 @@ class Facts:
         """Where the adapter lies that training went on from."""
         origins = self.run.origins
         return origins.adapter.uri if origins and origins.adapter else None
+
+    @property
+    def held_out(self) -> str:
+        """How many rows base and tuned were measured on."""
+        found = self.evaluation
+        return counted(found.rows if found else 0, "held-out row")
 
     @property
     def evaluation(self) -> Evaluated | None:

@@ -41,16 +41,17 @@ def _method(run: config.Run) -> Iterator[str]:
         if said:
             yield "spec.training.dpo: SFT has no such settings; leave it out, or set spec.method to DPO, ORPO or KTO"
         if training.packing and training.group_by_length:
-            yield "spec.training.groupByLength: packs are all of nearly one length; leave it out, or leave packing out"
+            yield "spec.training.groupByLength: packs are all of nearly the same length; leave it out, or leave packing out"
         return
+    instead = "leave it out, or set spec.method to SFT"
     if training.packing:
-        yield f"spec.training.packing: {run.method} compares whole answers, which cannot share a sequence; leave it out, or use SFT"
+        yield f"spec.training.packing: {run.method} compares whole answers, which cannot share a sequence; {instead}"
     if training.group_by_length:
-        yield f"spec.training.groupByLength: {run.method} draws its rows in an order of its own; leave it out, or use SFT"
+        yield f"spec.training.groupByLength: {run.method} draws its rows in an order of its own; {instead}"
     if training.neftune_noise_alpha:
         yield (
-            f"spec.training.neftuneNoiseAlpha: the noise would also change what {run.method} holds the model against; leave it "
-            "out, or use SFT"
+            f"spec.training.neftuneNoiseAlpha: the noise would also disturb the comparison of answers that {run.method} learns "
+            f"from; {instead}"
         )
     if said:
         yield from {"DPO": _dpo, "ORPO": _orpo, "KTO": _kto}[run.method](said)
@@ -59,14 +60,14 @@ def _method(run: config.Run) -> Iterator[str]:
 def _dpo(said: config.Dpo) -> Iterator[str]:
     losses = said.loss_type or ("sigmoid",)
     if unknown := [name for name in losses if name not in DPO_LOSSES]:
-        yield f"spec.training.dpo.lossType: {unknown[0]!r} is none of DPO's losses, which are {_listed(DPO_LOSSES)}"
+        yield f"spec.training.dpo.lossType: DPO has no loss {unknown[0]!r}; use one of {_listed(DPO_LOSSES)}"
     if said.label_smoothing and not SMOOTHED & set(losses):
         yield (
-            f"spec.training.dpo.labelSmoothing: {' and '.join(losses)} would ignore it; leave it out, or set lossType to one of "
-            f"{_listed(SMOOTHED)}"
+            f"spec.training.dpo.labelSmoothing: {' and '.join(losses)} would ignore it; leave it out, or set "
+            f"spec.training.dpo.lossType to one of {_listed(SMOOTHED)}"
         )
     if "exo_pair" in losses and not said.label_smoothing:
-        yield "spec.training.dpo.lossType: exo_pair needs a labelSmoothing above 0, for example 0.001"
+        yield "spec.training.dpo.lossType: exo_pair needs a spec.training.dpo.labelSmoothing above 0, for example 0.001"
 
 
 def _orpo(said: config.Dpo) -> Iterator[str]:
@@ -79,9 +80,8 @@ def _orpo(said: config.Dpo) -> Iterator[str]:
 def _kto(said: config.Dpo) -> Iterator[str]:
     losses = said.loss_type or ("kto",)
     if len(losses) > 1 or losses[0] not in KTO_LOSSES:
-        yield (
-            f"spec.training.dpo.lossType: {', '.join(losses)} is not a loss of KTO, which takes one of {_listed(KTO_LOSSES)}"
-        )
+        told = f"KTO has no loss {losses[0]!r}; use" if len(losses) == 1 else "KTO takes one loss; use"
+        yield f"spec.training.dpo.lossType: {told} one of {_listed(KTO_LOSSES)}"
     if said.label_smoothing:
         yield "spec.training.dpo.labelSmoothing: KTO would ignore it; leave it out"
 
@@ -109,13 +109,13 @@ def _sharding(run: config.Run) -> Iterator[str]:
     processes, one = run.resources.processes, "train on one GPU, or set spec.tuning.type to LoRA"
     if run.training.optimizer not in SHARED_OUT:
         yield (
-            f"spec.training.optimizer: {run.training.optimizer} cannot share out its state over {processes} GPUs; use one of "
+            f"spec.training.optimizer: {run.training.optimizer} cannot split its state over {processes} GPUs; use one of "
             f"{_listed(SHARED_OUT)}, {one}"
         )
     if run.evaluation.keep_best:
         yield (
-            f"spec.evaluation.keepBest: of weights that are shared out over {processes} GPUs only the last are published; leave it "
-            f"out, {one}"
+            f"spec.evaluation.keepBest: where all weights are trained on {processes} GPUs, only those of the last step can be "
+            f"published; leave it out, {one}"
         )
     if run.evaluation.tasks:
         yield f"spec.evaluation.tasks: one process asks them, and {processes} GPUs share the weights; leave them out, {one}"
@@ -124,12 +124,12 @@ def _sharding(run: config.Run) -> Iterator[str]:
 def _stopping(run: config.Run) -> Iterator[str]:
     if run.training.early_stopping and not run.evaluation.every_steps:
         yield (
-            "spec.training.earlyStopping: nothing measures the held-out loss between the steps; set "
-            "spec.evaluation.everySteps, or leave it out"
+            "spec.training.earlyStopping: the held-out loss is not measured during training; set spec.evaluation.everySteps, or "
+            "leave it out"
         )
     if run.evaluation.keep_best and not run.evaluation.every_steps:
         yield (
-            "spec.evaluation.keepBest: nothing measures the held-out loss between the steps, so there is only the last one; set "
+            "spec.evaluation.keepBest: the held-out loss is not measured during training, so no step can be found best; set "
             "spec.evaluation.everySteps, or leave it out"
         )
 
@@ -150,7 +150,7 @@ def _tasks(run: config.Run) -> Iterator[str]:
     for at, task in enumerate(run.evaluation.tasks or ()):
         field = f"spec.evaluation.tasks[{at}]"
         if task.name in names[:at]:
-            yield f"{field}.name: another task is called {task.name}, too; give each one a name of its own"
+            yield f"{field}.name: another task is called {task.name} too; give each task a name of its own"
         if (task.multiple_choice is None) == (task.generate is None):
             yield f"{field}: set exactly one of multipleChoice and generate"
         chosen = task.multiple_choice
@@ -202,7 +202,9 @@ def _held_out(run: config.Run, rows: int, answered: int) -> Iterator[str]:
         if asked:
             yield f"spec.evaluation.metrics: {none} to measure {asked[0]} on; {cure}"
         if run.evaluation.tasks:
-            yield f"spec.evaluation.tasks: {none} to measure the loss on, beside which tasks are told; {cure}"
+            yield (
+                f"spec.evaluation.tasks: {none}, and tasks are only reported together with the held-out loss; {cure}"
+            )
     elif generated and not answered:
         yield (
             f"spec.evaluation.metrics: {generated[0]} compares answers, and no held-out row has one of its own; leave it out, or "

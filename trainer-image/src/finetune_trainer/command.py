@@ -25,13 +25,13 @@ from finetune_trainer.report import LastWord
 from finetune_trainer.supervisor import Ending, LastMoment, earlier_job, serve, trackers
 
 DESCRIPTION = """\
-Runs one stage of a FineTuneJob inside its pod, told by run.json alone.
+Runs one stage of a FineTuneJob inside its pod, as run.json says.
 
   prepare   read, check and tokenise the data; leave it in the work area
   train     train on it, evaluate, and publish the adapter at the output
 
 Exit codes: 0 done, 64 change the spec or the data, 65 gate not met, 69 something outside is not there yet,
-75 interrupted, 77 access denied, 86 out of GPU memory, anything else our bug or the machine's.
+75 interrupted, 77 access denied, 86 out of GPU memory, anything else: a bug of ours, or a fault of the machine.
 """
 
 
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
             "--layout-root",
             type=Path,
             metavar="DIR",
-            help="a folder that stands for the pod's file system (local runs)",
+            help="a folder used as the pod's file system (local runs)",
         )
         one.add_argument(
             "--port",
@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
                 "--prepared",
                 required=True,
                 metavar="DIGEST",
-                help="sha256:<64 hex digits>, as Prepare told it",
+                help="sha256:<64 hex digits>, as Prepare reported it",
             )
             one.add_argument(
                 "--main", metavar="HOST:PORT", help="where node 0's /progress is served (several nodes)"

@@ -433,14 +433,29 @@ class Run(Value):
     hub: Hub = Hub()
 
 
+AGAIN = "run the job again under a new name (kubectl finetune retry)"
+SAME_VERSION = "ask the admin to install operator and trainer image of the same version"
+"""What helps against a run.json that this image does not understand."""
+OF_SPEC = (
+    "method",
+    "model",
+    "dataset",
+    "tuning",
+    "training",
+    "evaluation",
+    "checkpoint",
+    "output",
+    "tracking",
+)
+"""Parts of run.json that stand in the spec as they do here."""
+
+
 def load(path: Path) -> Run:
     """The run at `path`. Raises `InvalidRun`."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise errors.InvalidRun(
-            f"run.json cannot be read at {path} ({error.strerror}); apply the job under a new name"
-        ) from error
+        raise errors.InvalidRun(f"run.json cannot be read at {path} ({error.strerror}); {AGAIN}") from error
     return parse(raw)
 
 
@@ -459,12 +474,14 @@ def parse(raw: bytes) -> Run:
 def _sentence(error: pydantic.ValidationError) -> str:
     """The first three problems, each with the path of its field."""
     problems = error.errors(include_url=False, include_context=False)
-    told = "; ".join(f"{_path(problem['loc'])}: {problem['msg']}" for problem in problems[:3])
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""  # noqa: PLR2004 - a sentence holds three
-    return (
-        f"run.json is not what this trainer image understands: {told}{more}; use a trainer image of the "
-        "operator's version, or correct the field"
+    theirs = all(problem["loc"] and problem["loc"][0] in OF_SPEC for problem in problems)
+    told = "; ".join(
+        f"{'spec.' if theirs else ''}{_path(problem['loc'])}: {problem['msg']}" for problem in problems[:3]
     )
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""  # noqa: PLR2004 - a sentence holds three
+    if theirs:
+        return f"{told}{more}; correct the field, or {SAME_VERSION}"
+    return f"run.json is not what this trainer image understands: {told}{more}; {SAME_VERSION}, or correct the field"
 
 
 def _path(location: tuple[int | str, ...]) -> str:

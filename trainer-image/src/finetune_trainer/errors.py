@@ -4,7 +4,7 @@
     ├── AuthorError                     64  the author must change the spec or the data
     │   ├── InvalidRun                      run.json is not what this image understands
     │   ├── NotYetSupported                 a field whose behaviour does not exist yet
-    │   ├── OutputExists                    another job's result lies at output.uri
+    │   ├── OutputExists                    another job's result is at output.uri
     │   ├── BucketNotFound
     │   ├── ModelNotFound
     │   ├── ModelChanged                    other files than those that were prepared for
@@ -53,7 +53,7 @@
     │   ├── AcceleratorMissing              GPUs were promised, and none is seen
     │   ├── RankDied                        a rank ended without a word, mostly killed
     │   ├── WorkerDied                      a process that helps Prepare did
-    │   └── Stalled                         nothing moved for too long; the ranks were killed
+    │   └── Stalled                         no progress for too long; the ranks were killed
     └── EarlierFailure                   *  what an earlier attempt of this very job ended with, word for word
 
 `reason` is stable API (docs/reasons.md); `str(error)` is the sentence a person reads: which field, or which
@@ -127,7 +127,7 @@ class NotYetSupported(AuthorError):
 
 
 class OutputExists(AuthorError):
-    """Another job's result lies at `spec.output.uri`, and `spec.output.overwrite` is not set."""
+    """Another job's result is at `spec.output.uri`, and `spec.output.overwrite` is not set."""
 
 
 class BucketNotFound(AuthorError):
@@ -135,7 +135,7 @@ class BucketNotFound(AuthorError):
 
 
 class ModelNotFound(AuthorError):
-    """Nothing lies at `spec.model.uri`."""
+    """There is nothing at `spec.model.uri`."""
 
 
 class ModelChanged(AuthorError):
@@ -147,11 +147,11 @@ class UnsupportedModelFiles(AuthorError):
 
 
 class AdapterNotFound(AuthorError):
-    """Nothing lies where `spec.model.adapterFrom` points."""
+    """There is nothing where `spec.model.adapterFrom` points."""
 
 
 class UnsupportedAdapter(AuthorError):
-    """What lies where `spec.model.adapterFrom` points is no adapter, is damaged, or is more than a plain LoRA."""
+    """What is found where `spec.model.adapterFrom` points is not an adapter, is damaged, or is more than a plain LoRA."""
 
 
 class AdapterDoesNotFit(AuthorError):
@@ -159,11 +159,11 @@ class AdapterDoesNotFit(AuthorError):
 
 
 class CheckpointNotFound(AuthorError):
-    """The job that `spec.checkpoint.resumeFrom` names has left no checkpoint that is whole."""
+    """The job that `spec.checkpoint.resumeFrom` names has left no complete checkpoint."""
 
 
 class CheckpointDoesNotFit(AuthorError):
-    """The checkpoint of `spec.checkpoint.resumeFrom` was made with other settings or data; the sentence names them."""
+    """The checkpoint of `spec.checkpoint.resumeFrom` was made with other settings or data; the message names them."""
 
 
 class InvalidChatTemplate(AuthorError):
@@ -175,7 +175,7 @@ class TargetModulesNotFound(AuthorError):
 
 
 class DataFileNotFound(AuthorError):
-    """Nothing lies at a data source's URI."""
+    """There is nothing at a data source's URI."""
 
 
 class InvalidFile(AuthorError):
@@ -183,7 +183,7 @@ class InvalidFile(AuthorError):
 
 
 class InvalidRow(AuthorError):
-    """One row that cannot be read; the sentence names file and line."""
+    """One row that cannot be read; the message names file and line."""
 
 
 class EmptyDataset(AuthorError):
@@ -223,7 +223,7 @@ class AllRowsTooLong(AuthorError):
 
 
 class ModelDoesNotFit(AuthorError):
-    """Training needs clearly more memory than the GPU or the pod has, with one row at a time; the sentence says what would fit."""
+    """Training needs clearly more memory than the GPU or the pod has, with one row at a time; the message says what would fit."""
 
 
 class UnsupportedHere(AuthorError):
@@ -231,7 +231,7 @@ class UnsupportedHere(AuthorError):
 
 
 class NonFiniteLoss(AuthorError):
-    """The training loss became infinite or undefined; the sentence names the step."""
+    """The training loss became infinite or undefined; the message names the step."""
 
 
 class SettingsDoNotFit(AuthorError):
@@ -243,7 +243,7 @@ class InvalidGate(AuthorError):
 
 
 class InvalidBatchSize(AuthorError):
-    """`spec.training.globalBatchSize` is no multiple of the processes times `spec.training.microBatchSize`."""
+    """`spec.training.globalBatchSize` is not a multiple of the processes times `spec.training.microBatchSize`."""
 
 
 class GateNotMet(TrainerError):
@@ -271,7 +271,7 @@ class EndpointUnreachable(OutsideError):
 
 
 class StorageUnavailable(OutsideError):
-    """Storage or hub answers, but with an error of its own (5xx, 429)."""
+    """Storage or hub answers, but with an error (5xx, 429)."""
 
 
 class ScratchFull(OutsideError):
@@ -283,7 +283,7 @@ class PeerMissing(OutsideError):
 
 
 class Interrupted(TrainerError):
-    """Stopped from outside (SIGTERM); a verified checkpoint or the previous one stands."""
+    """Stopped from outside (SIGTERM); a verified checkpoint, or the previous one, is kept."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -293,7 +293,7 @@ class PeerLost(Interrupted):
 
 
 class Superseded(Interrupted):
-    """This run was taken for lost, and a later one has started: it may commit nothing more."""
+    """This run was given up as lost, and a later one has started: it may write nothing more."""
 
 
 class DeniedError(TrainerError):
@@ -341,7 +341,7 @@ class WorkerDied(InternalError):
 
 
 class Stalled(InternalError):
-    """Nothing moved for `spec.runPolicy.stallTimeoutSeconds`; the training processes were killed, the next attempt resumes."""
+    """No progress for `spec.runPolicy.stallTimeoutSeconds`: processes were killed; the next attempt goes on from a checkpoint."""
 
 
 class EarlierFailure(TrainerError):

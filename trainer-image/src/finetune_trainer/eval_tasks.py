@@ -16,6 +16,7 @@ from finetune_trainer.data.rows import Row
 from finetune_trainer.data.sources import Fetched, Spot
 from finetune_trainer.data.templates import Part, Wording
 from finetune_trainer.layout import Layout
+from finetune_trainer.plural import counted
 from finetune_trainer.prepared import AskedTask, FileFacts
 
 LM_EVAL = "lm_eval"
@@ -74,7 +75,7 @@ def _shown(task: config.EvalTask, source: Fetched, field: str) -> list[Shown]:
     prompt = templates.parts(task.prompt, f"{field}.prompt")
     if not any(column for _, column in prompt):
         raise errors.InvalidTemplate(
-            f"{field}.prompt: names no column, so that every row would ask the same; name one as {{column}}"
+            f"{field}.prompt: names no column, so every row would ask the same; name one as {{column}}"
         )
     wording = Wording(f"{field}.prompt", (), prompt, ())
     rows = []
@@ -82,9 +83,11 @@ def _shown(task: config.EvalTask, source: Fetched, field: str) -> list[Shown]:
         templates.check((wording,), row)
         rows.append(_row(task, prompt, row))
     if len(rows) <= task.few_shot:
-        shown = f", and fewShot shows {task.few_shot} of them" if task.few_shot else ""
+        held = counted(len(rows), "row") if rows else "no rows"
+        shown = f", and fewShot takes the first {task.few_shot}" if task.few_shot else ""
+        fewer = f", or lower {field}.fewShot" if task.few_shot else ""
         raise errors.EmptyDataset(
-            f"{field}.data.uri: there are {len(rows)} rows in it{shown}, so that none is left to ask; put more rows there"
+            f"{field}.data.uri: has {held}{shown}, so none is left to ask; add rows{fewer}"
         )
     return rows
 
@@ -119,7 +122,7 @@ def _choices(asked: config.MultipleChoice, row: Row) -> list[str]:
         )
     if len(found) < 2 or len(set(found)) < len(found):  # noqa: PLR2004 - a choice is between two
         raise errors.InvalidRow(
-            f"{row.place}: {asked.choices_column} must hold two answers or more, each of them once; correct the row"
+            f"{row.place}: {asked.choices_column} must hold at least two answers, none of them twice; correct the row"
         )
     return found
 

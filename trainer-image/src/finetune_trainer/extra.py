@@ -79,17 +79,19 @@ def check(run: config.Run) -> None:
 
 
 def _problem(method: str, name: str, value: Any, *, known: set[str], hints: dict[str, Any]) -> str | None:
+    free = sorted(FREE & known - ({"loss_type"} if method != "SFT" else set()))
     if name not in known:
-        like = difflib.get_close_matches(name, sorted(FREE & known), n=1)
-        return f"the trainer of {method} has no such setting" + (f"; did you mean {like[0]}?" if like else "")
+        like = difflib.get_close_matches(name, free, n=1)
+        cure = f"did you mean {like[0]}?" if like else f"remove it (you may set {', '.join(free)})"
+        return f"the trainer of {method} has no such setting; {cure}"
     if name == "loss_type" and method != "SFT":
         return "set spec.training.dpo.lossType instead"
     if name in INSTEAD:
         return f"set spec.training.{INSTEAD[name]} instead"
     if name not in FREE:
-        return f"this is not the author's to set; free are {', '.join(sorted(FREE & known))}"
+        return f"the operator sets this itself; remove it (you may set {', '.join(free)})"
     try:
         pydantic.TypeAdapter(BOUNDS.get(name, hints[name])).validate_python(value, strict=False)
     except pydantic.ValidationError as error:
-        return f"{value!r} is not what the trainer wants: {error.errors()[0]['msg']}"
+        return f"{value!r} does not fit: {error.errors()[0]['msg']}; correct it, or remove it"
     return None

@@ -85,7 +85,7 @@ class FineTuning:
             self._result.put_together(trainer, trained, samples, saved=saved, weights=weights)
             if unmet := gate.unmet(self._run, evaluation):
                 raise errors.GateNotMet(
-                    f"nothing is published, because the gate (spec.evaluation.gate) does not hold: {'; '.join(unmet)}"
+                    f"nothing is published, because spec.evaluation.gate is not met: {'; '.join(unmet)}"
                 )
         trainer.end()  # else one of twenty gangs aborts at exit
         return cast("Trainer", trainer)

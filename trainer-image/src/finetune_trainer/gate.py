@@ -96,7 +96,7 @@ def _parsed(text: str) -> Expression:
     if len(text) > LONGEST:
         raise _Unknown(f"it is longer than {LONGEST} characters")
     if not text.isascii():
-        raise _Unknown("it holds other letters than ASCII's")
+        raise _Unknown("it has characters outside ASCII")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -104,12 +104,14 @@ def _parsed(text: str) -> Expression:
     match tree:
         case ast.Compare(left=left, ops=[compared], comparators=[right]) if type(compared) in COMPARISONS:
             if not list(_figures(left)) + list(_figures(right)):
-                raise _Unknown("it compares numbers alone, which no training changes")
+                raise _Unknown("it compares only numbers, which no training changes")
             return Expression(text, left, type(compared), right)
         case ast.Compare(ops=[_, _, *_]):
-            raise _Unknown("it compares more than once; make an entry of each comparison")
+            raise _Unknown("it makes more than one comparison; give each one an entry of its own")
         case ast.BoolOp(op=ast.And()):
-            raise _Unknown("`and` is not needed; make an entry of each comparison, all of them must hold")
+            raise _Unknown(
+                "`and` is not needed; give each comparison an entry of its own, all of them must hold"
+            )
     raise _Unknown("it is not a comparison")
 
 

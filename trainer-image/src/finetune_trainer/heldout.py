@@ -46,7 +46,7 @@ class HeldOut:
         measured = self._judged(own, reference)
         if not all(map(math.isfinite, (measured.loss, *measured.other.values()))):
             raise errors.NonFiniteLoss(
-                f"the held-out loss is {measured.loss}: the model's weights or the arithmetic overflow; lower "
+                f"the held-out loss is {measured.loss}: the model's weights, or computing with them, overflowed; lower "
                 "spec.training.learningRate, or use another spec.training.precision"
             )
         return measured

@@ -81,13 +81,13 @@ class Helper:
     def _died(self) -> errors.WorkerDied:
         """The error for a process that is gone."""
         code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return errors.WorkerDied(
+                f"a process that {self.does} was killed (SIGKILL), most likely because memory ran out; raise "
+                "spec.resources.prepare.memory"
+            )
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        advice = (
-            "most likely for memory; raise spec.resources.prepare.memory"
-            if code == -signal.SIGKILL
-            else "see the pod's log"
-        )
-        return errors.WorkerDied(f"a process that {self.does} {how}; {advice}")
+        return errors.WorkerDied(f"a process that {self.does} {how}; see the pod's log")
 
 
 def tried(work: Callable[[], Made]) -> Made | Failure:

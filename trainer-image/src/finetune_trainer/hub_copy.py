@@ -58,7 +58,7 @@ def sentence(told: dict[str, Any]) -> str:
     """What became of the copy, to be put behind what became of the result."""
     if "reason" in told:
         return f"; there is no copy on the Hub: {told['message']}"
-    return f"; a copy lies at hf://{told['repo']}@{told['revision']}"
+    return f"; a copy is at hf://{told['repo']}@{told['revision']}"
 
 
 def _writer(run: config.Run, asked: config.HubCopy, layout: Layout) -> HubWriter:

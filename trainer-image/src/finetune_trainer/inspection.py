@@ -120,8 +120,8 @@ def _understood(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise errors.UnsupportedModelFiles(
-            f"{FIELD}: config.json describes no language model that this trainer image can build "
-            f"({_first_line(error, folder)}); use a model of a type that transformers knows"
+            f"{FIELD}: this trainer image can build no language model from config.json ({_first_line(error, folder)}); correct "
+            "config.json, or use a model of a type that the image's transformers knows"
         ) from error
 
 
@@ -140,11 +140,11 @@ def target_modules(wanted: Sequence[str], found: Architecture) -> tuple[str, ...
         fitting = [name for name in found.modules if name == target or name.endswith(f".{target}")]
         if target == HEAD or (fitting and all(name == found.head for name in fitting)):
             raise errors.TargetModulesNotFound(
-                f"{MODULES}: {target} is the model's head, which cannot carry an adapter; the model has {_listed(found.linear)}"
+                f"{MODULES}: {target} is the model's head, which cannot carry an adapter; choose from {_listed(found.linear)}"
             )
         if target != ALL_LINEAR and not fitting:
             raise errors.TargetModulesNotFound(
-                f"{MODULES}: the model has no module {target!r} that could carry an adapter; it has {_listed(found.linear)}"
+                f"{MODULES}: the model has no module {target!r} that could carry an adapter; choose from {_listed(found.linear)}"
             )
         names |= set(found.linear) if target == ALL_LINEAR else {target}
     return tuple(sorted(names))
@@ -156,12 +156,12 @@ def check_saved(wanted: Sequence[str], targets: Sequence[str], found: Architectu
         fitting = {part for part in found.parts if part.endswith(name)}  # as PEFT looks for them
         if not fitting:
             raise errors.TargetModulesNotFound(
-                f"{SAVED}: the model has no module {name!r}; it has, for example, "
+                f"{SAVED}: the model has no module {name!r}; name one that it has, for example "
                 f"{_listed(sorted({part.rpartition('.')[2] for part in found.modules}))}"
             )
         if twice := sorted({part.rpartition(".")[2] for part in fitting} & set(targets)):
             raise errors.TargetModulesNotFound(
-                f"{SAVED}: {name} is to be trained whole, and {twice[0]} to get an adapter (targetModules); leave one of them out"
+                f"{SAVED}: {name} is to be trained whole, and {twice[0]} is to get an adapter ({MODULES}); leave one of them out"
             )
 
 

@@ -34,9 +34,9 @@ def obstacle(model: Any) -> str | None:
     if getattr(model, "_is_stateful", False) or set(getattr(settings, "layer_types", None) or ()) - ATTENTION:
         return "it carries a state from token to token"
     if "position_ids" not in inspect.signature(model.forward).parameters:
-        return "it takes no positions"
+        return "it takes no position ids, by which rows are kept apart"
     if settings.model_type in UNMASKED:
-        return "its attention does not go by positions"
+        return "its attention ignores position ids, by which rows are kept apart"
     return None
 
 
@@ -55,7 +55,10 @@ def check(model: Any, collate: Collate, rows: Sequence[Sequence[int]], *, sixtee
     first, second = (list(row[:TRIED]) for row in rows)
     found = leak(model, collate, first, second)
     if not found <= MOST[sixteen]:
-        raise refusal(model.config.model_type, f"{found:.0%} of a neighbour's influence was measured")
+        raise refusal(
+            model.config.model_type,
+            f"when tried, a row changed what the model says of the next one ({found:.0%} of the full effect)",
+        )
 
 
 def leak(model: Any, collate: Collate, first: list[int], second: list[int]) -> float:

@@ -44,7 +44,7 @@ def load_model(folder: Path, run: config.Run, arithmetic: Arithmetic, *, name: s
         if arithmetic.attention != SDPA or SDPA_IN_WORDS not in str(error):
             raise
         raise errors.UnsupportedHere(
-            f"spec.model.attention: {str(error).split(maxsplit=1)[0]} knows no sdpa; use Auto, eager or flash_attention_2"
+            f"spec.model.attention: {str(error).split(maxsplit=1)[0]} does not support sdpa; use Auto, eager or flash_attention_2"
         ) from error
     _never_repacked(model)
     # PEFT writes this name into adapter_config.json, whatever LoraConfig says, and TRL into its model card.

@@ -10,17 +10,17 @@ def check(run: config.Run) -> None:
     """Raises `NotYetSupported` for the first such field."""
     for field, asked, advice in _job(run):
         if asked:
-            raise errors.NotYetSupported(f"{field} is not supported yet by this trainer image: {advice}")
+            raise errors.NotYetSupported(f"{field} is not supported yet by this trainer image; {advice}")
 
 
 def _job(run: config.Run) -> Iterator[tuple[str, Any, str]]:
     yield (
         "spec.model.uri",
         run.model.uri.startswith("oci://"),
-        "hf://, s3://, gs://, az:// and pvc:// work today",
+        "use hf://, s3://, gs://, az:// or pvc://",
     )
     yield (
         "spec.model.trustRemoteCode",
         run.model.trust_remote_code,
-        "models that transformers knows work today",
+        "leave it out, and use a model of a type that transformers knows",
     )

@@ -31,7 +31,7 @@ def told(environment: Mapping[str, str], resources: config.Resources) -> Place:
         rank = world = local = -1
     if world != promised or not 0 <= rank < world or local != rank % resources.processes_per_node:
         raise errors.InternalError(
-            f"{promised} processes were promised, {resources.processes_per_node} of them on each node, and the launcher told "
+            f"{promised} processes were promised, {resources.processes_per_node} of them on each node, and the launcher set "
             f"{', '.join(f'{name}={value}' for name, value in said.items())}; nothing was trained, please report it"
         )
     return Place(rank=rank, world=world)

@@ -41,6 +41,7 @@ from finetune_trainer.data import (
     deciding,
     figures,
     gathering,
+    left_out,
     packing,
     samples,
     sources,
@@ -63,6 +64,7 @@ from finetune_trainer.estimate.work import Work
 from finetune_trainer.inspection import Architecture, Words
 from finetune_trainer.layout import Layout
 from finetune_trainer.looking import Looked, Looking
+from finetune_trainer.plural import counted
 from finetune_trainer.prepared import (
     EVAL,
     PACKS,
@@ -284,13 +286,14 @@ def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, look: Loo
 
     def told(rows: int) -> None:
         look.check()
-        progress.tell(stage="Tokenise", rows=rows, message=f"{rows} rows read and tokenised")
+        progress.tell(stage="Tokenise", rows=rows, message=f"{counted(rows, 'row')} read and tokenised")
 
     with gathering.place(layout.spool) as spool:
         found = gathering.gather(read.every, read.recipe, spool, told, helpers=helpers)
         decision = deciding.decide(found.facts, Rules.of(run))
         if not len(decision.train):
-            raise _nothing_left(decision.drops, len(found.facts), max_length=read.recipe.max_length)
+            given = int((found.facts.source < len(read.train)).sum())
+            raise _nothing_left(run.method, decision.drops, given, max_length=read.recipe.max_length)
         train = Table.of(found.facts, decision.train)
         data = Data(
             facts=found.facts,
@@ -301,7 +304,7 @@ def _tables(run: config.Run, layout: Layout, progress: ProgressWriter, look: Loo
             folder=layout.dataset,
         )
         _check_vocabulary(look.result.found, int(found.facts.largest[data.used].max()))
-        progress.tell(stage="Tokenise", message=f"writing {data.train.rows + data.held.rows} rows")
+        progress.tell(stage="Tokenise", message=f"writing {counted(data.train.rows + data.held.rows, 'row')}")
         _write(found, data, table.schema(run.method))
     return data
 
@@ -315,29 +318,31 @@ def _write(found: Gathered, data: Data, schema: "pa.Schema") -> None:
         packing.write(data.packs, data.folder / PACKS)
 
 
-def _nothing_left(drops: Drops, read: int, *, max_length: int) -> errors.TrainerError:
-    """The error where no row is left to train on: the most frequent reason says which."""
+def _nothing_left(method: str, drops: Drops, read: int, *, max_length: int) -> errors.TrainerError:
+    """The error where none of the `read` rows is left to train on: the most frequent reason says which."""
     reason = max(drops.rows, key=lambda reason: drops.rows[reason], default="")
     told = ", ".join(f"{name} {number}" for name, number in sorted(drops.rows.items()))
     first = ", ".join(drops.places.get(reason, [])[:3])
+    every = "the only row" if read == 1 else f"any of the {read} rows"
     if reason == "TooLong":
         return errors.AllRowsTooLong(
-            f"spec.training.maxLength: cut to {max_length} tokens, none of the {read} rows has a learned token left ({told}; the "
-            f"first: {first}); raise maxLength, or shorten what comes before the answers"
+            f"spec.training.maxLength: cut to {max_length} tokens, no learned token is left in {every} ({told}; the first: "
+            f"{first}); raise spec.training.maxLength, or shorten what comes before the answers"
         )
-    if reason in {"EmptyAnswer", "EmptyPrompt", "EmptyText", "NothingLearned"}:
+    if cure := left_out.cure(reason, method):
         return errors.NothingToLearn(
-            f"spec.dataset.train: there is nothing to learn in any of the {read} rows ({told}; the first: {first}); fill in the "
-            "empty turns"
+            f"spec.dataset.train: there is nothing to learn in {every} ({told}; the first: {first}); {cure}"
         )
-    if reason == "IdenticalAnswers":
-        return errors.NothingToLearn(
-            f"spec.dataset.train: there is nothing to learn in any of the {read} rows ({told}; the first: {first}); chosen and "
-            "rejected must differ: see whether the right columns are read"
-        )
-    return errors.EmptyDataset(
-        f"spec.dataset: of {read} rows none is left to train on ({told}); loosen spec.dataset.quality, or give other rows"
-    )
+    since = ""
+    if reason in left_out.EXAMINED:
+        since = ", since spec.dataset.eval holds them too"
+        cure = "take other rows for spec.dataset.eval, or leave it out and set spec.dataset.evalFraction"
+    elif reason == "NotDrawn":
+        cure = "raise spec.dataset.train[0].weight"
+    else:
+        cure = "loosen spec.dataset.quality, or give other rows"
+    none = "the only row is not" if read == 1 else f"none of the {read} rows is"
+    return errors.EmptyDataset(f"spec.dataset: {none} left to train on ({told}){since}; {cure}")
 
 
 def _check_vocabulary(found: Architecture, largest: int) -> None:
@@ -385,7 +390,9 @@ def _document(run: config.Run, model: Model, read: Sources, data: Data, asked: l
         run=run,
         resolved=resolved,
         usual_rate=resolve.usual_rate(run),
+        usual_epochs=resolve.usual_epochs(facts.rows),
         positions=model.found.positions,
+        chat=model.words.chat,
         plain=tokenizer.chat_template_source == "Plain",
         packed=packed,
     )
@@ -515,9 +522,9 @@ def _result(prepared: Prepared, report: str) -> PrepareResult:
     where = f"; which rows, and why: {report}" if dropped or prepared.truncated else ""
     return PrepareResult(
         reason="Prepared",
-        message=f"{prepared.rows_read} rows of {formats}: {prepared.rows} to train on, {prepared.eval_rows} held out, "
+        message=f"{counted(prepared.rows_read, 'row')} of {formats}: {prepared.rows} to train on, {prepared.eval_rows} held out, "
         f"{sum(dropped.values())} left out{f' ({told})' if told else ''}, {prepared.truncated} cut to maxLength; "
-        f"{prepared.tokens} tokens an epoch{shared}, {resolved['totalSteps']} steps{where}",
+        f"{prepared.tokens} tokens per epoch{shared}, {counted(resolved['totalSteps'], 'step')}{where}",
         result={
             "dataset": dataset,
             "model": {"baseModel": facts.id, "baseRevision": facts.revision},

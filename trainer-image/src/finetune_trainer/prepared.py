@@ -238,18 +238,16 @@ class Prepared(config.Value):
         where = store.uri_of(key_of(digest))
         if raw is None:
             raise errors.InternalError(
-                f"the prepared dataset is gone: {where} holds no {DOCUMENT}; apply the job under a new name"
+                f"the prepared dataset is gone: {where} holds no {DOCUMENT}; {config.AGAIN}"
             )
         try:
             prepared = cls.model_validate_json(raw)
         except pydantic.ValidationError as error:
             raise errors.InternalError(
-                f"{where}/{DOCUMENT} cannot be read ({error.errors()[0]['msg']}); apply the job under a new name"
+                f"{where}/{DOCUMENT} cannot be read ({error.errors()[0]['msg']}); {config.AGAIN}"
             ) from error
         if prepared.digest != digest or prepared.identity.digest != digest:
-            raise errors.InternalError(
-                f"{where} was changed after it was prepared; apply the job under a new name"
-            )
+            raise errors.InternalError(f"{where} was changed after it was prepared; {config.AGAIN}")
         return prepared
 
     def fetch(self, store: Store, to: Path) -> None:
@@ -261,9 +259,7 @@ class Prepared(config.Value):
                     break
             else:
                 where = store.uri_of(f"{key_of(self.digest)}/{name}")
-                raise errors.InternalError(
-                    f"{where} is not the file that was prepared; apply the job under a new name"
-                )
+                raise errors.InternalError(f"{where} is not the file that was prepared; {config.AGAIN}")
         (to / DOCUMENT).write_text(self.model_dump_json(by_alias=True, indent=1), encoding="utf-8")
 
 

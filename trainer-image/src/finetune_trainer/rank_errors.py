@@ -34,9 +34,8 @@ def known(error: BaseException) -> errors.TrainerError | None:
     text = f"{type(error).__name__}: {error}"
     if any(part in text for part in OUT_OF_MEMORY):
         return errors.OutOfMemory(
-            "the memory of the GPU (on CPU: of the pod) does not suffice; lower spec.training.microBatchSize or "
-            "spec.training.maxLength, set "
-            "spec.training.activationCheckpointing to On, or use a larger GPU"
+            "the memory of the GPU (on CPU: of the pod) does not suffice; lower spec.training.maxLength, set spec.tuning.type to "
+            "QLoRA, or use a larger GPU"
         )
     if any(part in text for part in DISK_FULL):
         return errors.ScratchFull(

@@ -8,6 +8,7 @@ from finetune_trainer import accelerator, config, errors, sharding
 from finetune_trainer.batches import FEWEST
 from finetune_trainer.estimate import fitting, setting
 from finetune_trainer.estimate.shape import Shape
+from finetune_trainer.plural import counted
 from finetune_trainer.prepared import Resolved
 
 LEARNING_RATES = {"SFT": 2e-5, "DPO": 1e-6, "ORPO": 5e-6, "KTO": 1e-6}
@@ -71,7 +72,7 @@ def resolve(run: config.Run, facts: Facts) -> Resolved:
     global_batch = per_process * processes
     # As transformers' Trainer counts: a last, smaller batch is a step too.
     per_epoch = math.ceil(len(facts.lengths) / global_batch)
-    epochs = training.epochs or _by_rows(facts.rows)
+    epochs = training.epochs or usual_epochs(facts.rows)
     steps = training.max_steps or math.ceil(epochs * per_epoch)
     return Resolved(
         epochs=round(training.max_steps / per_epoch, 4) if training.max_steps else epochs,
@@ -91,7 +92,8 @@ def usual_rate(run: config.Run) -> float:
     return whole if run.tuning.type == "Full" else round(whole * ADAPTERS, 12)
 
 
-def _by_rows(rows: int) -> float:
+def usual_epochs(rows: int) -> float:
+    """The number of epochs where nobody says one."""
     return next((epochs for fewer, epochs in EPOCHS if rows < fewer), 1.0)
 
 
@@ -106,8 +108,8 @@ def _per_process(training: config.Training, processes: int, facts: Facts) -> int
         return share if given == "Auto" else max(share // given, 1) * given
     if training.global_batch_size % processes:
         raise errors.InvalidBatchSize(
-            f"spec.training.globalBatchSize: {training.global_batch_size} rows cannot be shared equally by {processes} "
-            f"processes; use a multiple of {processes}"
+            f"spec.training.globalBatchSize: {training.global_batch_size} rows cannot be shared equally by {processes} training "
+            f"processes (on GPUs: one for each); use a multiple of {processes}"
         )
     return training.global_batch_size // processes
 
@@ -116,16 +118,21 @@ def _micro_batch(run: config.Run, facts: Facts, per_process: int) -> int:
     """Rows per forward pass: what is given, else the largest divisor of the share that fits the memory, as it is estimated."""
     given, fewest = run.training.micro_batch_size, FEWEST[run.method]
     if (per_process if given == "Auto" else given) < fewest:
+        told = f"{run.method} compares the rows of one forward pass with each other, so"
+        if given != "Auto":
+            raise errors.InvalidBatchSize(
+                f"spec.training.microBatchSize: {told} it needs at least {fewest} of them; set it to {fewest} or more, or to Auto"
+            )
+        processes = run.resources.processes
         raise errors.InvalidBatchSize(
-            f"spec.training.{'globalBatchSize' if given == 'Auto' else 'microBatchSize'}: {run.method} compares the rows of one "
-            f"forward pass with each other, so every process needs at least {fewest} of them; use more rows per step, or fewer "
-            "processes"
+            f"spec.training.globalBatchSize: {told} each of the {processes} training processes needs at least {fewest} of them; "
+            f"set it to {fewest * processes} or more, or train on fewer GPUs"
         )
     if given != "Auto":
         if per_process % given:
             raise errors.InvalidBatchSize(
-                f"spec.training.microBatchSize: {per_process} rows per step and process are not a multiple of {given}; correct "
-                "microBatchSize or globalBatchSize, or set microBatchSize to Auto"
+                f"spec.training.microBatchSize: each training process has {counted(per_process, 'row')} per step, which is not a "
+                f"multiple of {given}; set spec.training.microBatchSize to Auto, or correct it or spec.training.globalBatchSize"
             )
         return given
     sizes = [size for size in range(fewest, per_process + 1) if per_process % size == 0]

@@ -82,7 +82,7 @@ def forward(  # noqa: PLR0917 - transformers passes them so
         )
         return whole
     if position_bias is not None:
-        raise ValueError(f"{NAME} knows no position bias")
+        raise ValueError(f"{NAME} does not support a position bias")
     lengths = _lengths.get(cu_seq_lens_q)
     if lengths is None:
         lengths = _lengths[cu_seq_lens_q] = cu_seq_lens_q.diff().tolist()

@@ -50,8 +50,8 @@ def _layers(uri: str, folder: Path) -> int:
     layers = getattr(settings, "num_hidden_layers", None)
     if not encoder or settings.is_encoder_decoder or not isinstance(layers, int):
         raise errors.UnsupportedModelFiles(
-            f"{SCORER}: {uri} is of type {settings.model_type}, and BERTScore compares texts by an encoder in the manner of BERT; "
-            "name one, for example a copy of FacebookAI/xlm-roberta-large"
+            f"{SCORER}: {uri} is of type {settings.model_type}, and BERTScore needs an encoder like BERT; name one, for example a "
+            "copy of FacebookAI/xlm-roberta-large"
         )
     return layers
 

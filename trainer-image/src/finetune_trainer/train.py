@@ -170,12 +170,13 @@ def assert_promised(trainer: Trainer, run: config.Run, *, rank: int, world: int)
     found = int(trainer.args.world_size), int(trainer.args.process_index)
     if found != (run.resources.processes, rank) or world != run.resources.processes:
         raise errors.InternalError(
-            f"{run.resources.processes} processes were promised, the launcher told of {world}, and the trainer of process {rank} "
-            f"sees {found[0]} and takes itself for number {found[1]}; nothing was trained, please report it"
+            f"{run.resources.processes} processes were promised, the launcher reported {world}, and the trainer of process {rank} "
+            f"sees {found[0]} and believes to be number {found[1]}; nothing was trained, please report it"
         )
     if sharding.sharded(run) != trainer.accelerator.is_fsdp2:
         raise errors.InternalError(
-            f"{sharding.told(run)} was promised, and the trainer has {trainer.accelerator.distributed_type}; nothing was trained"
+            f"{sharding.told(run)} was promised, and the trainer has {trainer.accelerator.distributed_type}; nothing was trained, "
+            "please report it"
         )
 
 

@@ -36,6 +36,8 @@ def test_auto_takes_what_a_model_knows(gemma):
 
 
 def test_an_attention_that_a_model_does_not_know_is_told_by_its_field(gemma):
-    says = "spec.model.attention: Gemma2ForCausalLM knows no sdpa; use Auto, eager or flash_attention_2"
+    says = (
+        "spec.model.attention: Gemma2ForCausalLM does not support sdpa; use Auto, eager or flash_attention_2"
+    )
     with pytest.raises(errors.UnsupportedHere, match=says):
         loaded(gemma, "sdpa")

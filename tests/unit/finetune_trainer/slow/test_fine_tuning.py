@@ -241,7 +241,7 @@ def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path):
 
 def test_a_launcher_that_started_too_few_is_caught_before_training(tmp_path: Path):
     given = a_task(tmp_path / "pod")
-    with pytest.raises(errors.InternalError, match=r"1 processes were promised, the launcher told of 2"):
+    with pytest.raises(errors.InternalError, match=r"1 processes were promised, the launcher reported 2"):
         go(given, world=2)
     assert not given.finished.exists()
 

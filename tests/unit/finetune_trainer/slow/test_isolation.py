@@ -48,7 +48,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def batch_for(model: Any) -> isolation.Collate:
     """Without what the model's forward pass would refuse."""
-    if isolation.obstacle(model) != "it takes no positions":
+    if isolation.obstacle(model) != "it takes no position ids, by which rows are kept apart":
         return collate
     return lambda rows: {"input_ids": collate(rows)["input_ids"]}
 
@@ -79,7 +79,8 @@ def test_a_hybrid_is_refused_as_what_it_is():
 def test_a_model_that_nobody_knew_to_leak_is_found_out_before_the_first_step():
     model = small("opt")
     with pytest.raises(
-        errors.SettingsDoNotFit, match=r"^spec\.training\.packing: .* of type opt: \d+% of a neighbour's"
+        errors.SettingsDoNotFit,
+        match=r"^spec\.training\.packing: .* of type opt: when tried, a row changed what the model says of the next one \(\d+% of",
     ):
         isolation.check(model, collate, (FIRST, SECOND), sixteen=False)
 

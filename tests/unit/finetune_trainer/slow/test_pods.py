@@ -141,7 +141,7 @@ def test_interrupted_in_the_middle_the_next_attempt_ends_bitwise_the_same(prepar
     told = word(layout)
     assert told["reason"] == "Interrupted"
     assert re.search(
-        r"at step \d+ of 12, after a checkpoint; the checkpoint of step \d+ lies at pvc://", told["message"]
+        r"at step \d+ of 12, after a checkpoint; the checkpoint of step \d+ is at pvc://", told["message"]
     )
     assert not (output(layout) / "adapter_model.safetensors").exists()
     next_pod = copied(layout, tmp_path / "next")

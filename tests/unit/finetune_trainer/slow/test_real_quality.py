@@ -41,9 +41,9 @@ def test_of_peoples_chats_half_have_no_reply_and_that_is_said_first(world):
     assert dropped == {"EmptyAnswer": 3150, "EmptyPrompt": 1, "ExactDuplicate": 124, "TooLong": 2}
     assert found.rows + found.eval_rows == 7168 - 3277
     assert found.advice[0].startswith(
-        "3151 of 7168 rows were left out, most of them for EmptyAnswer (3150; the first: chats.jsonl line 3)"
+        "3151 of 7168 rows were left out, above all for EmptyAnswer (3150; the first: chats.jsonl line 3)"
     )
-    assert "rows ask what another row asks and answer it differently" in found.advice[1]
+    assert "rows have the prompt of another row and answer it differently" in found.advice[1]
     assert len(found.advice) == 2
     assert "- chats.jsonl line 308 (a copy of chats.jsonl line 117)" in page.splitlines()
     assert "- and 3,130 more" in page.splitlines()

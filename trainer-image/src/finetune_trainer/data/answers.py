@@ -45,6 +45,7 @@ def completed(cells: Cells, *, chat: bool) -> Conversation | Continuation:
     prompt, completion = _unpacked_turns(cells.value("prompt")), _unpacked_turns(cells.value("completion"))
     if isinstance(prompt, list | dict) or isinstance(completion, list | dict):
         asked = turns_of(prompt, cells.place, cells.name("prompt"), "user")
+        _asked_once(asked, completion, cells)
         return _answered(asked, completion, "completion", cells)
     if not chat:
         return Continuation(_announced(cells.text("prompt"), cells), cells.text("completion"))
@@ -54,7 +55,7 @@ def completed(cells: Cells, *, chat: bool) -> Conversation | Continuation:
 def preferred(cells: Cells, *, chat: bool) -> Preference:
     """Two answers to one prompt: a prompt of its own, or what two whole conversations begin with alike."""
     chosen, rejected = _unpacked_turns(cells.value("chosen")), _unpacked_turns(cells.value("rejected"))
-    if _is_whole(chosen) or _is_whole(rejected):
+    if is_whole(chosen) or is_whole(rejected):
         return _forked(cells)
     asked = _asked(cells)
     if not chat and isinstance(asked, str) and isinstance(chosen, str) and isinstance(rejected, str):
@@ -73,7 +74,7 @@ def judged(cells: Cells, *, chat: bool) -> Feedback:
     if desirable is None:
         raise errors.InvalidRow(
             f"{cells.place}: {cells.name('label')} is {repr(label) if isinstance(label, str | int | float) else kind(label)}; it "
-            "must be true (a welcome answer) or false"
+            "must be true (a liked answer) or false (a disliked one)"
         )
     if cells.has("messages"):
         return Feedback(_ending(talk(cells), "messages", cells), desirable)
@@ -93,9 +94,25 @@ def _unpacked_turns(value: Any) -> Any:
     )
 
 
-def _is_whole(side: Any) -> bool:
+def is_whole(side: Any) -> bool:
     """Whether an answer is a whole conversation: it begins with somebody else's turn."""
-    return last_role(side[:1]) in {"user", "system"} if isinstance(side, list) else False
+    turns = _unpacked_turns(side)
+    return last_role(turns[:1]) in {"user", "system"} if isinstance(turns, list) else False
+
+
+def _asked_once(asked: list[Message], completion: Any, cells: Cells) -> None:
+    """A completion that begins with its own prompt would be learned with the prompt twice, and nobody would see it."""
+    if not is_whole(completion):
+        return
+    name = cells.name("completion")
+    whole = turns_of(completion, cells.place, name, "assistant")
+    prompt, begins = ([turn for turn in turns if turn.role != "system"] for turns in (asked, whole))
+    said = [(turn.role, turn.content.strip()) for turn in prompt]
+    if said and said == [(turn.role, turn.content.strip()) for turn in begins[: len(said)]]:
+        raise errors.InvalidRow(
+            f"{cells.place}: {name} begins with the prompt, which would stand there twice; where {name} is a whole conversation, "
+            f"set the source's format to messages and columns.messages to {name}"
+        )
 
 
 def _forked(cells: Cells) -> Preference:
@@ -107,8 +124,8 @@ def _forked(cells: Cells) -> Preference:
     shared = _fork(chosen, rejected)
     if not shared:
         raise errors.InvalidRow(
-            f"{cells.place}: {cells.name('chosen')} and {cells.name('rejected')} begin differently, so that there is no prompt "
-            "that both answer; let both begin with the same turns, or give the prompt in a column of its own"
+            f"{cells.place}: {cells.name('chosen')} and {cells.name('rejected')} begin differently, so they share no prompt; let "
+            "both begin with the same turns, or give the prompt in a column of its own"
         )
     _same_prompt(cells, chosen[:shared])
     asked, tools = _introduced(chosen[:shared], cells), _tools(cells)
@@ -136,8 +153,8 @@ def _same_prompt(cells: Cells, shared: list[Message]) -> None:
     known = {turn.content.strip() for turn in shared}
     if not all(turn.content.strip() in known for turn in asked):
         raise errors.InvalidRow(
-            f"{cells.place}: {cells.name('chosen')} is a whole conversation, and {cells.name('prompt')} says something that does "
-            "not stand in it; leave only the answers in chosen and rejected, or remove the prompt"
+            f"{cells.place}: {cells.name('chosen')} is a whole conversation, but {cells.name('prompt')} says something that is not "
+            "in it; keep only the answers in chosen and rejected, or remove the prompt"
         )
 
 
@@ -152,8 +169,8 @@ def _ending(answered: Conversation | Continuation, part: str, cells: Cells) -> C
     """The same; it must end with the answer that is judged."""
     if isinstance(answered, Conversation) and (last := answered.messages[-1].role) != "assistant":
         raise errors.InvalidRow(
-            f"{cells.place}: {cells.name(part)} ends with a turn of the {last}, but the assistant's answer is what is judged; "
-            "remove what stands behind it"
+            f"{cells.place}: {cells.name(part)} ends with a turn of the {last}, but it is the assistant's answer that is judged; "
+            "remove what comes after that answer"
         )
     return answered
 
@@ -181,8 +198,8 @@ def _asked(cells: Cells) -> Asked:
     if given is not None:
         return cells.text("input")
     raise errors.InvalidRow(
-        f"{cells.place}: has two answers, but nothing that they answer; name the column of the prompt in columns.prompt, or let "
-        "chosen and rejected be whole conversations"
+        f"{cells.place}: has two answers, but no prompt; name the prompt's column in columns.prompt of the source, or let chosen "
+        "and rejected be whole conversations"
     )
 
 

@@ -59,6 +59,9 @@ class Renderer:
         self._eos = specials.get("eos_token", "")
         self._ends = marks.Control(end_tokens)
         unspoken = [token for token in end_tokens if token not in SPOKEN]
+        ends_of_text = {specials.get("bos_token"), self._eos}
+        self.written = tuple(sorted({token for token in unspoken if token in template} - ends_of_text))
+        """Special tokens that the template writes: where plain text holds one, a template has rendered it."""
         self._said = marks.Control(unspoken)
         self._provenance = Provenance(self._chat, self._said, self._ends)
         self._families = [known for family in families.FAMILIES if (known := family.filled(specials))]
@@ -94,9 +97,7 @@ class Renderer:
         refused: errors.TrainerError | None = None
         for turns in PROBES:
             try:
-                rendered = self._rendered(
-                    Conversation(turns, len(turns) - 1), f"{field}, tried on a small conversation"
-                )
+                rendered = self._rendered(Conversation(turns, len(turns) - 1), field, tried=True)
             except (errors.InvalidRow, errors.InvalidChatTemplate) as error:
                 refused = refused or error
                 continue
@@ -108,25 +109,36 @@ class Renderer:
         prompt, start = self.prompt(turns[:-1]), rendered.spans[-1][0]
         if rendered.text.startswith(prompt) and (header := rendered.text[len(prompt) : start].strip()):
             raise errors.InvalidChatTemplate(
-                f"{field}: does not open the assistant's turn: asked for a prompt (add_generation_prompt), it must end with "
-                f"{header!r}, which stands before every answer; add it"
+                f"{field}: does not open the assistant's turn: where add_generation_prompt is true, the text must end with "
+                f"{header!r}, as before every answer; add it"
             )
 
-    def _rendered(self, conversation: Conversation, where: str) -> Rendered:
+    def _rendered(self, conversation: Conversation, where: str, *, tried: bool = False) -> Rendered:
+        """`tried`: the conversation is one of `PROBES`, and `where` the field of the template."""
         try:
-            return self._proven(conversation, where)
+            return self._proven(conversation, where, tried=tried)
         except (errors.TrainerError, errors.Interrupted):  # SIGTERM may come in the middle of a template too
             raise
         except Exception as error:
+            if tried:
+                raise errors.InvalidChatTemplate(
+                    f"{where}: refuses a small conversation of user and assistant, with and without a system prompt "
+                    f"({_first_line(error)}); correct the template, or leave it out to take the model's own"
+                ) from error
             raise errors.InvalidRow(
                 f"{where}: the chat template refuses this conversation ({_first_line(error)}); bring its turns into the order "
                 "that the model knows, or set spec.model.chatTemplate"
             ) from error
 
-    def _proven(self, conversation: Conversation, where: str) -> Rendered:
+    def _proven(self, conversation: Conversation, where: str, *, tried: bool) -> Rendered:
         messages, tools = conversation.messages, conversation.tools
         made = self._chat.rendering(messages, tools)
         missing = marks.lost(made.turns, tools, made.text) or marks.lost_thought(made.turns, made.text)
+        if missing and tried:
+            raise errors.InvalidChatTemplate(
+                f"{where}: leaves out {missing} of a small conversation; let it write every turn, or leave it out to take the "
+                "model's own"
+            )
         if missing:
             raise errors.InvalidChatTemplate(
                 f"{where}: the chat template leaves out {missing}; set spec.model.chatTemplate to one that writes everything, or "
@@ -142,8 +154,8 @@ class Renderer:
             standing = standing if standing.text == made.text else None
         if token is not None and (standing is None or not standing.literal):
             raise errors.InvalidRow(
-                f"{where}: somebody says {token!r}, which this model reads as a command, and the chat template mixes it with its "
-                "own; write it in another way, or remove the row"
+                f"{where}: a turn contains {token!r}, which is one of the model's special tokens, and the chat template does not "
+                "keep it apart from its own; write it differently, or remove the row"
             )
         literal = standing.literal if standing else ()
         if made.generations is not None:
@@ -152,8 +164,8 @@ class Renderer:
             found = known or (standing and self._provenance.spans(made.turns, tools, standing)) or []
         if not _faithful(made.turns, made.text, found):
             raise errors.InvalidChatTemplate(
-                f"{where}: in what the chat template makes of this conversation the assistant's words cannot be told from the "
-                "rest; set spec.model.chatTemplate to one with {% generation %} around them"
+                f"{where}: in the output of the chat template, the assistant's words cannot be told apart from the rest; set "
+                "spec.model.chatTemplate to one that puts {% generation %} and {% endgeneration %} around them"
             )
         plain = standing.stretches(self._ends) if standing else ()
         return self._ended(Rendered(made.text, tuple(found), plain), literal)

@@ -106,7 +106,7 @@ def column(row: Row, name: str) -> Any:
     """The value of a column. Raises `ColumnMissing`."""
     if name not in row.values:
         raise errors.ColumnMissing(
-            f"{row.place}: has no column {name!r}; it has {listed(row.values)}; fill it in, or remove the row"
+            f"{row.place}: has no column {name!r} (it has {listed(row.values)}); add the column, or remove the row"
         )
     return row.values[name]
 

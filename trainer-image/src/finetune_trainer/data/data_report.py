@@ -98,12 +98,14 @@ class DataReport(config.Value):
         out = sum(one.rows for one in self.dropped.values())
         yield from ("# Data report", "")
         yield (
-            f"{self.rows_read:,} rows read: {self.rows:,} to train on, {self.eval_rows:,} held out, {out:,} left out, "
+            f"{self.rows_read:,} row{'' if self.rows_read == 1 else 's'} read: {self.rows:,} to train on, {self.eval_rows:,} held "
+            f"out, {out:,} left out, "
             f"{self.cut.rows:,} longer than {self.max_length:,} tokens."
         )
         if self.packed:
             count, share = self.packed.packs, self.packed.fill_rate
-            yield f"Packed into {count:,} sequences of at most {self.max_length:,} tokens, {share:.1%} full."
+            into = "one sequence" if count == 1 else f"{count:,} sequences"
+            yield f"Packed into {into} of at most {self.max_length:,} tokens, {share:.1%} full."
         if self.advice:
             yield from ("", "## Advice", "", *(f"- {_plain(sentence)}" for sentence in self.advice))
 
@@ -112,7 +114,7 @@ class DataReport(config.Value):
             "",
             "## Sources",
             "",
-            "| part | source | format | learned | rows read | used | seen in an epoch |",
+            "| part | source | format | learned | rows read | rows used | seen in an epoch |",
         )
         yield "|---|---|---|---|---|---|---|"
         for one in self.sources:
@@ -131,7 +133,9 @@ class DataReport(config.Value):
     def _cut(self) -> Iterator[str]:
         if self.cut.rows:
             yield from ("", f"## Longer than maxLength ({self.max_length:,} tokens)")
-            yield from _listed("The end of these rows is lost", self.cut)
+            yield from _listed(
+                "The end of these rows is not learned; those listed as TooLong are left out", self.cut
+            )
 
     def _lengths(self) -> Iterator[str]:
         names = list(self.tokens.percentiles)
@@ -147,8 +151,10 @@ class DataReport(config.Value):
 def _bars(lengths: Lengths) -> Iterator[str]:
     """The histogram, a line for each power of two."""
     most = max(rows for _, rows in lengths.histogram)
+    least = 1
     for tokens, rows in lengths.histogram:
-        yield f"{tokens:>9,} tokens or fewer  {rows:>9,}  {'#' * -(-rows * BAR // most)}".rstrip()
+        yield f"{least:>9,} to {tokens:>9,} tokens  {rows:>9,}  {'#' * -(-rows * BAR // most)}".rstrip()
+        least = tokens + 1
 
 
 def _first(one: Dropped, most: int) -> Dropped:

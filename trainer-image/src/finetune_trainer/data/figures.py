@@ -10,8 +10,9 @@ import numpy.typing as npt
 from finetune_trainer import config
 from finetune_trainer.data import facts as arrays
 from finetune_trainer.data.deciding import Decision
-from finetune_trainer.data.facts import Facts, Indexes
+from finetune_trainer.data.facts import KINDS, Facts, Indexes
 from finetune_trainer.data.filters import MAX_PLACES
+from finetune_trainer.data.rows import Conversation
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 WHOLE = 95
@@ -20,6 +21,8 @@ STEP = 64
 """Tokens: lengths are advised in multiples of it."""
 
 Numbers = npt.NDArray[np.int32]
+Hashes = npt.NDArray[np.uint64]
+ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Lengths(config.Value):
@@ -85,9 +88,18 @@ class Figures:
     learned: Lengths
     endless: int
     quoting: int
-    """Rows in which somebody writes special tokens of the tokenizer as words."""
+    """Rows in which somebody says what looks like special tokens of the tokenizer."""
     quoting_place: str
-    """The first of them; empty where there is none."""
+    """The first of them; empty where there is none. So it is with the other places."""
+    rendered: int
+    """Rows of plain text with special tokens that the chat template writes."""
+    rendered_place: str
+    broken: int
+    """Rows with letters that were read in the wrong encoding."""
+    broken_place: str
+    refusals: int
+    """Rows whose answer begins as refusals of other models do."""
+    refusals_place: str
     copies: int
     """Rows that say what another one says, and are trained on all the same."""
     common_answer: int
@@ -96,6 +108,8 @@ class Figures:
     """Rows whose prompt stands in another row with another answer."""
     contradictions: int
     """Rows whose answer to its prompt is liked in one place and disliked in another."""
+    swapped: int
+    """Pairs that stand there a second time with the better and the worse answer swapped."""
     echoes: int
     """Rows whose answer is what was said before it."""
     liked: int
@@ -115,6 +129,8 @@ def figures(known: Facts, decision: Decision, sources: Sequence[Source]) -> Figu
     wanted = _wanted(known, decision)
     cut = np.flatnonzero(known.cut & wanted)
     compared = traits["rejected"] > 0
+    spoken = known.kind[train] == KINDS.index(Conversation.__name__)
+    quoting, rendered = known.quoting[train] & spoken, known.quoting[train] & ~spoken
     return Figures(
         read=len(known),
         rows=len(train),
@@ -129,12 +145,19 @@ def figures(known: Facts, decision: Decision, sources: Sequence[Source]) -> Figu
         tokens=Lengths.of(known.tokens[train]),
         learned=Lengths.of(known.supervised[train]),
         endless=int(known.endless[train].sum()),
-        quoting=int(known.quoting[train].sum()),
-        quoting_place=next((str(known.place(row)) for row in train[known.quoting[train]].tolist()), ""),
+        quoting=int(quoting.sum()),
+        quoting_place=_first(known, train[quoting]),
+        rendered=int(rendered.sum()),
+        rendered_place=_first(known, train[rendered]),
+        broken=int(traits["broken"].sum()),
+        broken_place=_first(known, train[traits["broken"]]),
+        refusals=int(traits["refuses"].sum()),
+        refusals_place=_first(known, train[traits["refuses"]]),
         copies=int((arrays.first_alike(known.key[train]) != np.arange(len(train))).sum()),
         common_answer=int(np.unique(traits["answer"], return_counts=True)[1].max()),
         mixed_prompts=_mixed(traits["prompt"], traits["answer"], traits["asked"] > 0),
         contradictions=_mixed(traits["prompt"] ^ traits["answer"], traits["liked"], traits["liked"] >= 0),
+        swapped=_swapped(traits["prompt"][compared], traits["answer"][compared], traits["worse"][compared]),
         echoes=int(traits["echo"].sum()),
         liked=int((traits["liked"] == 1).sum()),
         disliked=int((traits["liked"] == 0).sum()),
@@ -161,7 +184,22 @@ def _whole(tokens: Numbers) -> int:
     return math.ceil(least / STEP) * STEP
 
 
-def _mixed(group: npt.NDArray[np.uint64], value: npt.NDArray[np.generic], where: arrays.Flags) -> int:
+def _first(known: Facts, rows: Indexes) -> str:
+    """Where the first of `rows` stands; empty where there is none."""
+    return str(known.place(int(rows[0]))) if len(rows) else ""
+
+
+def _swapped(prompt: Hashes, better: Hashes, worse: Hashes) -> int:
+    """How many pairs stand there a second time with their answers swapped. Rankings (A over B, B over C) contradict nothing."""
+    differ = better != worse  # but for upper and lower case
+    asked, one, other = prompt[differ], better[differ], worse[differ]
+    there = np.sort((asked ^ other) * ODD ^ one)
+    wanted = (asked ^ one) * ODD ^ other
+    at = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    return int((there[at] == wanted).sum()) if len(there) else 0
+
+
+def _mixed(group: Hashes, value: npt.NDArray[np.generic], where: arrays.Flags) -> int:
     """How many rows, of those in `where`, are in a group with different values."""
     groups, values = (np.unique(numbers[where], return_inverse=True)[1] for numbers in (group, value))
     if not len(groups):

@@ -48,13 +48,16 @@ WORDS = re.compile(r"\w+")
 REASONS = {
     "Blocklisted": "it holds a word of `spec.dataset.quality.blocklist`",
     "EmptyAnswer": "an answer in it has no words",
-    "EmptyPrompt": "a question in it, or a system prompt, has no words",
+    "EmptyPrompt": "a prompt in it has no words",
     "EmptyText": "it has no words",
-    "ExactDuplicate": "it says and learns the same as an earlier row",
-    "IdenticalAnswers": "the better and the worse answer are the same",
-    "InEval": "it says what a row of `spec.dataset.eval` says, and what is examined is not trained on",
+    "ExactDuplicate": "an earlier row says the same, and the same part of it is learned",
+    "IdenticalAnswers": "the better (chosen) and the worse (rejected) answer are the same",
+    "InEval": "a row of `spec.dataset.eval` says the same, and held-out rows are not trained on",
     "NearDuplicate": "it is at least as similar to an earlier row as `spec.dataset.quality.duplicates.near` says",
-    "NearEval": "it is as similar to a row of `spec.dataset.eval`, and what is examined is not trained on",
+    "NearEval": (
+        "it is at least as similar to a row of `spec.dataset.eval` as `spec.dataset.quality.duplicates.near` says, and held-out "
+        "rows are not trained on"
+    ),
     "NotDrawn": "the `weight` of its source is below 1, and it was not drawn",
     "NothingLearned": "none of its tokens is learned",
     "Repetitive": "more of its answer is repeated than `spec.dataset.quality.maxRepetition` allows",

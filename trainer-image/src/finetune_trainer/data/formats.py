@@ -45,7 +45,7 @@ WANTED = {
     "SFT": "answers to learn from (messages, sharegpt, alpaca, prompt-completion), plain text, or a template",
     "DPO": "a better and a worse answer to each prompt (preference: prompt, chosen, rejected)",
     "ORPO": "a better and a worse answer to each prompt (preference: prompt, chosen, rejected)",
-    "KTO": "single answers, each with a verdict (unpaired-preference: prompt, completion, label)",
+    "KTO": "single answers, each with a label (unpaired-preference: prompt, completion, label)",
 }
 KNOWN = (
     "messages (messages), sharegpt (conversations), alpaca (instruction, output and input), prompt-completion (prompt, "
@@ -87,29 +87,42 @@ def recognise(row: Row, source: config.DataSource, field: str, *, method: str) -
         )
     fitting = next((name for name in found if name in FITTING[method]), None)
     if fitting is None:
-        check_method(found[0], method, field, f"{row.place} has {found[0]} ({listed(row.values)})")
+        told = f"{row.place} has {found[0]} ({listed(row.values)})"
+        check_method(found[0], method, field, told, otherwise=_otherwise(found[0], method, field, cells))
     return fitting or found[0]
 
 
-def check_method(found: str, method: str, field: str, told: str) -> None:
-    """Raises `FormatDoesNotFitMethod` where `method` cannot learn from the format; `told` says what was found where."""
+def check_method(found: str, method: str, field: str, told: str, *, otherwise: str = "") -> None:
+    """Raises `FormatDoesNotFitMethod` where `method` cannot learn from the format.
+
+    `told` says what was found where; `otherwise`: how `method` could learn from it all the same.
+    """
     if found in FITTING[method]:
         return
     fitting = [name for name, formats in FITTING.items() if found in formats]
-    advice = {
-        (
-            "SFT",
-            "preference",
-        ): ", or name the good answers alone: format: prompt-completion with columns: {completion: chosen}",
-        (
-            "SFT",
-            "unpaired-preference",
-        ): ", or name the format (messages, prompt-completion, ...) to learn from good and bad alike",
-    }.get((method, found), "")
     raise errors.FormatDoesNotFitMethod(
-        f"{field}: spec.method {method} wants {WANTED[method]}, but {told}; "
-        f"use {' or '.join(fitting)} for this data{advice}"
+        f"{field}: spec.method {method} wants {WANTED[method]}, but {told}; set spec.method to {' or '.join(fitting)} for this "
+        f"data{otherwise}"
     )
+
+
+def _otherwise(found: str, method: str, field: str, cells: Cells) -> str:
+    """How SFT learns from data that compares or judges answers, as the end of a sentence; empty where it cannot."""
+    if method != "SFT":
+        return ""
+    if found in VERDICTS:
+        return f", or set {field}.format (for example to prompt-completion) to learn from liked and disliked answers alike"
+    chosen = cells.name("chosen") if cells.has("chosen") else ""
+    if answers.is_whole(cells.maybe("chosen")):
+        form, columns = "messages", f"messages: {chosen}"
+    elif cells.has("prompt"):
+        form, columns = "prompt-completion", f"completion: {chosen}"
+    elif cells.has("messages") or (cells.has("instruction") and not cells.has("input")):
+        asked = cells.name("messages" if cells.has("messages") else "instruction")
+        form, columns = "prompt-completion", f"prompt: {asked}, completion: {chosen}"
+    else:
+        return ""
+    return f", or learn the better answers alone: set {field}.format to {form} and {field}.columns to {{{columns}}}"
 
 
 def _found(cells: Cells) -> Iterator[config.Format]:
@@ -187,8 +200,8 @@ def _without_media(row: Row) -> None:
     for name in MEDIA:
         if isinstance(found := row.values.get(name), list) and found:
             raise errors.InvalidRow(
-                f"{row.place}: has {name}, but only texts can be learned; remove such rows, or the column where the words stand "
-                "alone"
+                f"{row.place}: has {name}, but only texts can be learned; remove such rows, or the column if the texts make sense "
+                "without it"
             )
 
 

@@ -56,8 +56,8 @@ def chosen(
     if one is None:
         told = ", ".join(f"{one.name} ({one.files[0][1][0]})" for one in configurations[: splits.SHOWN])
         raise errors.DataFileNotFound(
-            f"{field}.uri: {source.uri} has {len(configurations)} configurations, which are datasets of their own: {told}; name "
-            "the folder or the file of one in uri"
+            f"{field}.uri: {source.uri} has {len(configurations)} configurations, each a dataset of its own: {told}; add the "
+            "folder or the file of one of them to the URI"
         )
     named = [split for split, _ in one.files if split]
     if not named:

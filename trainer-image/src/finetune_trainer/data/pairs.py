@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from finetune_trainer import errors
 from finetune_trainer.data.boundaries import Tokens
 from finetune_trainer.data.families import Span
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference
+from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Place, Preference
 from finetune_trainer.data.tokenise import BATCH, IGNORED, Tokeniser
 
 Answered = Conversation | Continuation
@@ -93,7 +93,7 @@ def encode(tokeniser: Tokeniser, examples: Iterable[Example]) -> Iterator[Compar
         plain = iter(tokeniser.vocabulary.tokens([one.text for one in flat if one.raw], special=True))
         for example, row in zip(batch, splits, strict=True):
             pieces = _together([_whole(one, next(plain if one.raw else chat)) for one in row]) or [
-                _apart(tokeniser, one) for one in row
+                _apart(tokeniser, one, example.place) for one in row
             ]
             answers = tuple(
                 _ended(answer, tokeniser.vocabulary.eos) if one.raw else answer
@@ -111,8 +111,9 @@ def _splits(tokeniser: Tokeniser, example: Example) -> list[Split]:
             shared = min(one.answer, other.answer)  # a thought of one answer may make its prompt seem longer
             if one.text[:shared] != other.text[:shared]:
                 raise errors.InvalidChatTemplate(
-                    f"{example.place}: the chat template writes the prompt of the chosen answer in another way than that of the "
-                    "rejected one, so that they cannot be compared; set spec.model.chatTemplate to one that does not"
+                    f"{example.place}: the chat template writes the prompt of the better (chosen) answer differently from that of "
+                    "the worse (rejected) one, so they cannot be compared; set spec.model.chatTemplate to one that writes them "
+                    "alike"
                 )
             return [replace(side, answer=shared) for side in (one, other)]
         case Feedback(answered):
@@ -153,9 +154,9 @@ def _together(whole: Sequence[Pieces | None]) -> list[Pieces] | None:
     return found if same else None
 
 
-def _apart(tokeniser: Tokeniser, split: Split) -> Pieces:
+def _apart(tokeniser: Tokeniser, split: Split, place: Place) -> Pieces:
     """Prompt and answer, each tokenised on its own, as at inference."""
-    found = tokeniser.in_pieces(split.text, [split.answer], split.plain, raw=split.raw)
+    found = tokeniser.in_pieces(split.text, [split.answer], split.plain, place=place, raw=split.raw)
     first = found.first(split.answer)
     return found.ids[:first], found.ids[first:]
 

@@ -12,6 +12,7 @@ from finetune_trainer.data import meaning as meanings
 from finetune_trainer.data.meaning import Meaning
 from finetune_trainer.data.rows import Row
 from finetune_trainer.layout import Layout
+from finetune_trainer.plural import counted
 from finetune_trainer.storage import Item, Moving, Reference, Role, Store
 
 SHOWN = 5
@@ -89,7 +90,12 @@ def _items(store: Store, source: config.DataSource, pattern: str | None) -> list
         found = [item for item in found if fnmatch.fnmatchcase(item.key, pattern)]
     data = [item for item in found if readers.is_data(item.key)]
     if not data:
-        seen = f"it holds {len(found)} files, none of them {readers.KNOWN}" if found else "nothing lies there"
+        others = counted(len(found), "file of another kind", "files of other kinds")
+        seen = (
+            f"it has no data file, but {others} (known are {readers.KNOWN})"
+            if found
+            else "there is nothing there"
+        )
         raise errors.DataFileNotFound(
             f"{field}.uri: {source.uri}: {seen}; correct the URI, or put the data there"
         )
@@ -108,5 +114,8 @@ def meaning(fetched: Fetched, run: config.Run, *, chat: bool) -> Meaning:
     first = next(fetched.rows(), None)
     if first is None:
         names = ", ".join(name for _, name in fetched.files[:SHOWN])
-        raise errors.EmptyDataset(f"{fetched.field}.uri: {names}: there are no rows in it; put rows there")
+        has = "has" if len(fetched.files) == 1 else "have"
+        raise errors.EmptyDataset(
+            f"{fetched.field}.uri: {names} {has} no rows; put rows there, or name another file"
+        )
     return meanings.found(first, fetched.source, fetched.field, run, chat=chat)

@@ -40,8 +40,8 @@ def chosen(items: Sequence[Item], source: config.DataSource, field: str) -> list
             f"{field}.split: {source.uri} has no split {TRAIN!r}; {there}; name one"
         )
     raise errors.DataFileNotFound(
-        f"{field}.split: no file of {source.uri} belongs to the split {source.split!r}; {there}; name one of their splits, or a "
-        "file in uri"
+        f"{field}.split: no file of {source.uri} belongs to the split {source.split!r}; {there}; name one of these splits, or give "
+        f"a single file in {field}.uri"
     )
 
 
@@ -62,10 +62,11 @@ def check_file(source: config.DataSource, field: str) -> None:
     own = _shard(path) or next((words[0] for words in ALIKE if _is(path, words)), None)
     if source.split is None or _is(path, (wanted, *_alike(wanted))) or (own is None and wanted == TRAIN):
         return
-    told = f"of the split {own!r}" if own else "whose name tells no split"
+    told = f"is one file, of the split {own!r} and not of {source.split!r}"
+    if not own:
+        told = f"is one file, and its name does not say that it is the split {source.split!r}"
     raise errors.DataFileNotFound(
-        f"{field}.split: {source.uri} is one file, {told}, and not of {source.split!r}; leave split out to read the file, or name "
-        "the folder that holds all splits"
+        f"{field}.split: {source.uri} {told}; leave split out to read the file, or name the folder that holds all splits"
     )
 
 

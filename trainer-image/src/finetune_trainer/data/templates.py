@@ -45,7 +45,7 @@ def _parsed(template: config.PromptTemplate, field: str) -> Wording:
     )
     if not any(column for _, column in made.completion):
         raise errors.InvalidTemplate(
-            f"{field}.completion: names no column, so that every row would teach the same words; name one as {{column}}"
+            f"{field}.completion: names no column, so every row would teach the same words; name one as {{column}}"
         )
     return made
 

@@ -9,7 +9,7 @@ from finetune_trainer import errors
 from finetune_trainer.data.boundaries import Boundaries, Pieces, Tokens
 from finetune_trainer.data.chat import Renderer
 from finetune_trainer.data.families import Span
-from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Preference, Text
+from finetune_trainer.data.rows import Continuation, Conversation, Example, Feedback, Place, Preference, Text
 from finetune_trainer.data.vocabulary import Vocabulary
 
 IGNORED = -100
@@ -44,7 +44,7 @@ class Encoded:
     endless: bool = False
     """Whether the chat template leaves the last answer open."""
     quoting: bool = False
-    """Whether somebody writes special tokens as words."""
+    """Whether there are special tokens in what somebody says; of plain text, those that a chat template writes."""
 
     @property
     def labels(self) -> list[int]:
@@ -94,6 +94,7 @@ class Tokeniser:
         """`tokenizer`: a fast one of transformers, or its `Vocabulary`."""
         self.vocabulary = tokenizer if isinstance(tokenizer, Vocabulary) else Vocabulary.of(tokenizer)
         self.renderer = renderer
+        self._written = () if self.vocabulary.plain_specials else renderer.written
 
     def encode(self, examples: Iterable[Example]) -> Iterator[Encoded]:
         """Each example, in order. Raises `InvalidRow`, `InvalidChatTemplate`."""
@@ -142,7 +143,10 @@ class Tokeniser:
     def _labelled(self, example: Example, marked: Marked, whole: Tokens) -> Encoded:
         starts = [start for start, _ in marked.learned]
         apart = bool(marked.plain) or whole.straddled(starts)
-        found = self.in_pieces(marked.text, starts, marked.plain, raw=marked.raw) if apart else whole
+        place = example.place
+        found = (
+            self.in_pieces(marked.text, starts, marked.plain, place=place, raw=marked.raw) if apart else whole
+        )
         ids = found.ids
         spans = ((found.first(start), found.first(end)) for start, end in marked.learned)
         learned = [(first, behind) for first, behind in spans if first < behind]
@@ -150,12 +154,13 @@ class Tokeniser:
             if not ids or ids[-1] != self.vocabulary.eos:
                 ids = [*ids, self.vocabulary.eos]
             learned = _ended(learned, len(ids))
-        return Encoded(example, ids, tuple(learned), marked.endless, bool(marked.plain))
+        quoting = any(token in marked.text for token in self._written) if marked.raw else bool(marked.plain)
+        return Encoded(example, ids, tuple(learned), marked.endless, quoting)
 
     def in_pieces(
-        self, text: str, spots: Iterable[int], plain: Sequence[Span] = (), *, raw: bool = False
+        self, text: str, spots: Iterable[int], plain: Sequence[Span] = (), *, place: Place, raw: bool = False
     ) -> Pieces:
-        """The tokens of `text` where none may reach over one of `spots` ("x" + "yy" -> "xyy").
+        """The tokens of `text`, a row at `place`, where none may reach over one of `spots` ("x" + "yy" -> "xyy").
 
         At inference the prompt is tokenised on its own, so it is here as well.
         """
@@ -172,8 +177,8 @@ class Tokeniser:
                     break
             if literal and (commands := self.vocabulary.commands(encoding.ids)):
                 raise errors.InvalidRow(
-                    f"somebody says {commands[0]!r} in a row, and this model's tokenizer reads it as a command even in plain "
-                    "text; write it in another way, or remove the row"
+                    f"{place}: a turn contains {commands[0]!r}, which this model's tokenizer reads as one of its special tokens "
+                    "even in plain text; write it differently, or remove the row"
                 )
             pieces.add(encoding, begins, behind, len(lead))
         return pieces

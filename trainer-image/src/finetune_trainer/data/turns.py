@@ -23,6 +23,8 @@ SHAREGPT = {
     "function_call": "assistant",
     "tool_call": "assistant",
 }
+SPEAKERS = ("system", "human", "gpt", "tool")
+"""sharegpt's usual ones."""
 PLAIN = ("role", "content")
 """Keys of a turn that is nothing but words."""
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
@@ -70,8 +72,8 @@ def conversation(
     if not answers or (completion_from is not None and answers[-1] < completion_from):
         roles = ", ".join(turn.role for turn in turns) or "none"
         raise errors.NoAssistantTurn(
-            f"{place}: has no assistant turn (its roles: {roles}), so that nothing could be learned from it; add the answer, or "
-            "remove the row"
+            f"{place}: has no assistant turn (its roles: {roles}), so nothing can be learned from it; add the answer, or remove "
+            "the row"
         )
     begins = answers[-1] if completion_from is None else completion_from
     said = [turn for turn in turns if turn.role != "system" or turn.content.strip()]
@@ -110,9 +112,12 @@ def _role(name: Any, known: dict[str, str], place: Place, path: str, key: str = 
     """Who speaks, in the words of chat templates."""
     if isinstance(name, str) and name in known:
         return known[name]
+    usual = ", ".join(ROLES if key == "role" else SPEAKERS)
+    if name is None:
+        raise errors.InvalidRow(f"{place}: {path} has no {key}; give it one of {usual}")
     hint = SHAREGPT.get(str(name).lower())
-    advice = f"; write {hint!r} instead" if hint else f"; known are {', '.join(ROLES)}"
-    raise errors.InvalidRow(f"{place}: {path}.{key} is {name!r}{advice}")
+    cure = f"write {hint!r} instead" if hint else f"use one of {usual}"
+    raise errors.InvalidRow(f"{place}: {path}.{key} is {name!r}; {cure}")
 
 
 def _learned(turn: dict[str, Any], place: Place, path: str) -> bool:
@@ -131,7 +136,7 @@ def _check_thoughts(turn: dict[str, Any], place: Place, path: str) -> None:
     for name in THOUGHTS:
         if turn.get(name):
             raise errors.InvalidRow(
-                f"{place}: {path}.{name} would not be learned; write it into content, as the model shall say it "
+                f"{place}: {path}.{name} would not be learned; write it into content as the model should say it "
                 "(<think>...</think>), or remove it"
             )
 
@@ -209,7 +214,7 @@ def tools_of(value: Any, place: Place, column: str) -> tuple[Any, ...]:
         return ()
     if not isinstance(found, list):
         raise errors.InvalidRow(
-            f"{place}: {column} is {kind(found)}; it must be a list of functions, or one as JSON text"
+            f"{place}: {column} is {kind(found)}; it must be a list of functions, or such a list written as JSON"
         )
     return tuple(_tool(tool, place, f"{column}[{at}]") for at, tool in enumerate(found))
 
@@ -219,7 +224,8 @@ def _tool(tool: Any, place: Place, path: str) -> dict[str, Any]:
     function = tool.get("function", tool) if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise errors.InvalidRow(
-            f"{place}: {path} is not a function; write {{name, description, parameters}}, or that under function"
+            f"{place}: {path} is not a function; write {{name, description, parameters}}, or {{type: function, function: {{name, "
+            "description, parameters}}"
         )
     return {"type": "function", "function": _plain(function, place)}
 

@@ -200,7 +200,7 @@ def disk(path: Path) -> Iterator[None]:
         if error.errno not in {28, 122}:  # ENOSPC, EDQUOT
             raise
         raise errors.ScratchFull(
-            f"spec.resources.scratch: the pod's disk is full while writing {path.name}; ask for more scratch"
+            f"spec.resources.scratch: the pod's scratch disk is full while {path.name} is written; raise spec.resources.scratch"
         ) from error
 
 
@@ -225,7 +225,8 @@ def _unusable(reference: Reference, error: Exception) -> errors.TrainerError:
     told = str(error).splitlines()[0][:300]
     if reference.secret is None:
         return errors.AccessDenied(
-            f"{reference.field}: {reference.uri} cannot be opened without a Secret: {told}; name one in credentialsSecretRef"
+            f"{reference.field}: {reference.uri} cannot be opened without a Secret: {told}; name one in credentialsSecretRef "
+            "beside the URI"
         )
     return errors.AccessDenied(
         f"{reference.field}: the keys of the Secret {reference.secret!r} cannot be used for {reference.uri}: {told}; correct them"

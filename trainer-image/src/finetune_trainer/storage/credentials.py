@@ -19,7 +19,7 @@ def read(reference: Reference, layout: Layout) -> dict[str, str]:
     if not found:
         raise errors.SecretMissing(
             f"{reference.field}: the Secret {reference.secret!r} named for {reference.uri} does not exist in the job's "
-            "namespace, or is empty; create it, the job goes on by itself"
+            "namespace, or is empty; create it, and the job goes on by itself"
         )
     return found
 
@@ -27,7 +27,7 @@ def read(reference: Reference, layout: Layout) -> dict[str, str]:
 def lacking(reference: Reference, keys: str) -> errors.SecretMissing:
     """The error for a Secret that is there, without the keys that are needed."""
     return errors.SecretMissing(
-        f"{reference.field}: the Secret {reference.secret!r} lacks {keys}, which {reference.uri} needs; add it"
+        f"{reference.field}: the Secret {reference.secret!r} lacks {keys}, needed for {reference.uri}; add what is missing"
     )
 
 

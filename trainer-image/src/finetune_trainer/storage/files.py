@@ -135,7 +135,7 @@ class FileStore(Store):
         """Our error for the file system's; None for what is not its fault."""
         field, uri = self.reference.field, self.uri_of(key)
         if error.errno in DENIED:
-            cure = "the pod runs as uid 65532: give it access, or set fsGroup in the profile"
+            cure = "the pod runs as user 65532: give that user access to the files, or ask the admin to set fsGroup in the profile"
             if self.reference.scheme == "file":  # a laptop
                 cure = "give yourself access to it, or name another place"
             return errors.AccessDenied(f"{field}: {uri} cannot be read or written ({error.strerror}); {cure}")
@@ -196,7 +196,7 @@ def _root(reference: Reference, layout: Layout) -> Path:
             if not folder.is_dir() or not any(folder.iterdir()):
                 raise errors.ConfigMapMissing(
                     f"{reference.field}: the ConfigMap {reference.place!r} does not exist in the job's namespace, or is "
-                    "empty; create it, the job goes on by itself"
+                    "empty; create it, and the job goes on by itself"
                 )
         case "pvc":
             folder = layout.claims / reference.place

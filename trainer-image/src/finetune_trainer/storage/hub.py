@@ -13,7 +13,7 @@ from finetune_trainer import errors
 from finetune_trainer.layout import Layout
 from finetune_trainer.storage import credentials, digests, hub_trust, ranged
 from finetune_trainer.storage.bucket import disk
-from finetune_trainer.storage.reference import Item, Reference, Role, Store, Told, nobody
+from finetune_trainer.storage.reference import Item, Reference, Store, Told, nobody
 from finetune_trainer.storage.transfer import Wanted, download
 
 PATTERN = re.compile(
@@ -102,8 +102,8 @@ class HubStore(Store):
             to.unlink()
             if not again:
                 raise errors.StorageUnavailable(
-                    f"{self.reference.field}: {self.uri_of(key)} arrived twice with another content than {self._endpoint} tells of "
-                    f"({item.digest}); it is tried again later"
+                    f"{self.reference.field}: {self.uri_of(key)} arrived twice with a content that is not the one that "
+                    f"{self._endpoint} lists ({item.digest}); it is tried again later"
                 )
 
     def _fetch(self, key: str, item: Item | None, to: Path, told: Told) -> None:
@@ -206,12 +206,11 @@ class HubStore(Store):
     def _gated(self, told: str) -> errors.TrainerError:
         """401 and 403: gated, private, or not there at all; without a token the Hub does not say which."""
         have = f"the token of the Secret {self.reference.secret!r}" if self._token else "no token"
-        what = "model" if self.reference.role is Role.MODEL else "dataset"
         del told
         return errors.GatedModel(
-            f"{self.reference.field}: {self._endpoint} refuses {self.repo} with {have}: the {what} is gated or private, or does "
-            "not exist; check the name, accept its conditions on the Hub, and name a Secret with HF_TOKEN of an account that "
-            "may read it"
+            f"{self.reference.field}: {self._endpoint} refuses {self.repo} with {have}: the repository is gated or private, or "
+            "does not exist; check the name, accept the repository's conditions on the Hub, and name a Secret with the HF_TOKEN of "
+            "an account that may read it"
         )
 
 

@@ -26,7 +26,8 @@ class HubWriter:
         """Raises `SettingsDoNotFit` where the profile says offline, and `SecretMissing`."""
         if reference.hub.offline:
             raise errors.SettingsDoNotFit(
-                f"{reference.field}: {reference.uri} needs the Hugging Face Hub, and the profile says offline; leave hub out"
+                f"{reference.field}: {reference.uri} needs the Hugging Face Hub, and the profile says offline; leave "
+                "spec.output.hub out"
             )
         # False and not None: None would let the library look for a token by itself.
         self._token: str | bool = credentials.read(reference, layout).get("HF_TOKEN") or False

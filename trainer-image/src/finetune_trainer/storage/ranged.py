@@ -98,9 +98,7 @@ class Address:
                 or not (found.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
             ):
                 raise self.silent(
-                    ConnectionError(
-                        "the server does not go on from where it broke off, or the file has changed"
-                    )
+                    ConnectionError("the server cannot continue a broken download, or the file has changed")
                 )
             yield from chunks(found)
 

@@ -47,7 +47,7 @@ class Reference:
             raise self.unsupported()
         if any(part in {".", ".."} for part in self.path.split("/")):
             raise errors.InvalidRun(
-                f"{self.field}: {self.uri} leaves its own place by '..'; name the place itself"
+                f"{self.field}: {self.uri} has . or .. in its path; write the path without them"
             )
         if not self.place:
             raise errors.InvalidRun(
@@ -82,7 +82,7 @@ class Reference:
     def missing(self, what: str = "") -> errors.TrainerError:
         """The error for something that should lie here and does not."""
         return self.error(
-            f"{self.field}: nothing lies at {what or self.uri}; correct the URI, or put it there"
+            f"{self.field}: there is nothing at {what or self.uri}; correct the URI, or put it there"
         )
 
     def error(self, sentence: str) -> errors.TrainerError:

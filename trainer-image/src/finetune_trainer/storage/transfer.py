@@ -132,8 +132,7 @@ class _Download:
             at += len(chunk)
             if at > end:
                 raise errors.StorageUnavailable(
-                    f"{self._wanted.name}: the server sends more than the {self._wanted.size} bytes that it has told of; "
-                    "it is tried "
+                    f"{self._wanted.name}: the server sends more than the {self._wanted.size} bytes that it announced; it is tried "
                     "again later"
                 )
             yield chunk

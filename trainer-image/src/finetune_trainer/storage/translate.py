@@ -101,8 +101,8 @@ def obstore_error(error: BaseException, reference: Reference, uri: str) -> error
 
 def _no_identity(trouble: Trouble) -> errors.TrainerError:
     return errors.AccessDenied(
-        f"{trouble.reference.field}: no keys for {trouble.reference.uri}: credentialsSecretRef is not set, and the pod has no "
-        "identity of its own; name a Secret, or a serviceAccountName with access"
+        f"{trouble.reference.field}: no keys for {trouble.reference.uri}; name a Secret in credentialsSecretRef beside the URI, or "
+        "set spec.serviceAccountName to one with access"
     )
 
 
@@ -124,8 +124,7 @@ def _no_bucket(trouble: Trouble) -> errors.TrainerError:
 
 def _unavailable(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: the storage behind {trouble.uri} answers with an error of its own{trouble.told}; "
-        "it is tried again later"
+        f"{trouble.reference.field}: the storage server for {trouble.uri} reports an error{trouble.told}; it is tried again later"
     )
 
 
@@ -159,14 +158,14 @@ def _missing(trouble: Trouble) -> errors.TrainerError:
 
 def _replaced(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: {trouble.uri} was replaced while it was downloaded; nothing of two versions is mixed; "
+        f"{trouble.reference.field}: {trouble.uri} was replaced while it was being downloaded; the download is thrown away, and "
         "it is tried again later"
     )
 
 
 def _unknown(trouble: Trouble) -> errors.TrainerError:
     return errors.StorageUnavailable(
-        f"{trouble.reference.field}: the storage behind {trouble.uri} failed "
+        f"{trouble.reference.field}: the storage server for {trouble.uri} failed "
         f"({trouble.text.splitlines()[0][:300]}); it is tried again later"
     )
 

@@ -125,7 +125,7 @@ def _authorization(reference: Reference, layout: Layout) -> str | None:
         return None
     if reference.scheme != "https":
         raise errors.InvalidRun(
-            f"{reference.field}: the keys of the Secret {reference.secret!r} would cross the network in the clear; use https://"
+            f"{reference.field}: the keys of the Secret {reference.secret!r} would be sent unencrypted; use https://"
         )
     if TOKEN in secret:
         return f"Bearer {secret[TOKEN]}"

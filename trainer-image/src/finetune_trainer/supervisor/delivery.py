@@ -7,6 +7,7 @@ from typing import Any
 
 from finetune_trainer import config, errors, hub_copy, outcome, report, start_adapter, storage
 from finetune_trainer.layout import Layout
+from finetune_trainer.plural import counted
 from finetune_trainer.prepared import FileFacts, Prepared
 from finetune_trainer.storage import Store
 from finetune_trainer.supervisor import publication
@@ -20,7 +21,8 @@ UNPUBLISHED = "unpublished"
 """Folder of the work area: a result that the gate kept back."""
 
 TOO_LATE = errors.Interrupted(
-    "stopped from outside (SIGTERM) before the Hub had all of it; the result in the bucket is whole, and can be uploaded from there"
+    "stopped from outside (SIGTERM) before the copy on the Hub was complete; the result in the bucket is complete, and can be "
+    "uploaded from there"
 )
 
 
@@ -55,7 +57,7 @@ class Delivery:
         return Ending(
             exit_code=said.exit_code,
             reason=said.reason,
-            message=f"{said.message}; what was trained lies at {uri}, its report.html tells more",
+            message=f"{said.message}; what was trained is kept at {uri}, with its report.html",
             result={**told, "unpublished": {"uri": uri}},
         )
 
@@ -104,13 +106,13 @@ class Delivery:
     @property
     def _beside(self) -> str:
         """Half a sentence where something went wrong that did not stop the run."""
-        return "; not every tracker was told everything (status.progress.warnings)" if self.warnings else ""
+        return "; some figures did not reach a tracker (status.progress.warnings)" if self.warnings else ""
 
     def _sending(self, name: str) -> None:
         """Raises `Superseded` where another run of this job goes on, or has even published and removed the work area."""
         if not self.fence.check() and outcome.look(self.run, self.layout) is not None:
             raise errors.Superseded(
-                "another run of this job has published meanwhile; this one commits nothing more"
+                "another run of this job has published meanwhile; this one writes nothing more"
             )
         self.writer.tell(message=f"sending {name}")
 
@@ -147,6 +149,6 @@ def _sentence(run: config.Run, trained: Trained) -> str:
     if found := trained.evaluation:
         losses = [found.base.loss, *([found.start.loss] if found.start else []), found.tuned.loss]
         better = f"; held-out loss {' -> '.join(f'{one:.3f}' for one in losses)} on {found.rows} rows"
-    what = "the model lies" if run.tuning.type == "Full" else f"the {run.tuning.type} adapter lies"
+    what = "the model" if run.tuning.type == "Full" else f"the {run.tuning.type} adapter"
     kept = "" if trained.kept_step is None else f", step {trained.kept_step} kept"
-    return f"{trained.step} steps trained{kept}, {what} at {run.output.uri}{better}"
+    return f"{counted(trained.step, 'step')} trained{kept}; {what} is at {run.output.uri}{better}"

@@ -46,8 +46,9 @@ def take_over(run: config.Run, layout: Layout, *, digest: str, tell: Tell) -> Ch
         raise _none(run, theirs)
     if seen.step > ready.resolved.total_steps:
         raise errors.CheckpointDoesNotFit(
-            f"{FIELD}: the checkpoint of {_name(run)} is of step {seen.step}, and this job ends at step "
-            f"{ready.resolved.total_steps}; raise spec.training.maxSteps (or epochs), or leave resumeFrom out"
+            f"{FIELD}: the checkpoint of {_name(run)} was made at step {seen.step}, but this job ends at step "
+            f"{ready.resolved.total_steps}; raise spec.training.maxSteps or spec.training.epochs, or leave "
+            "spec.checkpoint.resumeFrom out"
         )
     tell(f"taking over the checkpoint of step {seen.step}")
     _send(into, own, seen, fingerprint)
@@ -59,7 +60,7 @@ def _store(run: config.Run, layout: Layout) -> Store:
     origin = run.origins.work if run.origins else None
     if origin is None:
         raise errors.InvalidRun(
-            f"{FIELD}: run.json does not say where the checkpoints lie; use an operator of this image's version"
+            f"{FIELD}: run.json does not say where the checkpoints are; {config.SAME_VERSION}"
         )
     secret = origin.credentials_secret_ref
     reference = Reference(
@@ -80,8 +81,8 @@ def _name(run: config.Run) -> str:
 
 def _none(run: config.Run, theirs: Store) -> errors.CheckpointNotFound:
     return errors.CheckpointNotFound(
-        f"{FIELD}: {_name(run)} has left no whole checkpoint at {theirs.uri_of(uploads.FOLDER)}; leave resumeFrom out, to train "
-        "from the start"
+        f"{FIELD}: {_name(run)} has left no complete checkpoint at {theirs.uri_of(uploads.FOLDER)}; leave "
+        "spec.checkpoint.resumeFrom out, to train from the start"
     )
 
 
@@ -95,8 +96,8 @@ def _check_agrees(run: config.Run, theirs: Store, ours: Prepared) -> None:
         told = "; ".join(fewest[:MOST_TOLD])
         more = f"; and {len(fewest) - MOST_TOLD} more" if len(fewest) > MOST_TOLD else ""
         raise errors.CheckpointDoesNotFit(
-            f"{FIELD}: this job would go on as another one than {_name(run)}: {told}{more}; make them the same, or leave "
-            "resumeFrom out"
+            f"{FIELD}: this job differs from {_name(run)}: {told}{more}; make them the same, or leave spec.checkpoint.resumeFrom "
+            "out"
         )
 
 
@@ -122,17 +123,17 @@ def _differences(before: Prepared, now: Prepared) -> list[str]:
         if pairs.get(field, (None, None)) == (None, None):  # nobody has said it: what was chosen
             pairs[field] = (getattr(before.resolved, name), getattr(now.resolved, name))
     found = [
-        f"{field} was {_shown(was)} and is {_shown(is_now)}"
+        f"{field} is {_shown(was)} there and {_shown(is_now)} here"
         for field, (was, is_now) in pairs.items()
         if was != is_now
     ]
     if not found and before.digest != now.digest:
-        return ["the prepared data are others: rows, chat template or adapter have changed"]
+        return ["the prepared data differ: rows, chat template or adapter have changed"]
     return found
 
 
 def _shown(value: Any) -> str:
-    return "not said" if value is None else json.dumps(value, ensure_ascii=False)
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _send(folder: Path, own: Store, seen: CheckpointSeen, fingerprint: str) -> None:

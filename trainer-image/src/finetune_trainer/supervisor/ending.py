@@ -27,8 +27,7 @@ class Ending:
 
 
 OVERDUE = errors.Interrupted(
-    "stopped from outside (SIGTERM), and what was under way did not end within the grace period; what "
-    "lay in the bucket before stands"
+    "stopped from outside (SIGTERM), and did not finish within the grace period; what was in the bucket before is unchanged"
 )
 """Whatever it was: a download deaf to exceptions, an upload to a bucket that hardly answers."""
 

@@ -39,8 +39,8 @@ class Fence:
         numbers = _numbers(self._work)
         if (later := max(numbers, default=0)) > self.epoch:
             raise errors.Superseded(
-                f"run {self.epoch} of this job's training was taken for lost, and run {later} has started; this one "
-                "commits nothing more"
+                f"run {self.epoch} of this job's training was given up as lost, and run {later} has started; the older run "
+                "writes nothing more"
             )
         return self.epoch in numbers
 

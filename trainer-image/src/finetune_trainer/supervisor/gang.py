@@ -221,8 +221,8 @@ class Lead:
             missing = [node for node in self._others if node not in words]
             if missing and waited > MEETING:
                 raise errors.PeerMissing(
-                    f"{_named(missing)} did not come within {MEETING / 60:.0f} minutes after node 0 was ready: no pod of it runs, "
-                    "or it cannot reach node 0's port 8080 (does a NetworkPolicy forbid it?); it is tried again"
+                    f"{_named(missing)} did not join within {MEETING / 60:.0f} minutes after node 0 was ready: the pod is not "
+                    "running, or cannot reach node 0's port 8080 (does a NetworkPolicy forbid it?); it is tried again"
                 )
             _check(self)
 
@@ -238,7 +238,7 @@ class Lead:
             if word.ended:
                 return f"node {node} ended with exit code {word.ended}"
             if word.ended is None and self._clock() - at > SILENCE:
-                return f"node {node} has not been heard of for {SILENCE:.0f} s"
+                return f"node {node} has not been heard from for {SILENCE:.0f} s"
         return None
 
     def end(self, exit_code: int) -> None:
@@ -287,8 +287,8 @@ class Member:
                 return answer.plan
             if answer is None and waited > MEETING:
                 raise errors.PeerMissing(
-                    f"node {self.node} found no node 0 at {self._main} for {MEETING / 60:.0f} minutes: its pod does not run, or "
-                    "cannot be reached there (does a NetworkPolicy forbid it?); it is tried again"
+                    f"node {self.node} could not reach node 0 at {self._main} for {MEETING / 60:.0f} minutes: node 0's pod is not "
+                    "running, or cannot be reached there (does a NetworkPolicy forbid it?); it is tried again"
                 )
             _check(self)
         raise AssertionError("waits for ever")
@@ -310,7 +310,7 @@ class Member:
         if self._turned_away:
             return "node 0 has started again"
         if self._answer and self._clock() - self._heard_at > SILENCE:
-            return f"node 0 has not been heard of for {SILENCE:.0f} s"
+            return f"node 0 has not been heard from for {SILENCE:.0f} s"
         return None
 
     def end(self, exit_code: int) -> None:

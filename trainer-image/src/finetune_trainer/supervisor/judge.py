@@ -54,12 +54,13 @@ def _silence(
     """Why a rank may have left no verdict."""
     if end is End.STALLED:
         return errors.Stalled(
-            f"nothing moved for {stall_seconds:.0f} s, so the training processes were killed; training goes on from the last "
-            "checkpoint; if it was only slow, raise spec.runPolicy.stallTimeoutSeconds"
+            f"there was no progress for {stall_seconds:.0f} s, so the training processes were killed, and training goes on from "
+            "the last checkpoint; if they were only slow, raise spec.runPolicy.stallTimeoutSeconds"
         )
     if end is End.OVERDUE:
         return errors.Interrupted(
-            "stopped from outside (SIGTERM), and not ready within the grace period; the previous checkpoint stands"
+            "stopped from outside (SIGTERM), and no checkpoint was finished within the grace period; the previous checkpoint is "
+            "kept"
         )
     if end is End.INTERRUPTED:
         return errors.Interrupted("stopped from outside (SIGTERM) before anything could be lost")

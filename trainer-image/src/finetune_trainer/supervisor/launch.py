@@ -104,8 +104,8 @@ def reach(host: str, port: int, *, clock: Callable[[], float] = time.monotonic) 
         except OSError as error:
             if clock() > deadline:
                 raise errors.PeerMissing(
-                    f"node 0's launcher cannot be reached at {host}:{port} for {REACHING:.0f} s ({error}): the pods of a job must "
-                    "reach each other on every port (does a NetworkPolicy forbid it?); it is tried again"
+                    f"node 0's launcher could not be reached at {host}:{port} for {REACHING:.0f} s ({error}): the pods of a job "
+                    "must reach each other on every port (does a NetworkPolicy forbid it?); it is tried again"
                 ) from error
             time.sleep(LOOK)
         else:

@@ -35,7 +35,8 @@ def remembered(work: Store) -> MicroBatch | None:
         return MicroBatch.model_validate_json(raw)
     except pydantic.ValidationError as error:
         raise errors.InternalError(
-            f"{work.uri_of(DOCUMENT)} cannot be read; remove it, and training tries the resolved micro-batch again"
+            f"{work.uri_of(DOCUMENT)} cannot be read; remove it, and training begins again with the number of rows at a time "
+            "(spec.training.microBatchSize) that Prepare chose"
         ) from error
 
 

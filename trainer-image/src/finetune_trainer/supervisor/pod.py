@@ -132,7 +132,7 @@ class _Pod:
         code = said.exit_code if isinstance(said, Verdict) else errors.exit_code_of(said)
         message = said.message if isinstance(said, Verdict) else str(said)
         stands = None if code in errors.FINAL else self._ranks.checkpoint
-        rest = f"; the checkpoint of step {stands.step} lies at {stands.uri}" if stands else ""
+        rest = f"; the checkpoint of step {stands.step} is at {stands.uri}" if stands else ""
         result = {"checkpoint": stands.wire()} if stands else {}
         return Ending(
             exit_code=code,

@@ -8,6 +8,7 @@ from finetune_trainer import checkpoint, config, errors, report, verdict
 from finetune_trainer.errors import ExitCode
 from finetune_trainer.interruption import Interruption
 from finetune_trainer.layout import Layout
+from finetune_trainer.plural import counted
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.report import CheckpointSeen
 from finetune_trainer.storage import Store
@@ -23,7 +24,8 @@ MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 AGAIN = errors.Interrupted(
-    "out of memory; the next attempt of all nodes begins with fewer rows per forward pass, from the last checkpoint"
+    "out of memory; the next attempt of all nodes begins with fewer rows at a time (spec.training.microBatchSize), from the last "
+    "checkpoint"
 )
 
 
@@ -144,7 +146,7 @@ class Ranks:
         if fewer is None:
             return False
         say(
-            f"out of memory: trying again with {fewer.micro_batch_size} rows per forward pass, the same batch per step"
+            f"out of memory: trying again with {counted(fewer.micro_batch_size, 'row')} at a time, the same batch per step"
         )
         self.micro_batch = fewer
         return True

@@ -36,14 +36,14 @@ Source = Callable[[], report.Progress | None]
 
 GAUGES = {
     "step": "Optimiser steps done.",
-    "total_steps": "Optimiser steps in all.",
-    "epoch": "Passes over the data.",
-    "loss": "Training loss (nats per token).",
-    "eval_loss": "Held-out loss (nats per token).",
+    "total_steps": "Optimiser steps in total.",
+    "epoch": "Epochs done.",
+    "loss": "Training loss (SFT: nats per learned token).",
+    "eval_loss": "Held-out loss (SFT: nats per learned token).",
     "learning_rate": "Learning rate.",
     "tokens_per_second": "Tokens that pass through the model per second.",
-    "mfu": "Share of the GPUs' arithmetic that is used.",
-    "eta_seconds": "Time to the end of training.",
+    "mfu": "Share of the GPUs' computing power that is used (0 to 1).",
+    "eta_seconds": "Seconds to the end of training.",
 }
 """Field of the progress document -> help text."""
 
@@ -66,7 +66,7 @@ class ProgressCollector(Collector):
         yield GaugeMetricFamily("finetune_trainer_attempt", "This attempt's number.", value=progress.attempt)
         moved = progress.updated_at.timestamp()
         yield GaugeMetricFamily(
-            "finetune_trainer_updated_timestamp_seconds", "When the work last moved.", value=moved
+            "finetune_trainer_updated_timestamp_seconds", "When there was progress last.", value=moved
         )
         stage = GaugeMetricFamily(
             "finetune_trainer_stage", "1 for the stage the pod is in.", labels=["stage"]

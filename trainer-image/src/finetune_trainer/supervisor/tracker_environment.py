@@ -56,7 +56,7 @@ def lacking(run: config.Run, layout: Layout, kind: Kind) -> str | None:
         return None
     return (
         f"spec.tracking.{kind}.credentialsSecretRef: the Secret {name!r} does not exist in the job's namespace, or holds none of "
-        f"{', '.join(sorted(KEYS[kind]))}; nothing is told to this tracker"
+        f"{', '.join(sorted(KEYS[kind]))}; nothing is sent to this tracker"
     )
 
 

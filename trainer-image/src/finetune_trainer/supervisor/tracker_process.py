@@ -78,7 +78,8 @@ class TrackerProcess:
         wrong = None if said.done else self.trouble()
         if self.alive() and not said.done:
             wrong = wrong or (
-                f"{self.title}: did not take everything within {waited:.0f} s after training, and was left behind"
+                f"{self.title}: did not accept all figures within {waited:.0f} s after training, so some are missing there; "
+                "metrics.jsonl of the result has them all"
             )
         self._kill()
         return wrong

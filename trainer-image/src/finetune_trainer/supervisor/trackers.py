@@ -111,7 +111,7 @@ class Trackers:
 
     def _tell(self, finish: Finish) -> None:
         for one in self._open:
-            with self._going_on(one.given.kind, "could not be told of the end"):
+            with self._going_on(one.given.kind, "could not be told that the run has ended"):
                 one.finish(finish)
 
     def close(self, *, seconds: Callable[[], float] = lambda: 0.0, artefact: Path | None = None) -> None:
@@ -123,7 +123,7 @@ class Trackers:
             if wrong := one.close(waited=time.monotonic() - began):
                 self._kept.append(wrong)
             elif artefact and one.given.files.is_dir():
-                with self._going_on(one.given.kind, "its files could not be put beside the result"):
+                with self._going_on(one.given.kind, "its files could not be put with the result"):
                     shutil.move(one.given.files, artefact / one.given.kind)
         self._open.clear()
         self.warnings()

@@ -72,7 +72,7 @@ class Uploads:
         while not self._thread.is_alive() and not self._sweep() and time.monotonic() + PAUSE < until:
             time.sleep(PAUSE)
         if self._thread.is_alive():
-            self._say(f"a checkpoint could not be sent within {seconds:.0f} s; the previous one stands")
+            self._say(f"a checkpoint could not be sent within {seconds:.0f} s; the previous one is kept")
 
     def stop(self) -> None:
         """Stop after what is under way; what is still here is no longer needed."""
@@ -115,7 +115,7 @@ class Uploads:
         self._passed_over.discard(step)
         prune(self._store, keep=self._keep, passed_over=self._passed_over)
         uri = self._store.uri_of(f"{FOLDER}/{folder.name}")
-        self._say(f"checkpoint of step {step} lies at {uri}")
+        self._say(f"the checkpoint of step {step} is at {uri}")
         return CheckpointSeen(step=step, uri=uri, time=manifest.time)
 
 
@@ -168,8 +168,8 @@ def of_step(store: Store, step: int, into: Path, *, fingerprint: str) -> Checkpo
         return _fetched(store, step, _listed(store).get(step, {}), into, fingerprint)
     except _Unusable as error:
         raise errors.StorageUnavailable(
-            f"{store.uri_of(f'{FOLDER}/step-{step}')}: node 0 goes on from this checkpoint, and here {error}; where the work area "
-            "is a claim, it must be ReadWriteMany"
+            f"{store.uri_of(f'{FOLDER}/step-{step}')}: node 0 goes on from this checkpoint, but on this node {error}; where the "
+            "work area is a claim (pvc://), all nodes must be able to mount it (ReadWriteMany)"
         ) from error
 
 

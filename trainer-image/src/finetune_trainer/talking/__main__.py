@@ -37,18 +37,20 @@ def parser() -> argparse.ArgumentParser:
     which = made.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", type=Path, metavar="FILE", help="run.json of the job whose result it is")
     which.add_argument("--result", type=Path, metavar="DIR", help="the folder of a result")
-    made.add_argument("--base", metavar="DIR|NAME", help="with --result: a folder, or the Hub's name")
-    made.add_argument("--revision", metavar="REVISION", help="of --base, where it is the Hub's")
+    made.add_argument(
+        "--base", metavar="DIR|NAME", help="base model of --result: a folder, or its name on the Hub"
+    )
+    made.add_argument("--revision", metavar="REVISION", help="revision of --base on the Hub")
     made.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (%(default)s)")
     made.add_argument("--port", type=int, default=server.PORT, metavar="N", help="(%(default)s)")
     made.add_argument(
-        "--alone-for", type=float, metavar="SECONDS", help="end where nobody has asked anything for so long"
+        "--alone-for", type=float, metavar="SECONDS", help="end after so many seconds without a question"
     )
     made.add_argument(
         "--layout-root",
         type=Path,
         metavar="DIR",
-        help="a folder that stands for the pod's file system (local runs)",
+        help="a folder used as the pod's file system (local runs)",
     )
     return made
 

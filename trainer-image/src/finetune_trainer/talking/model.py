@@ -42,7 +42,7 @@ class Talker:
             self._load(result, device)
         except torch.OutOfMemoryError as error:
             raise errors.OutOfMemory(
-                "the GPU's memory does not suffice to talk with this model; use a larger GPU, or none (on CPU)"
+                "the GPU's memory does not suffice to talk with this model; use a larger GPU, or run it on CPU"
             ) from error
         except (OSError, ValueError) as error:
             told = " ".join(str(error).split())[:300]

@@ -48,8 +48,8 @@ def of_run(run: config.Run, layout: Layout, told: Told) -> Result:
     """
     if outcome.look(run, layout) is None:
         raise errors.InvalidRun(
-            f"spec.output.uri: {run.output.uri} holds no result of this job; wait until it has published one, and if it has, "
-            "run the job again under a new name"
+            f"spec.output.uri: {run.output.uri} holds no result of this job; wait until the job has published; if it has published "
+            f"already, its result was removed or replaced: {config.AGAIN}"
         )
     target, folder = outcome.output(run, layout), layout.scratch / "result"
     for item in target.list():

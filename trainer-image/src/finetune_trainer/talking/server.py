@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         body = self.rfile.read(length)
         if self.path.partition("?")[0] != COMPLETIONS:
-            raise Refusal(404, f"there is no {self.path}; there is {COMPLETIONS}")
+            raise Refusal(404, f"there is no {self.path}; send POST requests to {COMPLETIONS}")
         try:
             asked = json.loads(body)
         except ValueError as error:
@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
     def _model(self, asked: dict[str, Any]) -> str:
         model, sides = asked.get("model"), self.service.sides
         if model not in sides:
-            raise Refusal(404, f"there is no model {model!r}; there are {', '.join(sides)}")
+            raise Refusal(404, f"there is no model {model!r}; set model to one of {', '.join(sides)}")
         return str(model)
 
     def _stream(self, answers: Answers, model: str, messages: list[Message], manner: Manner) -> None:

@@ -20,8 +20,12 @@ class Seen:
     resolved: Resolved
     usual_rate: float
     """The learning rate that would be chosen."""
+    usual_epochs: float
+    """The number of epochs that would be chosen."""
     positions: int | None
     """The longest row that the model was made for (tokens); None: it does not say."""
+    chat: bool
+    """Whether the model, or the spec, brings a chat template."""
     plain: bool
     """Whether the model has no chat template and its conversations are rendered by a plain one."""
     packed: Packed | None = None
@@ -36,6 +40,18 @@ class Seen:
     def judged(self) -> bool:
         """Whether there are rows enough for shares to mean something."""
         return self.figures.rows >= ENOUGH_TO_JUDGE
+
+    @property
+    def prose(self) -> bool:
+        """Whether most rows of an epoch are plain text, without questions and answers."""
+        sources = self.figures.sources
+        plain = sum(source.seen for source in sources if source.format == "text")
+        return 2 * plain > sum(source.seen for source in sources)
+
+    @property
+    def length_of_training(self) -> str:
+        """The field that says how long training is."""
+        return f"spec.training.{'maxSteps' if self.run.training.max_steps else 'epochs'}"
 
 
 Rule = Callable[[Seen], str | None]

@@ -7,10 +7,12 @@ from typing import IO, Any
 from finetune_trainer import errors
 from finetune_trainer.data.readers import text as texts
 from finetune_trainer.data.rows import Place, Row
+from finetune_trainer.plural import counted
 
 SHOWN = 20
 """Columns that a sentence names."""
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+SUFFIXES = {",": ".csv", "\t": ".tsv"}
 
 
 def csv_rows(file: IO[bytes], name: str, delimiter: str = ",") -> Iterator[Row]:
@@ -91,7 +93,8 @@ def _broken(error: csv.Error, lines: _Lines) -> errors.InvalidRow:
     place = Place(lines.name, lines.number)
     if "new-line character" in said:
         return errors.InvalidRow(
-            f"{place}: holds a carriage return that ends no line; save the file with line ends LF or CRLF"
+            f"{place}: has a carriage return that does not end a line; save the file with line ends LF or CRLF, and put fields "
+            "that hold line ends into quotes"
         )
     row = f", in the row that begins at line {lines.begun}" if lines.begun < lines.number else ""
     return errors.InvalidRow(
@@ -113,16 +116,22 @@ def _check_columns(columns: list[str], name: str, delimiter: str) -> None:
     if len(columns) == 1 and found != delimiter and first.count(found):
         raise errors.InvalidFile(
             f"{name}: its fields are separated by {DELIMITERS[found]}, not by {DELIMITERS[delimiter]}; "
-            + ("let its name end in .tsv" if found == "\t" else "save it with commas")
+            + (
+                f"let its name end in {SUFFIXES[found]}"
+                if found in SUFFIXES
+                else f"save it with {DELIMITERS[delimiter]}"
+            )
         )
 
 
 def _cells(columns: list[str], cells: list[str], place: Place) -> dict[str, Any]:
     if len(cells) != len(columns):
-        found = "1 field" if len(cells) == 1 else f"{len(cells)} fields"
+        found = counted(len(cells), "field")
         named = ", ".join(columns[:SHOWN]) + ", ..." * (len(columns) > SHOWN)
+        cure = "quote fields that hold the separator"
+        if len(cells) < len(columns):
+            cure = "fill in what is missing, and quote fields that hold line ends"
         raise errors.InvalidRow(
-            f"{place}: has {found}, but the first line names {len(columns)} columns ({named}); quote "
-            "fields that hold the separator"
+            f"{place}: has {found}, but the first line names {counted(len(columns), 'column')} ({named}); {cure}"
         )
     return dict(zip(columns, cells, strict=True))

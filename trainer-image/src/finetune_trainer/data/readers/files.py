@@ -30,12 +30,12 @@ BLANK = b"\xef\xbb\xbf \t\r\n"
 
 NO_DATA: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data itself; fetch it with git lfs pull, and upload it again"),
-    (b"<!doctype html", "is a web page, perhaps of a login; download the data itself, and upload it again"),
-    (b"<html", "is a web page, perhaps of a login; download the data itself, and upload it again"),
-    (b"<?xml", f"is XML; known are {KNOWN}"),
+    (b"<!doctype html", "is a web page, perhaps a login page; download the data itself, and upload it again"),
+    (b"<html", "is a web page, perhaps a login page; download the data itself, and upload it again"),
+    (b"<?xml", f"is XML; write its rows as one of {KNOWN}"),
     (b"pk\x03\x04", "is a zip archive or an Excel workbook; unpack it, or save the sheet as CSV in UTF-8"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook; save the sheet as CSV in UTF-8"),
-    (b"%pdf-", f"is a PDF document; known are {KNOWN}"),
+    (b"%pdf-", f"is a PDF document; write its text as one of {KNOWN}"),
     (b"arrow1", "is an Arrow file; write it as Parquet or JSONL"),
     (b"sqlite format 3", "is an SQLite database; write its rows as JSONL"),
     (b"pare", "is an encrypted Parquet file; write it without encryption"),
@@ -43,7 +43,7 @@ NO_DATA: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zxz\x00", "is compressed by xz; use gzip or zstd, and name it .gz or .zst"),
     (b"\x1f\x8b", "is compressed by gzip; let its name end in .gz"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd; let its name end in .zst"),
-    (b"\0\0\0\0", "begins with NUL bytes: it was never written; upload it again"),
+    (b"\0\0\0\0", "begins with NUL bytes, so its content was never written; upload it again"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
 )  # fmt: skip
@@ -72,8 +72,8 @@ def kind(path: Path, name: str) -> Kind:
     if start.startswith(b"PAR1"):
         return "parquet"
     raise errors.InvalidFile(
-        f"{name}: the name does not say what is inside, and neither does its beginning; known are {KNOWN}: let the name end in "
-        "one of these suffixes"
+        f"{name}: neither its name nor its beginning says what is inside; save the data as one of {KNOWN}, with that suffix; "
+        'plain text becomes JSONL with one {"text": "..."} on each line'
     )
 
 
@@ -133,4 +133,4 @@ def _packed_badly(path: Path, name: str, cause: str) -> errors.InvalidFile:
         return errors.InvalidFile(
             f"{name}: is not compressed as its name says; remove {suffix} from the name, or compress it"
         )
-    return errors.InvalidFile(f"{name}: cannot be unpacked ({cause}); upload it again")
+    return errors.InvalidFile(f"{name}: cannot be unpacked ({cause}); compress it again, and upload it")

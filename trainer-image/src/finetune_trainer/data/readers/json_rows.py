@@ -61,7 +61,7 @@ def _array(window: "_Window") -> Iterator[Row]:
     if window.next:
         raise errors.InvalidFile(
             f"{window.name}: line {window.line} goes on after the JSON array has ended: {window.around()}; put all rows into one "
-            "array, or each on a line of its own without brackets around"
+            "array, or each on a line of its own, without brackets around them"
         )
 
 
@@ -77,7 +77,7 @@ def _objects(window: "_Window") -> Iterator[Row]:
         yield row
         if window.next == ",":
             raise errors.InvalidRow(
-                f"{place}: a comma follows this row; put [ before the first row and ] behind the last, or remove the commas"
+                f"{place}: a comma follows this row; put [ before the first row and ] after the last, or remove the commas"
             )
 
 

@@ -71,7 +71,8 @@ def _records(batch: "pa.RecordBatch", name: str, before: int) -> list[dict[str, 
     except (ValueError, OverflowError, ArithmeticError, RecursionError) as error:
         at, cause = next(_broken(batch), (0, error))
         raise errors.InvalidRow(
-            f"{Place(name, before + at + 1, 'row')}: holds a value that cannot be read ({str(cause)[:200]}); write texts as UTF-8"
+            f"{Place(name, before + at + 1, 'row')}: holds a value that cannot be read ({str(cause)[:200]}); write texts as UTF-8 "
+            "and times as texts, or leave the column out"
         ) from error
 
 

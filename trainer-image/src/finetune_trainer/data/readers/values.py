@@ -16,6 +16,10 @@ MAX_DEPTH = 100
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """What half a surrogate pair looks like in JSON; whole pairs do as well."""
 PYTHON = ("None", "True", "False")
+CURLY = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
+"""Quotes as word processors write them."""
+TEXTS = 'a file of plain text needs one object such as {"text": "..."} on each line'
+ONE_LINE = "write each row on one line, line ends inside a text as \\n"
 WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "samples", "instances", "dataset")
 """Names under which an object holds the rows themselves."""
 
@@ -82,7 +86,7 @@ def told(text: str, place: Place, at: int = 0, before: int = 0) -> Iterator[None
     except json.JSONDecodeError as error:
         raise errors.InvalidRow(
             f"{place}: is not valid JSON ({error.msg.removesuffix(' at')} at {_spot(text, error.pos, place, at, before)}): "
-            f"{around(text, error.pos)}{_advice(text, error, at)}"
+            f"{around(text, error.pos)}; {_advice(text, error, at, begins=_begins(text, at, before))}"
         ) from error
     except RecursionError as error:
         raise _too_deep(text, place, at) from error
@@ -90,7 +94,7 @@ def told(text: str, place: Place, at: int = 0, before: int = 0) -> Iterator[None
         raise errors.InvalidRow(f"{place}: {error}; the row: {around(text, at)}") from error
     except ValueError as error:  # Python reads no integers of more than 4300 digits
         raise errors.InvalidRow(
-            f"{place}: holds a number of too many digits; write it as a text: {around(text, at)}"
+            f"{place}: holds a number with too many digits; write it as a text: {around(text, at)}"
         ) from error
 
 
@@ -107,46 +111,74 @@ def _too_deep(text: str, place: Place, at: int) -> errors.InvalidRow:
     )
 
 
-def _advice(text: str, error: json.JSONDecodeError, at: int) -> str:
-    """What to do about it, with the semicolon before it."""
+def _begins(text: str, at: int, before: int) -> bool:
+    """Whether the value at `at` begins its line; `before` characters of it are not part of `text`."""
+    return not before if at == 0 else text[at - 1] == "\n"
+
+
+def _advice(text: str, error: json.JSONDecodeError, at: int, *, begins: bool) -> str:
+    """What to do about it. `begins`: nothing stands before the value on its line."""
     there = text[error.pos : error.pos + 16]
     before = text[max(error.pos - 64, 0) : error.pos].rstrip()[-1:]
     ended = not text[error.pos : error.pos + 4096].strip()
     table: tuple[tuple[bool, str], ...] = (
-        ("\0" in there, "the file was not written to its end; upload it again"),
+        ("\0" in there, "the file was not written completely; upload it again"),
         (
             error.msg == "Extra data" and "\r" in text[max(error.pos - 4, 0) : error.pos],
             "its lines end with a lone carriage return: save the file with line ends LF or CRLF",
         ),
-        (error.msg == "Extra data" and there.startswith(","), "remove the comma behind the row"),
+        (error.msg == "Extra data" and there.startswith(","), "remove the comma after the row"),
         (error.msg == "Extra data" and there.startswith("{"), "put each row on a line of its own"),
-        (error.msg == "Extra data", "nothing may follow a row's closing bracket"),
+        (
+            error.msg == "Extra data",
+            f"remove what follows the row's closing bracket; {TEXTS}",
+        ),
         (
             there.startswith("'"),
             "JSON wants double quotes, and this looks like Python's notation: write rows with json.dumps",
         ),
-        (there.startswith(PYTHON), "write null, true and false: Python's json.dumps does"),
-        (there[:1] in {"}", "]"} and before == ",", "remove the comma before it"),
-        (there.startswith(("//", "/*", "#")), "JSON has no comments; remove it"),
-        (error.msg.startswith("Invalid control"), "write tabs inside of a text as \\t, line ends as \\n"),
-        (error.msg.startswith("Invalid \\escape"), "write a backslash inside of a text as \\\\"),
+        (
+            there.startswith(PYTHON),
+            "write null, true and false, as json.dumps does, not Python's None, True and False",
+        ),
+        (there[:1] in {"}", "]"} and before == ",", "remove the comma before the closing bracket"),
+        (there.startswith(",") and before == ",", "remove one of the two commas"),
+        (there.startswith(("//", "/*", "#")), "JSON has no comments; remove this one"),
+        (there.startswith(CURLY), 'use straight quotes (")'),
+        (error.msg.startswith("Invalid control"), "write tabs inside a text as \\t, line ends as \\n"),
+        (error.msg.startswith("Invalid \\escape"), "write a backslash inside a text as \\\\"),
         (
             ended or error.msg.startswith("Unterminated"),
-            "the row does not end on its line: write each row on one line, line ends inside of a text as \\n",
+            f"the row does not end on its line: {ONE_LINE}, or upload the file again if it is cut off",
+        ),
+        (
+            error.pos == at and begins,
+            'a row is an object such as {"messages": [...]}; other kinds of files need their own suffix',
         ),
         (
             error.pos == at,
-            'a row is an object such as {"messages": [...]}; other kinds of files need their own suffix',
+            'remove what stands here, or put a row there: an object such as {"messages": [...]}',
         ),
-        ("delimiter" in error.msg, 'a quote inside of a text is written \\"'),
+        (
+            "delimiter" in error.msg,
+            'put the missing comma or colon there; or, if a quote stands inside a text, write it as \\"',
+        ),
+        (
+            error.msg.startswith("Expecting property") and there[:1].isalpha(),
+            "put the names of columns into double quotes",
+        ),
+        (
+            error.msg.startswith("Expecting value") and (there[:1].isalnum() or there[:1] in {"+", ".", "-"}),
+            "write null, true, false, a number with a digit before the point, or a text in double quotes",
+        ),
     )
-    return next((f"; {advice}" for fits, advice in table if fits), "")
+    return next((advice for fits, advice in table if fits), "correct the row there")
 
 
 def record(value: Any, text: str, place: Place, at: int = 0) -> dict[str, Any]:
     """`value`, read from `text`, if it can be a row."""
     if not isinstance(value, dict):
-        kind = {list: "a list", str: "a string", type(None): "null", bool: "true or false"}.get(
+        kind = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}.get(
             type(value), "a number"
         )
         raise errors.InvalidRow(
@@ -175,9 +207,8 @@ def _check_surrogates(values: dict[str, Any], place: Place) -> None:
         json.dumps(values, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise errors.InvalidRow(
-            f"{place}: holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is not a "
-            "character; write the "
-            "character itself"
+            f"{place}: holds only half of a character (\\u{ord(error.object[error.start]):04x}, one half of a surrogate pair), "
+            "often an emoji that was cut in two; write the whole character, or remove it"
         ) from error
 
 
@@ -192,7 +223,9 @@ def rows_inside(values: dict[str, Any]) -> str | None:
     if all(isinstance(one, dict) for one in several):
         by_column = all(set(one) == {str(at) for at in range(len(one))} for one in several)
         return (
-            _COLUMNS if by_column else "its rows are named one by one: write them as a list (jq '[.[]]' does)"
+            _COLUMNS
+            if by_column
+            else "each row has a key of its own: write the rows as a list (jq '[.[]]' does)"
         )
     plain = all(isinstance(one, list) and not isinstance(one[0], dict | list) for one in several)
     return _COLUMNS if plain and len({len(one) for one in several}) == 1 else None
