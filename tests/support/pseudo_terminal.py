@@ -24,7 +24,7 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 class Seated:
     """`kubectl finetune WORDS` at a terminal; begun at once."""
 
-    def __init__(self, shell: terminal.Terminal, *words: str) -> None:
+    def __init__(self, shell: terminal.Terminal, *words: str, **variables: str) -> None:
         self.wrote = ""
         """All that came, escape sequences included."""
         self.code: int | None = None
@@ -36,6 +36,7 @@ class Seated:
             **os.environ,
             "PYTHONPATH": str(terminal.ROOT / "cli" / "src"),
             "TERM": "xterm-256color",
+            **variables,
         }
         for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
             environment.pop(name, None)

@@ -84,6 +84,22 @@ async def test_a_pipe_gets_lines_and_no_colours(server, shell):
     assert "\x1b[3" in seated.wrote, "colours at the terminal"
 
 
+async def test_a_terminal_that_cannot_draw_gets_lines(server, shell, monkeypatch):
+    terminal.job(server, status=terminal.PUBLISHED)
+    seated = pseudo_terminal.Seated(shell, "watch", "support-bot", TERM="dumb")
+
+    assert await seated.ends() == 0
+    assert seated.text == "Succeeded  Published: the adapter is published\n"
+
+
+async def test_a_terminal_of_few_letters_gets_what_it_can_show(server, shell):
+    terminal.job(server)
+    seated = pseudo_terminal.Seated(shell, "status", "support-bot", PYTHONIOENCODING="ascii")
+
+    assert await seated.ends() == 0
+    assert "?????" in seated.text, "the bar"
+
+
 async def test_answers_stand_side_by_side(server, shell, job, talking_pod):
     seated = pseudo_terminal.Seated(shell, "chat", "support-bot")
     await seated.shows("you>")

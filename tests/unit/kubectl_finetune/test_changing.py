@@ -1,9 +1,12 @@
 import json
 
 import pytest
+import yaml
 
+import kube_objects
 import terminal
 from kubectl_finetune.commands import changing
+from kubectl_finetune.views.job import Job
 
 
 async def test_a_job_is_suspended_and_goes_on(server, shell):
@@ -52,6 +55,46 @@ async def test_a_retry_can_go_on_from_the_last_checkpoint(server, shell):
 
     assert made["metadata"]["name"] == "better"
     assert made["spec"]["checkpoint"] == {"resumeFrom": {"jobRef": {"name": "support-bot"}}}
+
+
+async def test_a_retry_keeps_labels_and_not_those_by_which_somebody_owns_the_first(server, shell):
+    made = terminal.job(server, status=terminal.FAILED)
+    mine = {"kueue.x-k8s.io/queue-name": "gold", "team": "a"}
+    metadata = {
+        **made["metadata"],
+        "labels": {**mine, "app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"note": "x", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+    }
+    server.put("finetunejobs", {**made, "metadata": metadata})
+
+    await shell.run("retry", "support-bot")
+
+    new = server.get("finetunejobs", "support-bot-2")["metadata"]
+    assert (new["labels"], new["annotations"]) == (mine, {"note": "x"})
+
+
+async def test_a_dry_run_of_a_retry_prints_it_and_makes_nothing(server, shell):
+    terminal.job(server, status=terminal.FAILED)
+
+    done = await shell.run("retry", "support-bot", "--dry-run")
+
+    assert yaml.safe_load(done.stdout)["metadata"]["name"] == "support-bot-2"
+    assert server.get("finetunejobs", "support-bot-2") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "new", "said"),
+    [
+        ("bot", "s3://a/bot", "bot-2", "s3://a/bot-2"),
+        ("bot-2", "s3://a/bot-2", "bot-3", "s3://a/bot-3"),
+        ("bot", "s3://a/out/", "bot-2", "s3://a/out-bot-2"),
+        ("bot-2", "s3://a/out-bot-2", "bot-3", "s3://a/out-bot-3"),
+    ],
+)
+def test_the_output_of_a_retry_has_one_name_however_often(name, output, new, said):
+    job = Job.of(kube_objects.fine_tune_job(name, output={"uri": output}))
+
+    assert changing.again(job, new, from_checkpoint=False)["spec"]["output"]["uri"] == said
 
 
 async def test_a_job_that_runs_is_not_retried(server, shell):

@@ -128,7 +128,7 @@ def test_what_answers_is_no_api_server(tmp_path, words, body):
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_PATCH = do_GET
+        do_POST = do_PATCH = do_GET  # noqa: N815 - as http.server calls them
 
         def log_message(self, *_):
             pass

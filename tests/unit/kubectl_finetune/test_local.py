@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ import terminal
 import trainer_tiny_model
 from finetune_operator.observe.words import LastWord
 from kubectl_finetune.local import stage
+from kubectl_finetune.local.folder import Folder
 
 ROOT = terminal.ROOT
 
@@ -81,6 +83,107 @@ def test_a_job_runs_here_and_is_published_once(laptop, tmp_path):
     changed = laptop.type("run", "--local", "job.yaml", "--set", "training.maxSteps=7")
     assert changed.exit_code == 64
     assert "OutputExists" in changed.stderr
+
+
+def test_a_folder_is_one_runs_at_a_time(laptop, tmp_path):
+    with Folder(tmp_path / "counting.finetune").taken():
+        done = laptop.type("run", "--local", "job.yaml")
+
+    assert done.exit_code == 75
+    assert done.stderr == (
+        "error: another run works in counting.finetune at this moment; wait until it has ended, or give another folder with --dir\n"
+    )
+
+
+@pytest.mark.parametrize("to", ["--to=.", "--to=mine", "--set=output.uri=file://mine"])
+def test_a_result_does_not_replace_files_of_somebody_else(laptop, tmp_path, to):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("my own")
+
+    done = laptop.type("run", "--local", "job.yaml", to)
+
+    assert done.exit_code == 64
+    assert "holds other files (" in done.stderr
+    assert (tmp_path / "mine" / "README.md").read_text() == "my own"
+
+
+@pytest.mark.parametrize("name", ["/home/me/keys", "../../evil", "a/b", "", "Big"])
+@pytest.mark.parametrize("option", ["--secret", "--claim", "--configmap"])
+def test_what_stands_for_something_of_a_cluster_has_a_name_of_one(laptop, tmp_path, option, name):
+    (tmp_path / "keys").write_text("KEY=value\n")
+
+    done = laptop.type("run", "--local", "job.yaml", option, f"{name}=keys")
+
+    assert done.exit_code == 64
+    assert f"{option} {name}=keys: is not NAME=PATH" in done.stderr
+    assert not (tmp_path / "counting.finetune").exists()
+
+
+def test_an_empty_path_is_no_folder(laptop):
+    assert laptop.type("run", "--local", "job.yaml", "--to", "").exit_code == 2
+
+
+def test_a_refused_job_leaves_no_folder(laptop, tmp_path):
+    done = laptop.type(
+        "run", "--local", "job.yaml", "--set", "training.epochs=-1", "--set", "training.maxSteps=null"
+    )
+
+    assert done.exit_code == 64
+    assert not (tmp_path / "counting.finetune").exists()
+
+
+def test_data_that_is_not_there(laptop):
+    done = laptop.type("check", "nothing.jsonl", "--model", "hf://a/b")
+
+    assert (done.exit_code, done.stderr) == (
+        66,
+        "error: there is no file or folder nothing.jsonl; correct the path\n",
+    )
+
+
+@pytest.mark.slow
+def test_whoever_reads_no_longer_ends_the_training_too(laptop, tmp_path):
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(terminal.local_job(maxSteps=400)))
+    command = [sys.executable, "-m", "kubectl_finetune", "run", "--local", "job.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli" / "src")}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        run.stdout.readline()
+        run.stdout.close()
+
+        assert run.wait(60) == 141
+        assert run.stderr.read() == ""
+    assert _trainers(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_whoever_kills_the_program_ends_the_training_too(laptop, tmp_path):
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(terminal.local_job(maxSteps=400)))
+    command = [sys.executable, "-m", "kubectl_finetune", "run", "--local", "job.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli" / "src")}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()
+        run.kill()
+
+    stories.wait_until(
+        lambda: _trainers(tmp_path), lambda left: left == [], what="the trainer to end", seconds=60
+    )
+
+
+def _trainers(folder):
+    """Processes of the trainer that work there."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"finetune_trainer .*{folder}"], capture_output=True, text=True, check=False
+    )
+    return [pid for pid in found.stdout.split() if _command(pid)]
+
+
+def _command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @pytest.mark.slow
@@ -160,6 +263,6 @@ def test_an_estimate_says_memory_by_its_parts_and_whether_it_fits(laptop):
 
     assert fits.exit_code == 0, fits.output
     assert fits.stdout.splitlines()[0].endswith("of each GPU")
-    assert "run:    6 steps, 4 rows a step, 2 rows a pass" in fits.stdout
+    assert "run:    6 steps, 4 rows per step, 2 rows per forward pass" in fits.stdout
     assert does_not.exit_code == 64
     assert "ModelDoesNotFit" in does_not.stderr

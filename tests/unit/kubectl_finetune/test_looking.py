@@ -196,15 +196,16 @@ async def test_letters_of_a_log_that_come_in_two_pieces_are_whole(server, shell,
 async def test_following_goes_from_pod_to_pod_until_the_job_has_ended(server, shell):
     terminal.job(server, status={**terminal.RUNNING, "state": "Preparing"})
     following = asyncio.create_task(shell.run("logs", "support-bot", "-f"))
-    await operator_lab.until(lambda: any(one.plural == "pods" for one in server.requests))
-    training_pod(server, stage="prepare")
-    await operator_lab.until(lambda: any("support-bot-prepare-1" in one.name for one in server.requests))
-    await asyncio.sleep(1.1)  # creation times are whole seconds
-    training_pod(server)
-    await operator_lab.until(lambda: any("support-bot-train-1" in one.name for one in server.requests))
-    server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.PUBLISHED))
-
-    done = await asyncio.wait_for(following, 20)
+    try:
+        await operator_lab.until(lambda: any(one.plural == "pods" for one in server.requests))
+        training_pod(server, stage="prepare")
+        await operator_lab.until(lambda: any("support-bot-prepare-1" in one.name for one in server.requests))
+        await asyncio.sleep(1.1)  # creation times are whole seconds
+        training_pod(server)
+        await operator_lab.until(lambda: any("support-bot-train-1" in one.name for one in server.requests))
+    finally:
+        server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.PUBLISHED))
+        done = await asyncio.wait_for(following, 20)
 
     assert done.exit_code == 0, done.output
     assert done.stdout == "Prepared: 12000 rows\n" + LOG
@@ -216,12 +217,12 @@ async def test_watching_outlives_an_api_server_that_is_away(server, shell, monke
     terminal.job(server)
     following = asyncio.create_task(shell.run("watch", "support-bot"))
     await operator_lab.until(lambda: server.watchers["finetunejobs"])
-    for code in (503, fake_api_server.RESET, 500):
-        server.faults += [
-            fake_api_server.Fault(verb, "finetunejobs", code, times=2) for verb in ("WATCH", "GET")
-        ]
+    faults = [
+        fake_api_server.Fault("WATCH", "finetunejobs", code) for code in (503, fake_api_server.RESET, 500)
+    ]
+    server.faults += [fake_api_server.Fault("GET", "finetunejobs", 503), *faults]
     server.cut_watches()
-    await operator_lab.until(lambda: not server.faults or all(one.times == 0 for one in server.faults))
+    await operator_lab.until(lambda: not any(one.times for one in server.faults))
     server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.PUBLISHED))
 
     done = await asyncio.wait_for(following, 20)

@@ -24,6 +24,7 @@ SPEC = {
         ({"training": {"maxSteps": 1.5}}, "spec.training.maxSteps: must be a whole number, not 1.5"),
         ({"training": {"packing": "maybe"}}, 'spec.training.packing: must be true or false, not "maybe"'),
         ({"training": {"microBatchSize": "two"}}, 'spec.training.microBatchSize: must be a whole number or Auto, not "two"'),
+        ({"training": {"learning_rate": 0.1}}, "spec.training.learning_rate: there is no such field; did you mean learningRate?"),
         ({"training": {"epoch": 2}}, "spec.training.epoch: there is no such field; did you mean epochs?"),
         ({"training": {"zzz": 2}}, "spec.training.zzz: there is no such field; leave it out"),
         ({"resources": {"memory": "16GB"}},
@@ -51,6 +52,29 @@ def test_what_is_wrong_is_said_in_words(change, said):
         manifest.checked(manifest.of("bot", {**copy.deepcopy(SPEC), **change}))
 
     assert str(told.value) == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: FineTuneJob\nspec: &a {b: *a}\n",
+        f"kind: FineTuneJob\nspec: {'9' * 5000}\n",
+        f"spec: {'[' * 5000}\n",
+    ],
+    ids=["itself", "digits", "deep"],
+)
+def test_yaml_that_no_job_can_be_is_a_mistake(text):
+    with pytest.raises(errors.Mistake, match=r"^job\.yaml: this YAML holds what no FineTuneJob can"):
+        manifest.parsed(text, "job.yaml")
+
+
+def test_what_looks_like_a_date_is_a_text():
+    text = "kind: FineTuneJob\nmetadata: {labels: {since: 2024-13-45, on: 2024-01-02}}\n"
+
+    assert manifest.parsed(text, "job.yaml")["metadata"]["labels"] == {
+        "since": "2024-13-45",
+        True: "2024-01-02",
+    }
 
 
 def test_a_long_value_is_not_repeated_whole():

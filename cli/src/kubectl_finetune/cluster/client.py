@@ -26,6 +26,8 @@ PATIENCE = (5, 30)
 WATCH_SECONDS = 300
 """How long one watch lasts before another one is begun."""
 WATCH_PATIENCE = (5, WATCH_SECONDS + 30)
+FOLLOW_PATIENCE = (5, 3600)
+"""A log that is followed may be silent for long."""
 LOST_SECONDS = 600.0
 """How long a cluster may be away while a job is watched."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -239,7 +241,7 @@ class Cluster:
                 container=names.CONTAINER,
                 follow=follow,
                 _preload_content=False,
-                _request_timeout=(self._patience[0], None) if follow else self._patience,
+                _request_timeout=FOLLOW_PATIENCE if follow else self._patience,
                 **({"tail_lines": tail} if tail is not None else {}),
             )
             rest = ""
@@ -271,9 +273,7 @@ class Cluster:
     def _object(self, found: Any) -> Object:
         """`found`, if an API server can have said it."""
         if not isinstance(found, dict) or not {"apiVersion", "kind", "metadata"} <= found.keys():
-            raise errors.Outside(
-                f"what answers at {self._api.configuration.host} is not a Kubernetes API server; choose another --context"
-            )
+            raise refusals.stranger(self._api.configuration.host)
         return found
 
     @contextmanager
@@ -287,6 +287,8 @@ class Cluster:
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise refusals.silent(error, self._api.configuration.host) from error
+        except ValueError as error:  # no JSON
+            raise refusals.stranger(self._api.configuration.host) from error
 
 
 @contextmanager

@@ -61,6 +61,11 @@ def silent(error: Exception, host: str) -> errors.Outside:
     )
 
 
+def stranger(host: str) -> errors.Outside:
+    """Somebody else answers at `host`."""
+    return errors.Outside(f"what answers at {host} is not a Kubernetes API server; choose another --context")
+
+
 def _message(error: ApiException) -> str:
     """What a metav1.Status says; the text itself where it is none."""
     body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else (error.body or "")
