@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +29,8 @@ from finetune_trainer.talking import server as talking_server
 from finetune_trainer.talking.answer import Answer
 
 FOLDER = terminal.ROOT / "docs" / "screens"
-THEN = datetime(2026, 11, 22, 11, 40, tzinfo=UTC) - timedelta(seconds=20)
-"""The time at which the objects of the tests are as old as they are to look; the seconds are what a picture may take."""
+THEN = datetime(2026, 11, 22, 11, 39, 5, tzinfo=UTC)
+"""The time at which the objects of the tests are as old as they are to look; most of a minute is left for each picture."""
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 COLOURS = {"brown": "yellow", "default": "default"}
 """What pyte calls otherwise than rich."""
@@ -138,15 +138,18 @@ def _aged(value: Any) -> Any:
     return value
 
 
-@asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[terminal.Terminal]:
-    """A shell whose cluster has four jobs; whoever talks with a result gets an answer."""
-    async with fake_api_server.FakeApiServer() as server:
+class Cluster(NamedTuple):
+    """A shell, and the fake API server that it speaks to."""
+
+    shell: terminal.Terminal
+    server: fake_api_server.FakeApiServer
+
+    def renew(self) -> None:
+        """The jobs, as old at this moment as they are to look."""
         worse = {
             **terminal.PUBLISHED,
             "evaluation": {"rows": 600, "base": {"loss": 3.1}, "tuned": {"loss": 2.5}},
         }
-        talking_pods.put_job(server)
         for job in (
             _job("support-bot", terminal.PUBLISHED),
             _job("second", worse, training={"learningRate": 0.001}),
@@ -155,7 +158,14 @@ async def cluster(folder: Path) -> AsyncIterator[terminal.Terminal]:
             _job("next", {"observedGeneration": -1}),
         ):
             for _ in range(2):  # made, then replaced whole: its age, too
-                server.put("finetunejobs", job)
+                self.server.put("finetunejobs", job)
+
+
+@asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[Cluster]:
+    """A shell and its cluster; whoever talks with a result gets an answer."""
+    async with fake_api_server.FakeApiServer() as server:
+        talking_pods.put_job(server)
         for name, last in (("support-bot", 500), ("titles", 120)):
             labels = {"app.kubernetes.io/managed-by": "finetune-operator", "finetune.dev/job-uid": f"uid-{name}",
                       "finetune.dev/stage": "train"}  # fmt: skip
@@ -172,14 +182,15 @@ async def cluster(folder: Path) -> AsyncIterator[terminal.Terminal]:
             ready = f"Forwarding from 127.0.0.1:{service.server_address[1]} -> 8000"
             before, os.environ["PATH"] = os.environ["PATH"], talking_pods.kubectl(folder, ready)
             try:
-                yield terminal.Terminal.at(folder, server.url)
+                yield Cluster(terminal.Terminal.at(folder, server.url), server)
             finally:
                 os.environ["PATH"] = before
 
 
-async def seen(shell: terminal.Terminal, shot: Shot) -> pseudo_terminal.Seated:
+async def seen(there: Cluster, shot: Shot) -> pseudo_terminal.Seated:
     """The terminal when everything is on it; whoever still runs is ended."""
-    seated = pseudo_terminal.Seated(shell, *shot.words)
+    there.renew()
+    seated = pseudo_terminal.Seated(there.shell, *shot.words)
     for shown, keys in shot.typed:
         await seated.shows(shown, seconds=30)
         seated.press(keys)
@@ -231,9 +242,9 @@ def svg(name: str, rows: list[Text]) -> str:
 async def _main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        async with cluster(Path(folder)) as shell:
+        async with cluster(Path(folder)) as there:
             for name, shot in SHOTS.items():
-                (FOLDER / f"{name}.svg").write_text(svg(name, lines(await seen(shell, shot), shot.since)))
+                (FOLDER / f"{name}.svg").write_text(svg(name, lines(await seen(there, shot), shot.since)))
 
 
 if __name__ == "__main__":

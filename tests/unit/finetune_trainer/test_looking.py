@@ -92,7 +92,9 @@ def test_a_look_that_is_killed_is_told(world, monkeypatch):
     with looking.beside(trainer_world.run(), world.model) as look:
         (child,) = process_tree.children(os.getpid())
         os.kill(child, signal.SIGKILL)
-        with pytest.raises(errors.WorkerDied, match="looks at the model was ended by SIGKILL; most likely"):
+        with pytest.raises(
+            errors.WorkerDied, match="looks at the model was killed \\(SIGKILL\\), most likely"
+        ):
             _ = look.result
 
 

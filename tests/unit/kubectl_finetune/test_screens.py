@@ -13,8 +13,8 @@ ON_ONE_SCREEN = ("list", "status", "status-succeeded", "status-failed", "watch",
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def terminals(tmp_path_factory):
     """The terminal of each picture, by its name."""
-    async with cli_screens.cluster(tmp_path_factory.mktemp("screens")) as shell:
-        yield {name: await cli_screens.seen(shell, shot) for name, shot in cli_screens.SHOTS.items()}
+    async with cli_screens.cluster(tmp_path_factory.mktemp("screens")) as there:
+        yield {name: await cli_screens.seen(there, shot) for name, shot in cli_screens.SHOTS.items()}
 
 
 @pytest.fixture(params=cli_screens.SHOTS)

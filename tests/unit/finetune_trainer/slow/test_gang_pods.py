@@ -93,4 +93,4 @@ def test_a_node_whose_peer_does_not_come_says_so_in_bounded_time(make):
     gang = make(silence=5.0)
     gang.start(nodes=(0,))
     assert gang.ends() == [(69, "PeerMissing")]
-    assert "node 1 did not come" in gang.said(0)["message"]
+    assert "node 1 did not join" in gang.said(0)["message"]
