@@ -174,7 +174,7 @@ def test_what_trains_here_is_said_to_be_missing(finetune, tmp_path):
     done = finetune("check", "data.jsonl", "--model", "./model")
 
     assert done.returncode == 69
-    assert "the trainer is not installed here; install kubectl-finetune[local]" in done.stderr
+    assert "the trainer is not installed here; install it from a checkout" in done.stderr
 
 
 def test_without_python_it_says_what_to_install(finetune):

@@ -25,6 +25,8 @@ LOOK = 0.5
 """Seconds between two looks at the progress document."""
 ANSWER = 2.0
 LARGEST = 64 * 1024
+SIGNALLED = 128
+"""An exit code for an end by a signal: this and its number, as shells have it."""
 PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 FULL = "ScratchFull"
@@ -96,7 +98,8 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
             f"use a smaller model (log: {log})",
             code=errors.Exit.MEMORY,
         )
-    return process.returncode, folder.said()
+    code = process.returncode
+    return (SIGNALLED - code if code < 0 else code), folder.said()
 
 
 def check_disk(folder: Folder, code: int, word: LastWord | None) -> None:
