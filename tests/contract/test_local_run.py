@@ -142,7 +142,11 @@ def test_a_result_that_goes_elsewhere_leaves_the_sources_their_secret(tmp_path):
     spec = {
         **LOCAL,
         "dataset": {"train": [{"uri": "s3://team-a/t.jsonl"}]},
-        "output": {"uri": "s3://team-a/out", "credentialsSecretRef": {"name": "bucket"}},
+        "output": {
+            "uri": "s3://team-a/out",
+            "workUri": "s3://team-a/w",
+            "credentialsSecretRef": {"name": "bucket"},
+        },
     }
     run = resolve.resolved(
         manifest.of("bot", spec),
@@ -154,6 +158,7 @@ def test_a_result_that_goes_elsewhere_leaves_the_sources_their_secret(tmp_path):
 
     assert run["dataset"]["train"][0]["credentialsSecretRef"] == {"name": "bucket"}
     assert run["output"]["uri"] == f"file://{tmp_path}/here"
+    assert "workUri" not in run["output"], "nothing is written elsewhere"
 
 
 def test_the_folder_is_the_trainers_layout(tmp_path):

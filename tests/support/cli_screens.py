@@ -197,7 +197,9 @@ async def seen(there: Cluster, shot: Shot) -> pseudo_terminal.Seated:
     if shot.shows:
         await seated.shows(shot.shows, seconds=30)
         await seated.rests()
-        seated.leave()
+        shown = seated.wrote
+        await seated.leave()
+        seated.wrote = shown
     else:
         await seated.ends()
     return seated

@@ -88,11 +88,14 @@ class Seated:
             await asyncio.sleep(seconds)
             self._read()
 
-    def leave(self) -> None:
-        """End it, whatever it does: the terminal is closed."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        os.close(self._terminal)
+    async def leave(self, seconds: float = 20) -> None:
+        """End it, whatever it does: by Ctrl-C, or else by force."""
+        self.press(CTRL_C)
+        try:
+            await self.ends(seconds)
+        except TimeoutError:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)  # noqa: ASYNC222 - it is dead
 
     async def ends(self, seconds: float = 110) -> int:
         """Wait for its end; the exit code."""

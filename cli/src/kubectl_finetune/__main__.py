@@ -1,6 +1,7 @@
 """`kubectl-finetune`, and as kubectl finds it: `kubectl finetune`."""
 
 import importlib
+import io
 import sys
 
 INTERRUPTED = 130
@@ -10,7 +11,8 @@ INTERRUPTED = 130
 def main() -> None:
     """The program. Ends the process with a documented exit code."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows few letters shows ? for the others
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text stream, outside of tests
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="replace")
     try:
         command = importlib.import_module("kubectl_finetune.command")
         command.program(prog_name="kubectl finetune", complete_var=command.VARIABLE)

@@ -71,7 +71,9 @@ class Program(click.Group):
 def _leave_quietly(ctx: click.Context) -> None:
     """Whoever read the output has gone, and so has whoever could be told."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
     ctx.exit(errors.Exit.UNREAD)
 
 

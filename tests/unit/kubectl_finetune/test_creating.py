@@ -155,6 +155,23 @@ async def test_a_part_that_is_said_in_part_is_asked_for_and_kept(server, shell):
     assert made["resources"] == {"cpu": 2}
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("training.epochs=-1", "spec.training.epochs: must be greater than 0"),
+        ("model=hf://x/y", "spec.model: must be a mapping of fields"),
+        ("dataset=5", "spec.dataset: must be a mapping of fields"),
+        ("foo=1", "spec.foo: there is no such field"),
+    ],
+)
+async def test_what_no_answer_mends_is_told_before_the_first_question(shell, setting, said):
+    done = await shell.run("create", "--ask", "--set", setting, stdin="")
+
+    assert done.exit_code == 64
+    assert said in done.stderr
+    assert "Name of the job" not in done.stderr
+
+
 async def test_a_claim_needs_no_keys(server, shell):
     words = (
         "--model",

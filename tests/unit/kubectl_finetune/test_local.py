@@ -150,6 +150,7 @@ def test_whoever_reads_no_longer_ends_the_training_too(laptop, tmp_path):
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         run.stdout.readline()
+        assert _trainers(tmp_path)
         run.stdout.close()
 
         assert run.wait(60) == 141
@@ -164,8 +165,11 @@ def test_whoever_kills_the_program_ends_the_training_too(laptop, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli" / "src")}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as run:
         run.stdout.readline()
+        assert _trainers(tmp_path)
         run.kill()
+        again = laptop.type("run", "--local", "job.yaml")
 
+    assert again.exit_code == 75, "the folder is the trainer's as long as it lasts"
     stories.wait_until(
         lambda: _trainers(tmp_path), lambda left: left == [], what="the trainer to end", seconds=60
     )
@@ -173,17 +177,15 @@ def test_whoever_kills_the_program_ends_the_training_too(laptop, tmp_path):
 
 def _trainers(folder):
     """Processes of the trainer that work there."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"finetune_trainer .*{folder}"], capture_output=True, text=True, check=False
-    )
-    return [pid for pid in found.stdout.split() if _command(pid)]
+    found = subprocess.run(["pgrep", "-f", "finetune_trainer"], capture_output=True, text=True, check=False)
+    return [pid for pid in found.stdout.split() if _works_in(pid) == folder]
 
 
-def _command(pid):
+def _works_in(pid):
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
-        return b""
+        return None
 
 
 @pytest.mark.slow

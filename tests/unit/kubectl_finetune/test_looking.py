@@ -14,14 +14,15 @@ LOG = "Train: load\n" + "".join(
 )
 
 
-def training_pod(server, name="support-bot", stage="train", suffix="1"):
+def training_pod(server, name="support-bot", stage="train", suffix="1", *, started=True):
     labels = {
         "app.kubernetes.io/managed-by": "finetune-operator",
         "finetune.dev/job-uid": f"uid-{name}",
         "finetune.dev/stage": stage,
     }
     pod = f"{name}-{stage}-{suffix}"
-    server.put("pods", {"metadata": {"name": pod, "namespace": "team-a", "labels": labels}})
+    status = {"containerStatuses": [{"name": "trainer", "state": {"running": {}}}]} if started else {}
+    server.put("pods", {"metadata": {"name": pod, "namespace": "team-a", "labels": labels}, "status": status})
     server.logs[pod] = LOG if stage == "train" else "Prepared: 12000 rows\n"
     return pod
 
@@ -209,7 +210,22 @@ async def test_following_goes_from_pod_to_pod_until_the_job_has_ended(server, sh
 
     assert done.exit_code == 0, done.output
     assert done.stdout == "Prepared: 12000 rows\n" + LOG
-    assert done.stderr.startswith("waiting for a pod of support-bot (Running: ")
+    assert done.stderr.startswith("waiting for a pod of support-bot to start (Running: ")
+
+
+async def test_a_pod_without_a_node_is_waited_for_and_no_longer_than_the_job_lasts(server, shell):
+    """An API server answers its log with nothing, as if it were over."""
+    terminal.job(server)
+    pod = training_pod(server, started=False)
+    following = asyncio.create_task(shell.run("logs", "support-bot", "-f"))
+    try:
+        await operator_lab.until(lambda: sum(one.plural == "pods" for one in server.requests) > 2)
+        assert not [one for one in server.requests if one.name == pod]
+    finally:
+        server.change("finetunejobs", "support-bot", lambda job: job.update(status=terminal.FAILED))
+        done = await asyncio.wait_for(following, 20)
+
+    assert (done.exit_code, done.stdout) == (0, "")
 
 
 async def test_watching_outlives_an_api_server_that_is_away(server, shell, monkeypatch):
@@ -228,7 +244,10 @@ async def test_watching_outlives_an_api_server_that_is_away(server, shell, monke
     done = await asyncio.wait_for(following, 20)
 
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-1] == "Succeeded  Published: the adapter is published"
+    assert done.stdout.splitlines() == [
+        "Running  step 120 of 500  step 120/500  loss 2.31, held-out 2.44, 5120 tokens/s",
+        "Succeeded  Published: the adapter is published",
+    ]
     assert done.stderr.count("watching goes on") == 1
 
 

@@ -136,13 +136,14 @@ class Cluster:
         A cluster that was there and is away is waited for; `lost` hears why.
         """
         job, heard, failures = self.job(name), time.monotonic(), 0
+        yield job
         while True:
-            yield job
             try:
-                for changed in self._changes(name, job["metadata"]["resourceVersion"]):
+                for job in self._changes(name, job["metadata"]["resourceVersion"]):  # noqa: B020 - from the newest known on
                     heard, failures = time.monotonic(), 0
-                    yield changed
+                    yield job
                 job, heard, failures = self.job(name), time.monotonic(), 0
+                yield job
             except errors.Outside as error:
                 if time.monotonic() - heard > LOST_SECONDS:
                     raise

@@ -112,6 +112,7 @@ QUESTIONS = (
 
 def filled(made: Manifest) -> Manifest:
     """`made` with the answers of whoever sits at the terminal."""
+    manifest.checked(_whole(made))  # what no answer mends
     for question in QUESTIONS:
         if question.is_open(made):
             made = _answered(made, question)
@@ -138,6 +139,11 @@ def _answered(made: Manifest, question: Question) -> Manifest:
 
 
 def _whole(made: Manifest) -> Manifest:
-    metadata = {"name": "x", **made["metadata"]}
-    parts = {name: {**right, **made["spec"].get(name, {})} for name, right in STAND_INS.items()}
+    metadata = {"name": "x", **{name: said for name, said in made["metadata"].items() if said}}
+    parts = {name: _beside(right, made["spec"].get(name, {})) for name, right in STAND_INS.items()}
     return {**made, "metadata": metadata, "spec": {**made["spec"], **parts}}
+
+
+def _beside(right: dict[str, Any], said: Any) -> Any:
+    """What is no mapping stays, and is told of."""
+    return {**right, **said} if isinstance(said, dict) else said

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from finetune_operator.api.sources import DATA_SCHEMES, MODEL_SCHEMES
 from finetune_operator.observe.words import LastWord
 from kubectl_finetune import errors, screen
 from kubectl_finetune.commands import options
@@ -19,7 +20,7 @@ from kubectl_finetune.views import amounts
 
 PLENTY = 1 << 50
 """Memory in which everything fits: data is checked for a machine that is not this one."""
-URIS = ("hf://", "s3://", "gs://", "az://", "http://", "https://", "file://")
+URIS = tuple(f"{scheme}://" for scheme in {*DATA_SCHEMES, *MODEL_SCHEMES, "file"})
 
 
 @click.command(short_help="Read data as a job would, and say what is wrong.")

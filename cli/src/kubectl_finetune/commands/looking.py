@@ -129,20 +129,28 @@ def logs(cluster: Cluster, name: str, *, follow: bool, stage: str | None, tail: 
 def _followed(cluster: Cluster, job: Job, stage: str | None, tail: int | None) -> Iterator[str]:
     """The lines of the newest pod, and of each that comes after it; where there is none yet it is waited for."""
     shown: set[str] = set()
+    told = False
     while True:
-        new = [name for name in map(_name, _stage(cluster.pods(job.uid), stage)) if name not in shown]
-        for name in new if shown else new[-1:]:
-            with contextlib.suppress(errors.NotYet):  # it starts: looked at again
-                yield from cluster.log(name, follow=True, tail=tail)
-                shown |= {*new[: new.index(name) + 1]}
-        if not new:
-            if job.settled or (stage == PREPARE and job.truth("Prepared") == "True"):
-                return
-            if not shown:
-                screen.note(f"waiting for a pod of {job.name} ({': '.join(job.says)}) ...")
-                shown.add("")
+        over = job.settled or (stage == PREPARE and job.truth("Prepared") == "True")
+        pods = [pod for pod in _stage(cluster.pods(job.uid), stage) if _name(pod) not in shown]
+        new = [pod for pod in pods if _has_started(pod)]
+        for pod in new if shown else new[-1:]:
+            with contextlib.suppress(errors.NotYet, errors.NotThere):  # removed meanwhile
+                yield from cluster.log(_name(pod), follow=True, tail=tail)
+        shown |= {_name(pod) for pod in new}
+        if over:
+            return
+        if not shown and not told:
+            screen.note(f"waiting for a pod of {job.name} to start ({': '.join(job.says)}) ...")
+            told = True
         time.sleep(LOOK)
         job = Job.of(cluster.job(job.name))
+
+
+def _has_started(pod: Object) -> bool:
+    """Whether it has a log: an API server answers nothing at all for a pod without a node."""
+    found = (pod.get("status") or {}).get("containerStatuses") or []
+    return any(one.get("state", {}).keys() & {"running", "terminated"} for one in found)
 
 
 def _stage(pods: Sequence[Object], stage: str | None) -> list[Object]:

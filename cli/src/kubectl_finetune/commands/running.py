@@ -1,5 +1,6 @@
 """`run --local`: a job on this machine."""
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,11 +71,11 @@ def run(
     here = machine.here(folder.root)
     stage.check_room(here.folder)
     resolved = resolve.resolved(made, here, beside=manifest.beside(file), at_hand=at_hand, to=to)
-    with folder.taken():
+    with folder.taken() as lock:
         refuse_foreign(resolved["output"]["uri"])
         folder.make(resolved)
         folder.mount(at_hand)
-        ended = _Run(made, resolved, folder, json_wanted=json_wanted).to_its_end()
+        ended = _Run(made, resolved, folder, lock, json_wanted=json_wanted).to_its_end()
     _end(ended, folder, json_wanted=json_wanted)
 
 
@@ -82,9 +83,16 @@ class _Run:
     """Prepare, then training, each shown as it goes."""
 
     def __init__(
-        self, made: manifest.Manifest, resolved: dict[str, Any], folder: Folder, *, json_wanted: bool
+        self,
+        made: manifest.Manifest,
+        resolved: dict[str, Any],
+        folder: Folder,
+        lock: int,
+        *,
+        json_wanted: bool,
     ) -> None:
         self._made, self._resolved, self._folder, self._json = made, resolved, folder, json_wanted
+        self._run = functools.partial(stage.run, folder, held=(lock,))
         self._began = datetime.now(UTC)
 
     def to_its_end(self) -> Job:
@@ -93,9 +101,7 @@ class _Run:
         with following.follower(self.points, json_wanted=self._json) as show:
             ready = self._folder.prepared(self._resolved)
             if ready is None:
-                code, word = stage.run(
-                    self._folder, "prepare", tell=lambda told: show.tell(self._job(progress=told))
-                )
+                code, word = self._run("prepare", tell=lambda told: show.tell(self._job(progress=told)))
                 if code != 0 or word is None or word.reason == "AlreadyPublished":
                     return self._ended(show, code, word)
                 self._folder.keep_prepared(uid)
@@ -107,7 +113,7 @@ class _Run:
                 last.update(told)
                 show.tell(self._job(prepared=ready, progress=told))
 
-            code, word = stage.run(self._folder, "train", "--prepared", digest, tell=tell)
+            code, word = self._run("train", "--prepared", digest, tell=tell)
             return self._ended(show, code, word, prepared=ready, progress=last or None)
 
     def _ended(self, show: following.Follower, code: int, word: LastWord | None, **known: Any) -> Job:

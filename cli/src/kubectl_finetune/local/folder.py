@@ -48,8 +48,11 @@ class Folder:
         return self.pod / "termination-log"
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """While this process works in it nobody else does. `NotYet` where somebody does."""
+    def taken(self) -> Iterator[int]:
+        """While this process works in it nobody else does. `NotYet` where somebody does.
+
+        The file descriptor of the lock: a stage that holds it, too, keeps the folder where this program is killed.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "lock").open("w") as lock:
             try:
@@ -58,7 +61,7 @@ class Folder:
                 raise errors.NotYet(
                     f"another run works in {self.root} at this moment; wait until it has ended, or give another folder with --dir"
                 ) from error
-            yield
+            yield lock.fileno()
 
     def make(self, run: Mapping[str, Any]) -> None:
         """The folder with run.json in it. What an interrupted run of the same job has left stays."""

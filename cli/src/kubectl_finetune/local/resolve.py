@@ -72,7 +72,8 @@ def resolved(
         _without_secrets(accepted, at_hand.secrets), lambda text: text.replace(CLAIM + "/", FILE + "/")
     )
     if to is not None:
-        run["output"] = {**run["output"], "uri": f"{FILE}{to.absolute()}"}
+        kept = {field: said for field, said in run["output"].items() if field != "workUri"}
+        run["output"] = {**kept, "uri": f"{FILE}{to.absolute()}"}
     return {**run, "job": {**run["job"], "uid": _uid(run)}}
 
 

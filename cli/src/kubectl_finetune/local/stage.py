@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,13 @@ def available() -> None:
         )
 
 
-def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWord | None]:
+def run(
+    folder: Folder, stage: str, *more: str, tell: Tell, held: Sequence[int] = ()
+) -> tuple[int, LastWord | None]:
     """Run `stage` to its end; its exit code and its last word. `tell` hears each progress document.
 
-    Ctrl-C is passed on as SIGTERM, upon which the trainer saves a checkpoint; a second one ends it at once.
+    `held`: file descriptors that it shall hold as well. Ctrl-C is passed on as SIGTERM, upon which the trainer saves a
+    checkpoint; a second one ends it at once.
     """
     available()
     log, attempt = folder.log(stage)
@@ -83,6 +86,7 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=held,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - this program has one thread
         )
         try:
@@ -94,8 +98,8 @@ def run(folder: Folder, stage: str, *more: str, tell: Tell) -> tuple[int, LastWo
             raise
     if process.returncode == -signal.SIGKILL:
         raise errors.StageEnded(
-            f"the stage was killed, as a rule because this machine had too little memory; lower spec.training.maxLength, or "
-            f"use a smaller model (log: {log})",
+            "the stage was killed, as a rule because this machine had too little memory; lower spec.training.maxLength, or use a "
+            "smaller model",
             code=errors.Exit.MEMORY,
         )
     code = process.returncode
