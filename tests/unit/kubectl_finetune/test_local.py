@@ -16,6 +16,7 @@ import stories
 import terminal
 import trainer_tiny_model
 from finetune_operator.observe.words import LastWord
+from kubectl_finetune import errors
 from kubectl_finetune.local import stage
 from kubectl_finetune.local.folder import Folder
 
@@ -164,12 +165,14 @@ def test_whoever_kills_the_program_ends_the_training_too(laptop, tmp_path):
     command = [sys.executable, "-m", "kubectl_finetune", "run", "--local", "job.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli" / "src")}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as run:
-        run.stdout.readline()
+        while "step " not in run.stdout.readline():
+            pass
         assert _trainers(tmp_path)
         run.kill()
-        again = laptop.type("run", "--local", "job.yaml")
+        run.wait()
+        with pytest.raises(errors.NotYet), Folder(tmp_path / "counting.finetune").taken():
+            pytest.fail("the folder is the trainer's as long as it lasts")
 
-    assert again.exit_code == 75, "the folder is the trainer's as long as it lasts"
     stories.wait_until(
         lambda: _trainers(tmp_path), lambda left: left == [], what="the trainer to end", seconds=60
     )
