@@ -60,7 +60,7 @@ $(LM_EVAL)/.ready: lm-eval-image/requirements.lock | $(READY)
 wiring: $(READY)  ## Real kopf and client against a fake API server, in process
 	$(VENV)/bin/pytest -q -n 2 tests/wiring
 
-test-cli: cluster images  ## kubectl finetune: every command and every way to fail, runs on this machine, and stories on the local cluster (8 min)
+test-cli: cluster images  ## kubectl finetune: every command and every way to fail, runs on this machine, and stories on the local cluster (6 min)
 	$(VENV)/bin/pytest -q -n 2 tests/unit/kubectl_finetune
 	$(VENV)/bin/pytest -q -rP tests/e2e/test_cli.py
 
