@@ -36,21 +36,14 @@ class Shell:
         source = str(real_cluster.ROOT / "cli" / "src")
         self.environment = {**os.environ, "PATH": path, "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
 
-    def command(self, *words):
-        return [
-            sys.executable,
-            "-m",
-            "kubectl_finetune",
-            *words,
-            "-n",
-            self.namespace,
-            "--kubeconfig",
-            self.kubeconfig,
-        ]
+    def command(self, *words, local=False):
+        """`local`: one that knows no cluster."""
+        where = () if local else ("-n", self.namespace, "--kubeconfig", self.kubeconfig)
+        return [sys.executable, "-m", "kubectl_finetune", *words, *where]
 
-    def run(self, *words, seconds=600):
+    def run(self, *words, seconds=600, local=False):
         return subprocess.run(
-            self.command(*words),
+            self.command(*words, local=local),
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -59,22 +52,8 @@ class Shell:
             timeout=seconds,
         )
 
-    def must_locally(self, *words, seconds=600):
-        """A command that knows no cluster."""
-        done = subprocess.run(
-            [sys.executable, "-m", "kubectl_finetune", *words],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-        )
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def must(self, *words, seconds=600):
-        done = self.run(*words, seconds=seconds)
+    def must(self, *words, seconds=600, local=False):
+        done = self.run(*words, seconds=seconds, local=local)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -165,7 +144,7 @@ def test_one_file_runs_on_a_laptop_and_then_on_the_cluster_unchanged(shell, buck
     secret = bucket.secret(shell.namespace)["stringData"]
     (shell.folder / "keys").write_text("".join(f"{name}={value}\n" for name, value in secret.items()))
 
-    shell.must_locally("run", "--local", "job.yaml", "--secret", "bucket=keys", "--to", "here")
+    shell.must("run", "--local", "job.yaml", "--secret", "bucket=keys", "--to", "here", local=True)
     shell.must("create", "-f", "job.yaml")
     shell.must("watch", "both")
 

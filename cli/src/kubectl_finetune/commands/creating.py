@@ -1,5 +1,6 @@
 """`create`: from flags, a form or a file to a FineTuneJob."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import click
 
 from finetune_operator.api.sources import MODEL_SCHEMES
-from kubectl_finetune import bucket, errors, screen
-from kubectl_finetune.commands import form, judging, options
+from kubectl_finetune import errors, screen
+from kubectl_finetune.commands import form, judging, looking, options
 from kubectl_finetune.job import manifest
 from kubectl_finetune.local import stage
 from kubectl_finetune.local.folder import StandIns
@@ -174,20 +175,13 @@ def _show(text: Iterable[str]) -> None:
 def _needs(made: manifest.Manifest, file: Path | None, cluster: options.Connect) -> Iterator[str]:
     """The estimate, with the keys that the job's Secrets hold, as far as you may read them."""
     screen.note("reading the data for the estimate ...")
-    namespace = made["metadata"].get("namespace")
-    secrets = {
-        name: keys for name in _secrets(made["spec"]) if (keys := _keys(cluster, namespace, name)) is not None
+    there = functools.partial(cluster, made["metadata"].get("namespace"))
+    found = {
+        name: looking.keys_in(name, there, excused=(errors.CliError,)) for name in _secrets(made["spec"])
     }
+    secrets = {name: keys for name, keys in found.items() if keys}
     beside = manifest.beside(file) if file else Path.cwd()
     yield from judging.told(judging.needs(made, beside=beside, at_hand=StandIns(secrets=secrets)))
-
-
-def _keys(cluster: options.Connect, namespace: str | None, name: str) -> dict[str, str] | None:
-    try:
-        return bucket.decoded(cluster(namespace).secret(name))
-    except errors.CliError as error:
-        screen.note(f"trying with this machine's own keys instead of the Secret {name!r}: {error}")
-        return None
 
 
 def _secrets(value: Any) -> set[str]:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -221,9 +221,16 @@ def keys_of(cluster: Cluster, job: Job) -> dict[str, str]:
     secret = ((job.spec.get("output") or {}).get("credentialsSecretRef") or {}).get("name")
     if secret is None:
         return {}
+    return keys_in(secret, lambda: cluster, excused=(errors.Denied, errors.NotThere))
+
+
+def keys_in(
+    secret: str, cluster: Callable[[], Cluster], *, excused: tuple[type[errors.CliError], ...]
+) -> dict[str, str]:
+    """The keys of that Secret; none, with a word of why, for what is `excused`."""
     try:
-        return bucket.decoded(cluster.secret(secret))
-    except (errors.Denied, errors.NotThere) as error:
+        return bucket.decoded(cluster().secret(secret))
+    except excused as error:
         screen.note(f"trying with this machine's own keys instead of the Secret {secret!r}: {error}")
         return {}
 

@@ -135,7 +135,7 @@ def _remove(holder: Any, parts: list[str | int]) -> None:
 def checked(manifest: Manifest) -> FineTuneJobSpec:
     """The spec as the operator reads it. `Mistake` with every field that is wrong, one a line."""
     wrong = [*_metadata(manifest), *_shape(manifest.get("spec"))]
-    wrong += [one for one in wording.unknown(manifest.get("spec")) if one not in wrong]
+    wrong += wording.unknown(manifest.get("spec"))
     if not wrong:
         wrong = rules.broken(manifest["spec"])
     if wrong:

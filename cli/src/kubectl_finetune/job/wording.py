@@ -47,6 +47,8 @@ def sentences(wrong: Iterable[Wrong]) -> list[str]:
     """One for each field, in order; where a field may be of several kinds, it is told them all."""
     told: dict[str, list[Wrong]] = {}
     for one in wrong:
+        if one["type"] == "extra_forbidden":  # told by `unknown`
+            continue
         told.setdefault(path(_of_the_api(one["loc"])), []).append(one)
     return [_sentence(field, several) for field, several in told.items()]
 
@@ -92,8 +94,6 @@ def _sentence(field: str, several: Sequence[Wrong]) -> str:
     first = several[0]
     if first["type"] == "missing":
         return f"{field}: must be set"
-    if first["type"] == "extra_forbidden":
-        return _no_such(field, str(first["loc"][-1]), _beside(first["loc"]))
     asked = " or ".join(_asked(one).removeprefix("must be " if at else "") for at, one in enumerate(several))
     if first["type"] in COUNTED:
         return f"{field}: {asked}"
@@ -114,13 +114,12 @@ def _of_the_api(loc: Sequence[str | int]) -> list[str | int]:
     """`loc` as far as the API has such fields: which kind of a union was tried is nothing that anybody wrote."""
     found: list[str | int] = []
     node = rules.shape()
-    for at, part in enumerate(loc):
+    for part in loc:
         inner = node.get("items") if isinstance(part, int) else _field(node, part)
-        is_last_field = at == len(loc) - 1 and not isinstance(part, int) and "properties" in node
-        if inner is None and not is_last_field:
+        if inner is None:
             break
         found.append(part)
-        node = inner or {}
+        node = inner
     return found
 
 
@@ -128,11 +127,3 @@ def _field(node: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The schema of the field `name`; None where there is none."""
     found: dict[str, Any] | None = node.get("properties", {}).get(name, node.get("additionalProperties"))
     return found
-
-
-def _beside(place: Sequence[str | int]) -> list[str]:
-    """The fields that the API has where the unknown one stands."""
-    node = rules.shape()
-    for part in place[:-1]:
-        node = (node.get("items") if isinstance(part, int) else _field(node, str(part))) or {}
-    return list(node.get("properties", {}))

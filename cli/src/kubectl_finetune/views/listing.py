@@ -7,9 +7,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from finetune_operator.api import status
-from finetune_operator.observe.job import is_settled
 from kubectl_finetune.views import amounts, colours
+from kubectl_finetune.views.job import Job
 
 
 def table(jobs: Sequence[dict[str, Any]], now: datetime, *, namespaces: bool) -> Table:
@@ -25,9 +24,8 @@ def table(jobs: Sequence[dict[str, Any]], now: datetime, *, namespaces: bool) ->
 
 
 def _row(job: dict[str, Any], now: datetime, *, namespaces: bool) -> list[str | Text]:
-    metadata, seen = job["metadata"], status.parse(job.get("status") or {})
-    progress, ended = seen.progress, is_settled(job.get("status") or {})
-    state = "Deleting" if metadata.get("deletionTimestamp") else seen.state or "Pending"
+    metadata, seen = job["metadata"], Job.of(job)
+    progress, ended, state = seen.status.progress, seen.settled, seen.state
     return [
         *([metadata["namespace"]] if namespaces else []),
         metadata["name"],

@@ -63,6 +63,14 @@ OVERDUE = Outcome(
     STOP,
 )
 
+INVALID = Outcome(
+    "invalid",
+    "the spec asks for an object that the API server can never accept (422)",
+    "Failed",
+    Reason.SPEC_INVALID,
+    STOP,
+)
+
 TABLE: tuple[Row, ...] = (
     Row(accept_rules.deleting, (Outcome("deleting", "the FineTuneJob is being deleted"),)),
     Row(
@@ -98,13 +106,7 @@ TABLE: tuple[Row, ...] = (
             ),
             Outcome("suspended", "and `spec.runPolicy.suspend` is true", "Suspended", Reason.SUSPENDED),
             Outcome("trouble", "the API server refuses the ConfigMap", says=SERVERS),
-            Outcome(
-                "invalid",
-                "the spec asks for an object that the API server can never accept (422)",
-                "Failed",
-                Reason.SPEC_INVALID,
-                STOP,
-            ),
+            INVALID,
         ),
     ),
     Row(
@@ -182,13 +184,7 @@ TABLE: tuple[Row, ...] = (
         live_rules.trouble_if_any,
         (
             Outcome("trouble", "the API server refused the last request: tries again later", says=SERVERS),
-            Outcome(
-                "invalid",
-                "the spec asks for an object that the API server can never accept (422)",
-                "Failed",
-                Reason.SPEC_INVALID,
-                STOP,
-            ),
+            INVALID,
         ),
     ),
     Row(
