@@ -180,15 +180,17 @@ def test_whoever_kills_the_program_ends_the_training_too(laptop, tmp_path):
 
 def _trainers(folder):
     """Processes of the trainer that work there."""
-    found = subprocess.run(["pgrep", "-f", "finetune_trainer"], capture_output=True, text=True, check=False)
-    return [pid for pid in found.stdout.split() if _works_in(pid) == folder]
+    return [process.name for process in Path("/proc").glob("[0-9]*") if _trains_in(process, folder)]
 
 
-def _works_in(pid):
+def _trains_in(process, folder):
     try:
-        return Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return None
+        return (
+            b"finetune_trainer" in (process / "cmdline").read_bytes()
+            and (process / "cwd").readlink() == folder
+        )
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 @pytest.mark.slow
